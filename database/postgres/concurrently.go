@@ -19,41 +19,16 @@ func (r *run) concurrently(ctx context.Context, st sqltext.Statement, what *pgdd
 			"give the index a name, or connect to PostgreSQL directly for this migration")
 	}
 	var now before
-	putBack, err := r.noLockTimeout(ctx, beforeQueries(what, &now)...)
-	if err == nil {
-		err = r.untilFree(ctx, now.Table)
+	if err := r.worker.pipeline(ctx, append(beforeQueries(what, &now), r.lift()...)...); err != nil {
+		return err
 	}
-	switch {
-	case err != nil:
-	case what.Kind == pgddl.CreateIndex && what.Name != nil:
-		err = r.createIndex(ctx, st, what)
-	default:
-		err = r.execute(ctx, st, nil)
+	if err := r.untilFree(ctx, now.Table); err != nil {
+		return err
 	}
-	if perr := putBack(); err == nil {
-		err = perr
+	if what.Kind == pgddl.CreateIndex && what.Name != nil {
+		return r.createIndex(ctx, st, what)
 	}
-	return err
-}
-
-// noLockTimeout runs the queries in also, and removes the session's lock timeout, unless a pooler
-// owns the session. putBack restores it.
-func (r *run) noLockTimeout(ctx context.Context, also ...query) (putBack func() error, err error) {
-	was := "0"
-	queries := also
-	if !r.pooled {
-		queries = append(queries, query{
-			sql: "SELECT setting, pg_catalog.set_config('lock_timeout', '0', false) FROM pg_catalog.pg_settings WHERE name = 'lock_timeout'",
-			row: into(&was),
-		})
-	}
-	err = r.worker.pipeline(ctx, queries...)
-	return func() error {
-		if was == "0" || r.worker.broken() {
-			return nil
-		}
-		return r.worker.within(cancelGrace, pipelined([]query{setConfig("lock_timeout", literal(was), false)}))
-	}, err
+	return r.execute(ctx, st, nil)
 }
 
 // createIndex executes CREATE INDEX CONCURRENTLY. IF NOT EXISTS accepts an invalid index, so

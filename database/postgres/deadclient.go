@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/whimbrel-db/whimbrel/database"
 )
 
 // These limits decide how soon others can proceed after the client's machine or network fails. The
@@ -18,10 +20,13 @@ import (
 //   - The guard of a run sends a message every 2 s. A server that receives none for 12 s ends the
 //     session, even if the kernel's probes only reach a pooler or a proxy.
 //   - If a server doesn't answer the guard within 10 s, the run gives it up.
+//
+// Between two attempts at a step, the engine pauses for up to 30 s.
 const (
 	beat        = 2 * time.Second
 	beatTimeout = 10 * time.Second
 	idleGuard   = "12s"
+	longestIdle = "60s"
 )
 
 // setting is a server setting that detects a dead client.
@@ -56,29 +61,53 @@ func (c *conn) noticeDeadClient(set func(name, value string) string) (sql string
 }
 
 // forTheTransaction returns an expression that makes the server detect a dead client for the rest
-// of the transaction, and sets the application name. The old values are saved beside the settings,
-// as in session.Masked.
-func (db *Database) forTheTransaction(c *conn) (sql string) {
+// of the transaction, and sets its timeouts and the application name. The old values are saved
+// beside the settings, as in session.Masked.
+//
+// The caller may pause inside the transaction before it sends a script, so a limit for idle
+// transactions is raised, and one for whole transactions is removed. A client that is dead is
+// noticed anyway.
+func (db *Database) forTheTransaction(c *conn, opts database.LockOptions) (sql string) {
 	mask := func(name, value string) string {
 		return fmt.Sprintf("pg_catalog.set_config('whimbrel.%[1]s', '=' || pg_catalog.current_setting('%[1]s'), true) || pg_catalog.set_config('%[1]s', %[2]s, true)", name, literal(value))
 	}
 	sql = ", " + c.noticeDeadClient(mask)
+	if limit, set := milliseconds(opts.LockTimeout); set {
+		sql += ", " + mask("lock_timeout", limit)
+	}
+	sql += ", " + raised("idle_in_transaction_session_timeout", mask)
+	if c.serverMajor() >= 17 {
+		sql += ", CASE WHEN pg_catalog.current_setting('transaction_timeout') <> '0' THEN " + mask("transaction_timeout", "0") + " END"
+	}
 	if db.sayApp && c.parameter("application_name") != db.opts.App {
 		sql += ", " + mask("application_name", ascii(db.opts.App))
 	}
 	return sql
 }
 
+// raised returns an expression that raises a limit for idle sessions above the longest pause.
+func raised(name string, set func(name, value string) string) string {
+	return "CASE WHEN pg_catalog.current_setting('" + name + "')::interval BETWEEN '1 ms' AND '" + longestIdle + "' THEN " + set(name, longestIdle) + " END"
+}
+
 // attend does for the worker's session what forTheTransaction does for a transaction. putBack
 // reverts it.
 func (r *run) attend() []query {
+	r.limit, r.lifted, r.ownLimit = r.opts.LockTimeout, false, false
 	if r.pooled { // the pooler owns the session
 		return nil
 	}
 	set := func(name, value string) string {
 		return fmt.Sprintf("pg_catalog.set_config('%s', '%s', false)", name, value)
 	}
-	return []query{{sql: "SELECT " + r.worker.noticeDeadClient(set), quiet: true}}
+	sql := "SELECT " + r.worker.noticeDeadClient(set)
+	if r.worker.serverMajor() >= 14 {
+		sql += ", " + raised("idle_session_timeout", set)
+	}
+	if limit, given := milliseconds(r.opts.LockTimeout); given {
+		sql += ", " + set("lock_timeout", limit)
+	}
+	return []query{{sql: sql, quiet: true}}
 }
 
 // holdQueries keep the guard's transaction alive as long as the guard sends messages, and no

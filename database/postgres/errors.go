@@ -53,9 +53,30 @@ func ownError(sql string, err error) error {
 func serverError(st sqltext.Statement, pg *pgconn.PgError) *database.StatementError {
 	return &database.StatementError{
 		Pos: st.Pos, Index: st.Index, Statement: st.Text,
-		Code: pg.Code, Message: pg.Message, Detail: pg.Detail, Hint: hint(pg), Where: pg.Where, Err: pg,
+		Code: pg.Code, Message: pg.Message, Detail: pg.Detail, Hint: hint(pg), Where: pg.Where, Lock: lockErrors[pg.Code], Err: pg,
 	}
 }
+
+// lockErrors are the errors after which a transaction can be tried again as it was.
+var lockErrors = map[string]error{"55P03": database.ErrLockTimeout, "40P01": database.ErrDeadlock}
+
+// withLock makes the error of a Go function say whether a lock caused it.
+func withLock(err error) error {
+	if pg, ok := drivers.AsType[*pgconn.PgError](err); ok && lockErrors[pg.Code] != nil && !isA[*database.StatementError](err) {
+		return &lockError{error: err, lock: lockErrors[pg.Code]}
+	}
+	return err
+}
+
+// lockError is an error that is ErrLockTimeout or ErrDeadlock, too.
+type lockError struct {
+	error error
+	lock  error
+}
+
+func (e *lockError) Error() string        { return e.error.Error() }
+func (e *lockError) Unwrap() error        { return e.error }
+func (e *lockError) Is(target error) bool { return target == e.lock }
 
 // statementError converts a server error. sent is the text in which the server counts the position;
 // it begins at start in the script.
@@ -114,8 +135,8 @@ func afterError(pg *pgconn.PgError, last sqltext.Statement) error {
 	switch pg.Code {
 	case "42P01", "3F000", "42703":
 		e.Hint = "the script dropped or changed Whimbrel's tables or their schema: don't change these, or keep the tables in another schema"
-	case "57014", "55P03":
-		e.Hint = "the script set a timeout that also applies to later statements: reset it, or use the directives statement-timeout and lock-timeout, which end with the script"
+	case "57014":
+		e.Hint = "the script set a timeout that also applies to later statements: reset it, or use the directive statement-timeout, which ends with the script"
 	}
 	return e
 }

@@ -31,7 +31,7 @@ func (b *transaction) call(ctx context.Context, s *migration.Script, fn any) err
 			return drivers.Stopped(ctx, err)
 		}
 		if err := f(ctx, tx{inner}); err != nil {
-			return drivers.Stopped(ctx, fmt.Errorf("%s: %w", s.File, err))
+			return drivers.Stopped(ctx, withLock(fmt.Errorf("%s: %w", s.File, err)))
 		}
 		switch {
 		case pc.IsClosed():

@@ -15,6 +15,7 @@ import (
 
 	"github.com/whimbrel-db/whimbrel/database"
 	"github.com/whimbrel-db/whimbrel/database/internal/drivers"
+	"github.com/whimbrel-db/whimbrel/migration"
 	"github.com/whimbrel-db/whimbrel/sqltext"
 )
 
@@ -212,7 +213,8 @@ func (r *run) Journal(ctx context.Context, j *database.Journal) error {
 	if err := r.reconnect(ctx); err != nil {
 		return err
 	}
-	_, err = r.commit(ctx, append([]query{command("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE")}, r.putAsOurselves(j)...)...)
+	queries := []query{command("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE")}
+	_, err = r.commit(ctx, append(append(queries, r.nextLimit(j)...), r.putAsOurselves(j)...)...)
 	if err == nil {
 		r.journal = j
 	}
@@ -273,7 +275,7 @@ func (r *run) commit(ctx context.Context, queries ...query) (bool, error) {
 
 // transact executes a statement and writes the journal in one transaction: the one that the
 // statement ends, or one of its own.
-func (r *run) transact(ctx context.Context, st sqltext.Statement, data io.Reader, done *database.Journal) error {
+func (r *run) transact(ctx context.Context, s *migration.Script, st sqltext.Statement, data io.Reader, done *database.Journal) error {
 	put := r.putAsOurselves(done)
 	if r.pathReset {
 		put = append(put, command("RESET search_path")) // again, since the path was pinned after it
@@ -283,6 +285,7 @@ func (r *run) transact(ctx context.Context, st sqltext.Statement, data io.Reader
 	if r.changed { // the script may have made read-only the default
 		begin.sql = "BEGIN READ WRITE"
 	}
+	limits := r.limitsInside(s, st)
 	var err error
 	switch own := r.worker.inTransaction(); {
 	case own && st.Tx != sqltext.TxCommit:
@@ -290,15 +293,17 @@ func (r *run) transact(ctx context.Context, st sqltext.Statement, data io.Reader
 	case own:
 		_, err = r.commit(ctx, put...)
 	case data != nil || needsSimple(st):
-		if err = r.worker.pipeline(ctx, begin); err == nil {
+		if err = r.worker.pipeline(ctx, append([]query{begin}, limits...)...); err == nil {
 			if err = r.execute(ctx, st, data); err == nil {
 				_, err = r.commit(ctx, put...)
 			}
 		}
 	default:
-		_, err = r.commit(ctx, append([]query{begin, {sql: st.Text, path: callers, fail: func(pg *pgconn.PgError) error {
+		queries := append([]query{begin}, limits...)
+		queries = append(queries, query{sql: st.Text, path: callers, fail: func(pg *pgconn.PgError) error {
 			return statementError(st, pg, st.Text, st.Pos)
-		}}}, put...)...)
+		}})
+		_, err = r.commit(ctx, append(queries, put...)...)
 	}
 	if err != nil {
 		r.worker.rollback()

@@ -32,7 +32,7 @@ const creationKey = `pg_catalog.hashtextextended(pg_catalog.jsonb_build_array('w
 // are no longer at l.
 func (db *Database) lock(ctx context.Context, c *conn, l location, set string, opts database.LockOptions) (h head, err error) {
 	err = db.pollTables(ctx, c, l, set, opts, func(ctx context.Context) (got bool, holder database.Holder, err error) {
-		got, h, err = db.tryLock(ctx, c, l, set)
+		got, h, err = db.tryLock(ctx, c, l, set, opts)
 		if err == nil && !got {
 			holder = db.holder(ctx, c, l, set)
 			c.rollback()
@@ -77,8 +77,8 @@ func (db *Database) poll(ctx context.Context, c *conn, set string, opts database
 
 // tryLock tries once to get the lock, in one round trip if it succeeds. If it doesn't get the lock,
 // the transaction remains open.
-func (db *Database) tryLock(ctx context.Context, c *conn, l location, set string) (got bool, h head, err error) {
-	queries := append(db.lockQueries(c, l, set, &got), l.hold(history, journal)...)
+func (db *Database) tryLock(ctx context.Context, c *conn, l location, set string, opts database.LockOptions) (got bool, h head, err error) {
+	queries := append(db.lockQueries(c, l, set, opts, &got), l.hold(history, journal)...)
 	err = c.pipeline(ctx, append(queries, db.headQuery(l.schema, set, &h))...)
 	if err == nil {
 		err = db.checkServer(c, got)
@@ -92,14 +92,15 @@ func (db *Database) tryLock(ctx context.Context, c *conn, l location, set string
 	return got, h, err
 }
 
-// lockQueries begin a transaction and try to get the lock in it, once.
-func (db *Database) lockQueries(c *conn, l location, set string, got *bool) []query {
+// lockQueries begin a transaction and try to get the lock in it, once. They also set the timeouts of
+// the transaction.
+func (db *Database) lockQueries(c *conn, l location, set string, opts database.LockOptions, got *bool) []query {
 	return []query{
 		// READ COMMITTED: the head must be read with a snapshot taken after the lock.
 		command("BEGIN ISOLATION LEVEL READ COMMITTED"),
 		{
 			sql: "SELECT pg_catalog.pg_try_advisory_xact_lock(" + lockKey + "), pg_catalog.pg_backend_pid(), pg_catalog.pg_try_advisory_xact_lock_shared(" +
-				openKey + "), " + aboutServer + db.forTheTransaction(c),
+				openKey + "), " + aboutServer + db.forTheTransaction(c, opts),
 			args:  []arg{l.historyID(), keptAsASCII(set)},
 			often: true,
 			row: func(r *row) error {

@@ -48,6 +48,7 @@ func (r *run) Before(ctx context.Context, st sqltext.Statement) (string, error) 
 		return "", err
 	}
 	was.process = r.at
+	r.next = st
 	doc, err := json.Marshal(was)
 	return string(doc), err
 }

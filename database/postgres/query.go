@@ -62,6 +62,7 @@ func (b *transaction) Query(ctx context.Context, statement string) (*database.Ro
 	}
 	b.scripts++
 	b.last = st
+	b.limiter.holds = true
 	var rows *database.Rows
 	err = b.c.keepingSession(ctx, st, func() error {
 		rows, err = b.c.queryRows(ctx, st)

@@ -37,7 +37,7 @@ func (db *Database) guardOnce(ctx context.Context, set string, opts database.Loc
 	if err != nil {
 		return nil, err
 	}
-	r := &run{db: db, set: set, worker: worker, blocked: opts.Blocked}
+	r := &run{db: db, set: set, worker: worker, opts: opts, blocked: opts.Blocked}
 	if err := r.takeLock(ctx, opts); err != nil {
 		r.end()
 		return nil, err
@@ -79,6 +79,7 @@ type run struct {
 	set, schema   string
 	own           location
 	worker, guard *conn
+	opts          database.LockOptions
 
 	head    head
 	session session // the worker's state before the first statement; unknown for a pooled one
@@ -86,11 +87,17 @@ type run struct {
 	pooled  bool              // each statement may run in another session
 	timed   *migration.Script // the script whose timeouts are set
 	changed bool              // a statement may have changed the session
+	// the worker's lock timeout
+	limit    time.Duration     // as last set; of the options at first
+	lifted   bool              // it is removed for a statement that blocks nobody
+	unlifted string            // its value before that
+	ownLimit bool              // the script has set it itself
+	next     sqltext.Statement // that Before was called with, until the journal is written
 	// the script's last change of the search path, in the open transaction, was to reset it
 	pathReset  bool
 	reset      bool    // the session has lost the settings of attend
 	at         process // the worker's; unknown for a pooled one
-	was        process // that of the previous run, if it may still exist
+	previous   process // that of the previous run, if it may still exist
 	blocked    func(database.Blockage)
 	reporting  sync.Mutex
 	reportedAt time.Time         // when blocked was last called
@@ -112,7 +119,7 @@ func (r *run) locate(ctx context.Context, opts database.LockOptions) (err error)
 // lock acquires the lock on the guard.
 func (r *run) lock(ctx context.Context, opts database.LockOptions) error {
 	return r.db.poll(ctx, r.guard, r.set, opts, func(ctx context.Context) (got bool, holder database.Holder, err error) {
-		queries := append(r.db.lockQueries(r.guard, r.own, r.set, &got), holdQueries(r.guard)...)
+		queries := append(r.db.lockQueries(r.guard, r.own, r.set, opts, &got), holdQueries(r.guard)...)
 		err = r.guard.pipeline(ctx, queries...)
 		if err == nil {
 			r.worker.server = r.guard.server // until the worker's own is known
@@ -135,7 +142,7 @@ func (r *run) begin(ctx context.Context, opts database.LockOptions) error {
 	if err := r.readSession(ctx, opts); err != nil {
 		return err
 	}
-	if err := r.db.endProcess(ctx, r.worker, r.set, r.was, opts); err != nil {
+	if err := r.db.endProcess(ctx, r.worker, r.set, r.previous, opts); err != nil {
 		return err
 	}
 	// The claim waits for a pending write of another process, and prevents later ones: so the head
@@ -163,7 +170,7 @@ func (r *run) readSession(ctx context.Context, opts database.LockOptions) error 
 	var known session
 	queries := append([]query{command("BEGIN ISOLATION LEVEL READ COMMITTED"), r.worker.learnServer()}, r.own.hold(history, journal)...)
 	queries = append(queries, r.db.headQuery(r.schema, r.set, &r.head), r.db.versionQuery(r.schema),
-		r.at.read(), r.db.recordedQuery(r.schema, r.set, &r.was))
+		r.at.read(), r.db.recordedQuery(r.schema, r.set, &r.previous))
 	queries = append(append(queries, known.read()...), command("COMMIT"))
 	err := r.whenFree(ctx, opts, queries...)
 	if err := r.worker.checkSameServer(r.guard); r.worker.server.started != "" && err != nil {
@@ -229,16 +236,18 @@ func (r *run) Exec(ctx context.Context, s *migration.Script, st sqltext.Statemen
 	defer leave()
 	ctx, stop := r.under(ctx)
 	defer stop()
-	if err := r.prepare(ctx, s, st); err != nil {
+	if err := r.prepare(ctx, s, st, done != nil); err != nil {
 		return err
 	}
 	defer r.reportBlockers(st)()
 	what := pgddl.Parse(st.Text)
 	switch {
 	case done != nil:
-		err = r.transact(ctx, st, data, done)
+		err = r.transact(ctx, s, st, data, done)
 	case what.Concurrently() && !r.worker.inTransaction():
 		err = r.concurrently(ctx, st, &what)
+	case st.Tx == sqltext.TxBegin && r.pooled:
+		err = r.execute(ctx, r.beginLimited(s, st), nil)
 	default:
 		err = r.execute(ctx, st, data)
 	}
@@ -266,27 +275,21 @@ func (r *run) named(st sqltext.Statement, err error) error {
 }
 
 // prepare sets the script's timeouts, once, and reads the custom settings that the statement may
-// change.
-func (r *run) prepare(ctx context.Context, s *migration.Script, st sqltext.Statement) error {
+// change. own reports that the statement executes in a transaction of its own.
+func (r *run) prepare(ctx context.Context, s *migration.Script, st sqltext.Statement, own bool) error {
 	var qs []query
-	if r.timed != s {
-		for name, value := range timeouts(s.Directives) {
-			qs = append(qs, setConfig(name, literal(value), false))
-		}
-	}
 	if r.pooled {
-		const direct = "connect to PostgreSQL directly for this migration"
-		switch {
-		case len(qs) > 0:
-			return refused(st, "the script sets a timeout, which a connection pooler does not keep from statement to statement", direct)
-		case changesSession(st) && !(r.worker.inTransaction() && forTransaction(st)):
-			return refused(st, "the statement changes the session, which a connection pooler shares with other clients", direct)
+		if err := r.fitsPooler(s, st, own); err != nil {
+			return err
 		}
+	} else {
+		if r.reset {
+			qs, r.reset = append(qs, r.attend()...), false
+		}
+		set := r.setTimeouts(s, st, own)
+		qs, r.changed = append(qs, set...), r.changed || len(set) > 0
 	}
-	r.changed = r.changed || st.Session || len(qs) > 0
-	if r.reset {
-		qs, r.reset = append(qs, r.attend()...), false
-	}
+	r.changed = r.changed || st.Session
 	if st.Session && resetsAll.MatchString(st.Text) {
 		r.worker.unusable, r.reset = true, true
 	}

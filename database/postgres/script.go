@@ -127,6 +127,9 @@ func (r *scriptRunner) goLong(ctx context.Context) error {
 }
 
 func (r *scriptRunner) append(ctx context.Context, st sqltext.Statement) error {
+	if err := r.limit(ctx, st); err != nil {
+		return err
+	}
 	if r.chunk == nil {
 		r.chunk = newChunk()
 	}
@@ -137,20 +140,42 @@ func (r *scriptRunner) append(ctx context.Context, st sqltext.Statement) error {
 	return r.sendChunk(ctx)
 }
 
+// limit sets the lock timeout for the next statement of a long script.
+func (r *scriptRunner) limit(ctx context.Context, st sqltext.Statement) error {
+	queries := r.limiter.before(st, lockLimit(r.script, r.opts.LockTimeout))
+	if len(queries) == 0 {
+		return nil
+	}
+	if err := r.sendChunk(ctx); err != nil {
+		return err
+	}
+	if err := r.settle(); err != nil {
+		return err
+	}
+	return r.add(ctx, queries...)
+}
+
 func (r *scriptRunner) finish(ctx context.Context) error {
 	if r.long {
-		return r.sendChunk(ctx)
+		if err := r.sendChunk(ctx); err != nil {
+			return err
+		}
+		if err := r.settle(); err != nil {
+			return err
+		}
+		return r.add(ctx, r.limiter.lower()...)
 	}
 	if err := r.readCustom(ctx); err != nil {
 		return err
 	}
+	limit := lockLimit(r.script, r.opts.LockTimeout)
 	for _, st := range r.few {
 		q := query{sql: st.Text, path: callers, fail: func(pg *pgconn.PgError) error { return statementError(st, pg, st.Text, st.Pos) }}
-		if err := r.add(ctx, q); err != nil {
+		if err := r.add(ctx, append(r.limiter.before(st, limit), q)...); err != nil {
 			return err
 		}
 	}
-	return nil
+	return r.add(ctx, r.limiter.lower()...)
 }
 
 // sendChunk sends a chunk without waiting for the answer: meanwhile the next chunk is read. settle
@@ -196,6 +221,12 @@ func (r *scriptRunner) copyIn(ctx context.Context, st sqltext.Statement, data io
 		return err
 	}
 	if err := r.settle(); err != nil {
+		return err
+	}
+	if err := r.limit(ctx, st); err != nil {
+		return err
+	}
+	if err := r.flush(ctx); err != nil {
 		return err
 	}
 	return r.c.copyIn(ctx, st, data)

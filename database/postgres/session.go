@@ -74,7 +74,10 @@ const sessionQuery = `SELECT pg_catalog.json_build_object(
 		'tcp_keepalives_idle', pg_catalog.current_setting('whimbrel.tcp_keepalives_idle', true),
 		'tcp_keepalives_interval', pg_catalog.current_setting('whimbrel.tcp_keepalives_interval', true),
 		'tcp_keepalives_count', pg_catalog.current_setting('whimbrel.tcp_keepalives_count', true),
-		'tcp_user_timeout', pg_catalog.current_setting('whimbrel.tcp_user_timeout', true)))`
+		'tcp_user_timeout', pg_catalog.current_setting('whimbrel.tcp_user_timeout', true),
+		'lock_timeout', pg_catalog.current_setting('whimbrel.lock_timeout', true),
+		'idle_in_transaction_session_timeout', pg_catalog.current_setting('whimbrel.idle_in_transaction_session_timeout', true),
+		'transaction_timeout', pg_catalog.current_setting('whimbrel.transaction_timeout', true)))`
 
 func (s *session) read() []query {
 	rest := jsonInto(query{sql: sessionQuery}, s)
@@ -171,11 +174,11 @@ func (s *session) undoSettings(before *session) (qs []query) {
 		value := before.Settings[name]
 		unmasked, isMasked := strings.CutPrefix(before.Masked[name], "=")
 		switch {
-		case s.Settings[name] == value:
-		case isMasked: // set for the transaction only
-			add("RESET ", settingName(name))
-			add("SELECT pg_catalog.set_config(", literal(name), ", ", literal(unmasked), ", false) WHERE pg_catalog.current_setting(", literal(name), ") OPERATOR(pg_catalog.<>) ", literal(unmasked))
-			add("SELECT pg_catalog.set_config(", literal(name), ", ", literal(value), ", true)")
+		case s.Settings[name] == value && !(isMasked && strings.HasSuffix(name, "_timeout")):
+		case isMasked: // set for the transaction only; the script may have set the same for the session
+			n, was := literal(name), literal(unmasked)
+			add("SELECT pg_catalog.set_config(", n, ", NULL, false), CASE WHEN pg_catalog.current_setting(", n, ") OPERATOR(pg_catalog.<>) ", was,
+				" THEN pg_catalog.set_config(", n, ", ", was, ", false) END, pg_catalog.set_config(", n, ", ", literal(value), ", true)")
 		default:
 			add("SELECT pg_catalog.set_config(", literal(name), ", ", literal(value), ", false)")
 		}

@@ -3,15 +3,20 @@ package postgres
 import (
 	"fmt"
 	"iter"
+	"regexp"
 	"strconv"
+	"time"
 
+	"github.com/whimbrel-db/whimbrel/database"
+	"github.com/whimbrel-db/whimbrel/database/postgres/internal/pgddl"
 	"github.com/whimbrel-db/whimbrel/migration"
+	"github.com/whimbrel-db/whimbrel/sqltext"
 )
 
 // timeouts returns the settings for a script's directives.
 func timeouts(d migration.Directives) iter.Seq2[string, string] {
 	return func(yield func(string, string) bool) {
-		if d.LockTimeout > 0 && !yield("lock_timeout", strconv.FormatInt(d.LockTimeout.Milliseconds(), 10)) {
+		if limit, set := milliseconds(d.LockTimeout); set && !yield("lock_timeout", limit) {
 			return
 		}
 		if d.StatementTimeout > 0 {
@@ -20,7 +25,177 @@ func timeouts(d migration.Directives) iter.Seq2[string, string] {
 	}
 }
 
+// milliseconds returns the value of lock_timeout for a limit: "0" for none, which is less than 0.
+// The limit 0 leaves the setting as it is.
+func milliseconds(d time.Duration) (value string, set bool) {
+	if d <= 0 {
+		return "0", d < 0
+	}
+	return strconv.FormatInt(max(d.Milliseconds(), 1), 10), true
+}
+
+// lockLimit returns the limit for a script: that of its directives, or else of the options.
+func lockLimit(s *migration.Script, otherwise time.Duration) time.Duration {
+	if s != nil && s.LockTimeout != 0 {
+		return s.LockTimeout
+	}
+	return otherwise
+}
+
 // setConfig sets a setting to the value of an SQL expression, which must look up nothing.
 func setConfig(name, value string, local bool) query {
 	return query{sql: fmt.Sprintf("SELECT pg_catalog.set_config(%s, %s, %t)", literal(name), value, local), path: callers}
+}
+
+// setsLimit reports whether a statement sets the lock timeout itself.
+func setsLimit(st sqltext.Statement) bool { return st.Session && lockTimeoutName.MatchString(st.Text) }
+
+var lockTimeoutName = regexp.MustCompile(`(?i)lock_timeout`)
+
+// limiter removes the lock timeout of a Tx for statements that block nobody while they wait: those
+// that take weak locks, as long as the transaction holds no other lock.
+type limiter struct {
+	holds  bool // an earlier statement may have taken a lock that blocks reads or writes
+	own    bool // the script has set the timeout itself
+	lifted bool // the timeout is removed
+}
+
+// before returns the queries to send before a statement, given the limit for its script.
+func (l *limiter) before(st sqltext.Statement, limit time.Duration) []query {
+	weak := pgddl.BlocksNobody(st.Text)
+	lift := weak && !l.holds && !l.own && limit > 0
+	l.holds = l.holds || !weak && !takesNoLock(st)
+	l.own = l.own || setsLimit(st)
+	switch {
+	case lift && !l.lifted:
+		l.lifted = true
+		return []query{command("SELECT pg_catalog.set_config('whimbrel.lifted', pg_catalog.current_setting('lock_timeout'), true), pg_catalog.set_config('lock_timeout', '0', true)")}
+	case !lift:
+		return l.lower()
+	}
+	return nil
+}
+
+// lower returns the query that restores the timeout.
+func (l *limiter) lower() []query {
+	if !l.lifted {
+		return nil
+	}
+	l.lifted = false
+	return []query{setConfig("lock_timeout", "pg_catalog.current_setting('whimbrel.lifted')", true)}
+}
+
+// takesNoLock reports whether a statement certainly takes no lock that blocks others.
+func takesNoLock(st sqltext.Statement) bool {
+	switch st.Verb() {
+	case "SET", "RESET", "SHOW", "SAVEPOINT", "RELEASE", "DISCARD":
+		return true
+	}
+	return false
+}
+
+// setTimeouts returns the queries that set the worker's timeouts for a statement of a script, unless
+// they are set. own reports that the statement executes in a transaction of its own.
+func (r *run) setTimeouts(s *migration.Script, st sqltext.Statement, own bool) (qs []query) {
+	if r.timed != s {
+		if limit := lockLimit(s, r.opts.LockTimeout); limit != r.limit {
+			value := "NULL" // the session's own
+			if ms, set := milliseconds(limit); set {
+				value = literal(ms)
+			}
+			qs = append(qs, setConfig("lock_timeout", value, false))
+			r.limit, r.lifted, r.ownLimit = limit, false, false
+		}
+		if s.StatementTimeout > 0 {
+			qs = append(qs, setConfig("statement_timeout", literal(fmt.Sprint(s.StatementTimeout.Milliseconds())), false))
+		}
+	}
+	if outside := !own && !r.worker.inTransaction(); outside && r.waitsFreely(st) {
+		qs = append(qs, r.lift()...)
+	} else {
+		qs = append(qs, r.lower()...)
+	}
+	r.ownLimit = r.ownLimit || setsLimit(st)
+	return qs
+}
+
+// waitsFreely reports whether the lock timeout must be removed for a statement, if nothing before it
+// in its transaction has taken a lock. After a timeout, a CONCURRENTLY leaves an incomplete result,
+// so it has none even if the script or the session set one.
+func (r *run) waitsFreely(st sqltext.Statement) bool {
+	what := pgddl.Parse(st.Text)
+	return what.Concurrently() || r.limit > 0 && !r.ownLimit && pgddl.BlocksNobody(st.Text)
+}
+
+// nextLimit returns the queries that set the worker's lock timeout for the statement with which the
+// journal says to begin, so that it takes no round trip of its own.
+func (r *run) nextLimit(j *database.Journal) []query {
+	next := r.next
+	r.next = sqltext.Statement{}
+	if j != nil && j.Begun != "" && next.Text != "" && r.waitsFreely(next) {
+		return r.lift()
+	}
+	return r.lower()
+}
+
+// lift returns the query that removes the worker's lock timeout, unless a pooler owns the session.
+func (r *run) lift() []query {
+	if r.pooled || r.lifted {
+		return nil
+	}
+	r.lifted, r.unlifted = true, ""
+	return []query{{sql: "SELECT pg_catalog.current_setting('lock_timeout'), pg_catalog.set_config('lock_timeout', '0', false)", row: into(&r.unlifted)}}
+}
+
+// lower returns the query that restores it.
+func (r *run) lower() []query {
+	was := r.lifted && r.unlifted != ""
+	r.lifted = false
+	if !was {
+		return nil
+	}
+	return []query{setConfig("lock_timeout", literal(r.unlifted), false)}
+}
+
+// limitsInside returns the queries that set the timeouts of a statement in the transaction that has
+// just begun for it. They take no snapshot.
+func (r *run) limitsInside(s *migration.Script, st sqltext.Statement) (qs []query) {
+	limit := lockLimit(s, r.opts.LockTimeout)
+	value, set := milliseconds(limit)
+	switch {
+	case limit > 0 && r.waitsFreely(st):
+		qs = append(qs, command("SET LOCAL lock_timeout = 0"))
+	case set && r.pooled:
+		qs = append(qs, command("SET LOCAL lock_timeout = "+value))
+	}
+	if r.pooled && s.StatementTimeout > 0 {
+		qs = append(qs, command(fmt.Sprintf("SET LOCAL statement_timeout = %d", s.StatementTimeout.Milliseconds())))
+	}
+	return qs
+}
+
+// beginLimited adds the timeouts to the statement with which a script begins a transaction, in a
+// session that a pooler owns.
+func (r *run) beginLimited(s *migration.Script, st sqltext.Statement) sqltext.Statement {
+	for _, q := range r.limitsInside(s, st) {
+		st.Text += "\n; " + q.sql
+	}
+	return st
+}
+
+// fitsPooler returns an error if a pooler's session can't execute the statement as intended: outside
+// a transaction no timeout applies there. own is that of setTimeouts.
+func (r *run) fitsPooler(s *migration.Script, st sqltext.Statement, own bool) error {
+	const direct = "connect to PostgreSQL directly for this migration"
+	outside := !own && !r.worker.inTransaction() && st.Tx != sqltext.TxBegin
+	switch {
+	case outside && (s.LockTimeout > 0 || s.StatementTimeout > 0):
+		return refused(st, "the script sets a timeout, which a connection pooler does not keep for a statement outside a transaction", direct)
+	case outside && lockLimit(s, r.opts.LockTimeout) > 0 && pgddl.RewritesOutside(st.Text):
+		return refused(st, "the statement would block others while it waits for its lock, since a connection pooler does not keep a lock timeout for a statement outside a transaction",
+			direct+", or let the statement wait without a limit (-- whimbrel: lock-timeout 0)")
+	case changesSession(st) && !(r.worker.inTransaction() && forTransaction(st)):
+		return refused(st, "the statement changes the session, which a connection pooler shares with other clients", direct)
+	}
+	return nil
 }

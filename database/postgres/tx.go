@@ -42,7 +42,7 @@ func (db *Database) beginOnce(ctx context.Context, set string, opts database.Loc
 		c.giveBack()
 		return nil, err
 	}
-	b := &transaction{db: db, c: c, set: set, own: l, schema: l.schema, head: h}
+	b := &transaction{db: db, c: c, set: set, own: l, schema: l.schema, head: h, opts: opts}
 	return b, db.opened(&b.Held, b.end, c)
 }
 
@@ -51,6 +51,7 @@ type transaction struct {
 	db          *Database
 	set, schema string
 	own         location
+	opts        database.LockOptions
 
 	c        *conn
 	head     head
@@ -60,6 +61,7 @@ type transaction struct {
 	last     sqltext.Statement
 	recorded []database.Entry
 	session  session // its state before the first script, once known
+	limiter  limiter
 }
 
 // add queues queries, and sends a long queue.
@@ -117,10 +119,11 @@ func (b *transaction) Exec(ctx context.Context, s *migration.Script) error {
 	}
 	b.scripts++
 	b.last = sqltext.Statement{Pos: sqltext.Position{File: s.File, Line: max(s.Line, 1), Column: 1}}
+	b.limiter.own = false
 	switch {
 	case a.Session || s.Func() != nil:
 		return b.runKeepingSession(ctx, s, a)
-	case s.LockTimeout > 0 || s.StatementTimeout > 0:
+	case s.LockTimeout != 0 || s.StatementTimeout > 0:
 		return b.runWithTimeouts(ctx, s, a)
 	}
 	return b.runText(ctx, s, a)
@@ -135,7 +138,7 @@ func (b *transaction) runText(ctx context.Context, s *migration.Script, a *migra
 func (b *transaction) runWithTimeouts(ctx context.Context, s *migration.Script, a *migration.Analysis) error {
 	var set, putBack []query
 	for name, value := range timeouts(s.Directives) {
-		kept := "whimbrel." + name
+		kept := "whimbrel.script_" + name
 		set = append(set, setConfig(kept, "pg_catalog.current_setting("+literal(name)+")", true), setConfig(name, literal(value), true))
 		putBack = append(putBack, setConfig(name, "pg_catalog.current_setting("+literal(kept)+")", true))
 	}
@@ -164,6 +167,7 @@ func (b *transaction) runKeepingSession(ctx context.Context, s *migration.Script
 	}
 	r := &scriptRunner{transaction: b, script: s}
 	if fn := s.Func(); fn != nil {
+		b.limiter.holds = true
 		if err := b.call(ctx, s, fn); err != nil {
 			return err
 		}

@@ -212,11 +212,16 @@ func (p *parser) reindex() Statement {
 func (p *parser) options() (concurrently bool) {
 	for _, option := range p.list.Inside(p.i).Split() {
 		if value := option.At(1); option.At(0).Name() == "concurrently" {
-			concurrently = !slices.Contains([]string{"off", "false", "0"}, strings.ToLower(cmp.Or(value.Name(), value.Value(), value.Text)))
+			concurrently = !isOff(value)
 		}
 	}
 	p.i = p.list.Closing(p.i)
 	return concurrently
+}
+
+// isOff reports whether the value of an option turns it off.
+func isOff(value sqltext.Token) bool {
+	return slices.Contains([]string{"off", "false", "0"}, strings.ToLower(cmp.Or(value.Name(), value.Value(), value.Text)))
 }
 
 func (p *parser) alter() Statement {

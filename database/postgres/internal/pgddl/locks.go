@@ -1,0 +1,110 @@
+package pgddl
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/whimbrel-db/whimbrel/sqltext"
+)
+
+// BlocksNobody reports whether a statement certainly blocks neither reads nor writes while it waits
+// for its locks: on tables they are SHARE UPDATE EXCLUSIVE or weaker. For REFRESH MATERIALIZED VIEW
+// CONCURRENTLY it is EXCLUSIVE, but nobody else writes to a materialized view.
+func BlocksNobody(text string) bool {
+	if s := Parse(text); s.Concurrently() {
+		return true
+	}
+	p := &parser{list: sqltext.List(text, sqltext.PostgreSQL)}
+	switch {
+	case p.take("VACUUM"):
+		return !p.full() && !p.bad
+	case p.is("ANALYZE"), p.is("ANALYSE"), p.is("COMMENT"):
+		return true
+	case p.list.Is(0, "CREATE", "STATISTICS"):
+		return true
+	case p.list.Is(0, "REFRESH", "MATERIALIZED", "VIEW", "CONCURRENTLY"):
+		return true
+	case p.list.Is(0, "ALTER", "TABLE"):
+		p.i = 2
+		return p.weakAlter()
+	}
+	return false
+}
+
+// RewritesOutside reports whether a statement that may not be in a transaction holds a lock that
+// blocks reads or writes while it works: VACUUM FULL, CLUSTER, REINDEX.
+func RewritesOutside(text string) bool {
+	p := &parser{list: sqltext.List(text, sqltext.PostgreSQL)}
+	switch {
+	case p.take("VACUUM"):
+		return p.full()
+	case p.is("CLUSTER"):
+		return true
+	case p.is("REINDEX"):
+		s := Parse(text)
+		return !s.Concurrently()
+	}
+	return false
+}
+
+// full reports whether the options of VACUUM, before which p is, include FULL.
+func (p *parser) full() bool {
+	if p.is("FULL") {
+		return true
+	}
+	if !p.is("(") {
+		return false
+	}
+	for _, option := range p.list.Inside(p.i).Split() {
+		if option.At(0).Name() == "full" && !isOff(option.At(1)) {
+			return true
+		}
+	}
+	return false
+}
+
+// weakAlter reports whether all actions of an ALTER TABLE take SHARE UPDATE EXCLUSIVE.
+func (p *parser) weakAlter() bool {
+	p.take("IF", "EXISTS")
+	p.take("ONLY")
+	p.name()
+	p.take("*")
+	if p.bad || p.i >= len(p.list) {
+		return false
+	}
+	for _, action := range p.list[p.i:].Split() {
+		if !weakAction(action) {
+			return false
+		}
+	}
+	return true
+}
+
+func weakAction(l sqltext.TokenList) bool {
+	switch {
+	case l.Is(0, "VALIDATE", "CONSTRAINT"), l.Is(0, "CLUSTER", "ON"), l.Is(0, "SET", "WITHOUT", "CLUSTER"):
+		return true
+	case l.Is(0, "SET", "("), l.Is(0, "RESET", "("):
+		return weakParameters(l.Inside(1))
+	case l.Is(0, "ALTER"):
+		i := l.Skip(1, "COLUMN") + 1 // after the column, a name or a number
+		return l.Is(i, "SET", "STATISTICS") || l.Is(i, "SET", "(") || l.Is(i, "RESET", "(")
+	}
+	return false
+}
+
+// weakParameters reports whether all storage parameters in a list can be changed under SHARE UPDATE
+// EXCLUSIVE.
+func weakParameters(l sqltext.TokenList) bool {
+	for _, parameter := range l.Split() {
+		name := parameter.At(0).Name()
+		if name == "toast" && parameter.Is(1, ".") {
+			name = parameter.At(2).Name()
+		}
+		known := []string{"fillfactor", "toast_tuple_target", "parallel_workers", "vacuum_index_cleanup", "vacuum_truncate", "vacuum_max_eager_freeze_failure_rate", "log_autovacuum_min_duration"}
+		if !slices.Contains(known, name) && !strings.HasPrefix(name, "autovacuum_") {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,61 @@
+package pgddl
+
+import "testing"
+
+func TestBlocksNobody(t *testing.T) {
+	for text, want := range map[string]bool{
+		"CREATE INDEX CONCURRENTLY i ON t (x)":                                 true,
+		"CREATE INDEX i ON t (x)":                                              false,
+		"DROP INDEX CONCURRENTLY i":                                            true,
+		"REINDEX (CONCURRENTLY, VERBOSE) TABLE t":                              true,
+		"REINDEX (CONCURRENTLY off) TABLE t":                                   false,
+		"ALTER TABLE p DETACH PARTITION c CONCURRENTLY":                        true,
+		"ALTER TABLE p DETACH PARTITION c":                                     false,
+		"ALTER TABLE p ATTACH PARTITION c FOR VALUES IN (1)":                   false,
+		"REFRESH MATERIALIZED VIEW CONCURRENTLY m":                             true,
+		"REFRESH MATERIALIZED VIEW m":                                          false,
+		"VACUUM":                                                               true,
+		"VACUUM (ANALYZE, FULL off) t":                                         true,
+		"VACUUM FREEZE t":                                                      true,
+		"VACUUM FULL t":                                                        false,
+		"VACUUM (VERBOSE, FULL) t":                                             false,
+		"VACUUM (FULL true) t":                                                 false,
+		"ANALYZE t (x)":                                                        true,
+		"COMMENT ON COLUMN t.x IS 'y'":                                         true,
+		"CREATE STATISTICS s ON x, y FROM t":                                   true,
+		"alter table only s.\"T\" validate constraint c":                       true,
+		"ALTER TABLE IF EXISTS t VALIDATE CONSTRAINT c, VALIDATE CONSTRAINT d": true,
+		"ALTER TABLE t VALIDATE CONSTRAINT c, ADD x int":                       false,
+		"ALTER TABLE t ALTER COLUMN x SET STATISTICS 100, ALTER y SET (n_distinct=5)": true,
+		"ALTER TABLE t ALTER COLUMN x SET STORAGE plain":                              false,
+		"ALTER TABLE t ALTER x SET DEFAULT 1":                                         false,
+		"ALTER TABLE t SET (fillfactor = 70, autovacuum_enabled = off)":               true,
+		"ALTER TABLE t SET (toast.autovacuum_enabled = off)":                          true,
+		"ALTER TABLE t RESET (fillfactor)":                                            true,
+		"ALTER TABLE t SET (user_catalog_table = on)":                                 false,
+		"ALTER TABLE t SET (fillfactor = 70), SET SCHEMA s":                           false,
+		"ALTER TABLE t CLUSTER ON i":                                                  true,
+		"ALTER TABLE t SET WITHOUT CLUSTER":                                           true,
+		"ALTER TABLE t SET LOGGED":                                                    false,
+		"ALTER TABLE t":                                                               false,
+		"ALTER TABLE validate":                                                        false,
+		"SELECT 1":                                                                    false,
+		"UPDATE t SET x = 1":                                                          false,
+		"":                                                                            false,
+	} {
+		if got := BlocksNobody(text); got != want {
+			t.Errorf("BlocksNobody(%q) = %t", text, got)
+		}
+	}
+}
+
+func TestRewritesOutside(t *testing.T) {
+	for text, want := range map[string]bool{
+		"VACUUM FULL t": true, "VACUUM t": false, "CLUSTER": true, "CLUSTER t USING i": true,
+		"REINDEX SCHEMA s": true, "REINDEX TABLE CONCURRENTLY t": false, "CREATE DATABASE d": false, "DO $$ $$": false,
+	} {
+		if got := RewritesOutside(text); got != want {
+			t.Errorf("RewritesOutside(%q) = %t", text, got)
+		}
+	}
+}
