@@ -92,8 +92,8 @@ func (db *Database) tryLock(ctx context.Context, c *conn, l location, set string
 	return got, h, err
 }
 
-// lockQueries begin a transaction and try to get the lock in it, once. They also set the timeouts of
-// the transaction.
+// lockQueries begin a transaction and try to get the lock in it, once. They also set the timeouts
+// of the transaction.
 func (db *Database) lockQueries(c *conn, l location, set string, opts database.LockOptions, got *bool) []query {
 	return []query{
 		// READ COMMITTED: the head must be read with a snapshot taken after the lock.

@@ -94,8 +94,8 @@ func takesNoLock(st sqltext.Statement) bool {
 	return false
 }
 
-// setTimeouts returns the queries that set the worker's timeouts for a statement of a script, unless
-// they are set. own reports that the statement executes in a transaction of its own.
+// setTimeouts returns the queries that set the worker's timeouts for a statement of a script,
+// unless they are set. own reports that the statement executes in a transaction of its own.
 func (r *run) setTimeouts(s *migration.Script, st sqltext.Statement, own bool) (qs []query) {
 	if r.timed != s {
 		if limit := lockLimit(s, r.opts.LockTimeout); limit != r.limit {
@@ -119,9 +119,9 @@ func (r *run) setTimeouts(s *migration.Script, st sqltext.Statement, own bool) (
 	return qs
 }
 
-// waitsFreely reports whether the lock timeout must be removed for a statement, if nothing before it
-// in its transaction has taken a lock. After a timeout, a CONCURRENTLY leaves an incomplete result,
-// so it has none even if the script or the session set one.
+// waitsFreely reports whether the lock timeout must be removed for a statement, if nothing before
+// it in its transaction has taken a lock. After a timeout, a CONCURRENTLY leaves an incomplete
+// result, so it has none even if the script or the session set one.
 func (r *run) waitsFreely(st sqltext.Statement) bool {
 	what := pgddl.Parse(st.Text)
 	return what.Concurrently() || r.limit > 0 && !r.ownLimit && pgddl.BlocksNobody(st.Text)
@@ -183,8 +183,8 @@ func (r *run) beginLimited(s *migration.Script, st sqltext.Statement) sqltext.St
 	return st
 }
 
-// fitsPooler returns an error if a pooler's session can't execute the statement as intended: outside
-// a transaction no timeout applies there. own is that of setTimeouts.
+// fitsPooler returns an error if a pooler's session can't execute the statement as intended:
+// outside a transaction no timeout applies there. own is that of setTimeouts.
 func (r *run) fitsPooler(s *migration.Script, st sqltext.Statement, own bool) error {
 	const direct = "connect to PostgreSQL directly for this migration"
 	outside := !own && !r.worker.inTransaction() && st.Tx != sqltext.TxBegin
