@@ -161,6 +161,7 @@ var rules = []rule{
 	{pkg: "internal/fence", forTests: true},
 	{pkg: "internal/faults", forTests: true},
 	{pkg: "internal/hostile", forTests: true},
+	{pkg: "internal/locktable", forTests: true},
 	// What users write.
 	{
 		pkg:      "examples/...",
