@@ -36,8 +36,8 @@ func TestModes(t *testing.T) {
 }
 
 // TestALaterReaderWaitsForTheWaitingStatement shows the lock queue that docs/locks.md explains: a
-// reader holds the weakest lock, an ALTER TABLE waits for it, and the next reader waits for the ALTER
-// TABLE.
+// reader holds the weakest lock, an ALTER TABLE waits for it, and the next reader waits for the
+// ALTER TABLE.
 func TestALaterReaderWaitsForTheWaitingStatement(t *testing.T) {
 	for _, m := range testdb.PostgresMajors(t) {
 		t.Run(fmt.Sprint(m.Major), func(t *testing.T) {

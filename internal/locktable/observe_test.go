@@ -208,8 +208,8 @@ func (o *observer) scanned(found *observation, oid uint32) {
 	}
 }
 
-// locks returns the strongest lock on each relation. It leaves out sequences and indexes with a lock
-// that blocks nobody more than the lock on their table.
+// locks returns the strongest lock on each relation. It leaves out sequences and indexes with a
+// lock that blocks nobody more than the lock on their table.
 func (o *observer) locks(held [][]string) []lock {
 	o.t.Helper()
 	strongest := map[uint32]int{}

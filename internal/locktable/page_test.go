@@ -29,8 +29,8 @@ type fact struct {
 	observation
 }
 
-// TestThePageAgreesWithTheServers runs every statement of the page on every server, and compares the
-// result with testdata, and the page with testdata.
+// TestThePageAgreesWithTheServers runs every statement of the page on every server, and compares
+// the result with testdata, and the page with testdata.
 func TestThePageAgreesWithTheServers(t *testing.T) {
 	t.Run("servers", func(t *testing.T) {
 		for _, m := range testdb.PostgresMajors(t) {
