@@ -32,9 +32,10 @@ type conn struct {
 	id int64 // the server's connection id; 0: unknown
 	// cancels statements on this connection; nil: use another connection of the pool
 	killer      *guard
-	uncommitted bool // the isolation level is READ UNCOMMITTED
-	unusable    bool // must not be reused
-	gone        bool // it broke, or was given up
+	waits       waits // the session's limits, if they are not its own
+	uncommitted bool  // the isolation level is READ UNCOMMITTED
+	unusable    bool  // must not be reused
+	gone        bool  // it broke, or was given up
 }
 
 // acquire takes a connection from the pool. It waits only for a limited time, since the users of

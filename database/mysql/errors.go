@@ -37,12 +37,14 @@ const (
 	erNoSuchTable      = 1146
 	erNoSuchIndex      = 1176
 	erPacketTooLarge   = 1153
+	erNotRolledBack    = 1196
 	erLockWait         = 1205
 	erDeadlock         = 1213
 	erInterrupted      = 1317
 	erInTransaction    = 1568 // SET TRANSACTION
 	erGlobalVariable   = 1229
 	erReadOnlyVariable = 1238
+	erNoWait           = 3572
 )
 
 // number returns the server's error number, or 0 for other errors.
@@ -101,7 +103,7 @@ func statementError(st sqltext.Statement, err error) error {
 	switch {
 	case errors.As(err, &my):
 		e.Code, e.Message, e.Hint = codeOf(my), my.Message, hints[int(my.Number)]
-		e.Detail = fmt.Sprintf("error %d", my.Number)
+		e.Detail, e.Lock = fmt.Sprintf("error %d", my.Number), lockError(int(my.Number))
 		if my.Number == erParse {
 			e.Pos = near(st, my.Message)
 		}
@@ -184,6 +186,7 @@ var hints = map[int]string{
 	erInTransaction:  "it must come first in the transaction, which Whimbrel began: remove it, or let the script control its transaction (-- whimbrel: no-transaction, and START TRANSACTION … COMMIT)",
 	erPacketTooLarge: "the statement is longer than the server's max_allowed_packet: raise the limit, or split the statement",
 	erLockWait:       "another session holds a conflicting lock: try again, or wait longer (lock-timeout)",
+	erNoWait:         "another session holds a conflicting lock: try again, or wait for it (without NOWAIT)",
 	erDeadlock:       "this session and another one waited for each other: try again",
 	3948:             "LOAD DATA LOCAL reads a file on the client: run it with a client, or use LOAD DATA INFILE or INSERT",
 }

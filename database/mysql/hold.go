@@ -21,6 +21,7 @@ func number64(n int64) string { return strconv.FormatInt(n, 10) }
 type hold struct {
 	db          *Database
 	set         string
+	opts        database.LockOptions
 	guard       *guard
 	worker      *conn
 	head        head
@@ -39,16 +40,16 @@ type hold struct {
 	stopWatch func()
 }
 
-// hold acquires the lock of a set. It executes the begin statements on the worker before it reads
-// the head, and creates Whimbrel's tables if they are missing.
-func (db *Database) hold(ctx context.Context, set string, opts database.LockOptions, begin ...string) (h *hold, err error) {
+// hold acquires the lock of a set. If begin is true, it begins a transaction on the worker before
+// it reads the head. It creates Whimbrel's tables if they are missing.
+func (db *Database) hold(ctx context.Context, set string, opts database.LockOptions, begin bool) (h *hold, err error) {
 	if err := checkSet(set); err != nil {
 		return nil, err
 	}
 	if db.pool.Stats().MaxOpenConnections == 1 {
 		return nil, errors.New("the pool allows only one connection, but a migration needs two, one for the lock and one for the work; raise SetMaxOpenConns to 3 or more")
 	}
-	h = &hold{db: db, set: set}
+	h = &hold{db: db, set: set, opts: opts}
 	if h.guard, err = db.newGuard(ctx); err != nil {
 		return nil, err
 	}
@@ -70,7 +71,7 @@ func (db *Database) hold(ctx context.Context, set string, opts database.LockOpti
 	h.worker.killer = h.guard
 	h.watch()
 	h.lockWait = max(opts.Timeout, minLockWait)
-	return h, db.limitLockWait(ctx, h.lockWait, func(ctx context.Context) error { return h.begin(ctx, begin, opts) })
+	return h, db.limitLockWait(ctx, h.lockWait, func(ctx context.Context) error { return h.begin(ctx, begin) })
 }
 
 // found is what is known since the lock was taken.
@@ -97,15 +98,16 @@ func (h *hold) take(ctx context.Context, set string, opts database.LockOptions) 
 	return err
 }
 
-// begin prepares the worker. It creates Whimbrel's tables if they are missing.
-func (h *hold) begin(ctx context.Context, statements []string, opts database.LockOptions) error {
+// begin prepares the worker, in a transaction if that is wanted. It creates Whimbrel's tables if
+// they are missing.
+func (h *hold) begin(ctx context.Context, transaction bool) error {
 	ctx, stop := h.under(ctx)
 	defer stop()
 	for try := range 4 {
-		err := h.readHead(ctx, statements)
+		err := h.readHead(ctx, transaction)
 		// a killed process may have created some of the tables
 		if missingTable(err) || err == nil && h.head.own == 0 && try == 0 {
-			err = h.db.ensureTables(ctx, h.guard, h.set == migration.ReservedSet, opts)
+			err = h.db.ensureTables(ctx, h.guard, h.set == migration.ReservedSet, h.opts)
 		} else if err == nil {
 			again := false
 			if again, err = h.register(ctx); err == nil && !again {
@@ -115,7 +117,7 @@ func (h *hold) begin(ctx context.Context, statements []string, opts database.Loc
 		if err != nil {
 			return err
 		}
-		if len(statements) > 0 {
+		if transaction {
 			if _, err := h.worker.exec(ctx, "ROLLBACK"); err != nil {
 				return ownError("ROLLBACK", err)
 			}
@@ -124,12 +126,12 @@ func (h *hold) begin(ctx context.Context, statements []string, opts database.Loc
 	return errors.New("another session drops Whimbrel's tables again and again")
 }
 
-// readHead executes the statements, marks the worker as working under the lock, and reads the head
-// and related facts.
-func (h *hold) readHead(ctx context.Context, statements []string) error {
-	for _, s := range statements {
-		if _, err := h.worker.exec(ctx, s); err != nil {
-			return ownError(s, err)
+// readHead begins a transaction if that is wanted, marks the worker as working under the lock, and
+// reads the head and related facts.
+func (h *hold) readHead(ctx context.Context, transaction bool) error {
+	if transaction {
+		if err := h.worker.beginLimited(ctx, h.compound(), waitsOf(h.opts.LockTimeout)); err != nil {
+			return ownError(startTransaction, err)
 		}
 	}
 	var now, server, there string
@@ -164,6 +166,13 @@ func (h *hold) readHead(ctx context.Context, statements []string) error {
 	at, err := parseTime(now)
 	h.clock = clock{server: at, local: local}
 	return err
+}
+
+// compound reports whether the server executes compound statements outside of routines.
+func (h *hold) compound() bool {
+	h.db.mu.Lock()
+	defer h.db.mu.Unlock()
+	return h.db.facts != nil && h.db.facts.compound()
 }
 
 // identify reads the worker's connection id, and marks it.
@@ -272,7 +281,7 @@ func (h *hold) under(ctx context.Context) (context.Context, func()) {
 // record appends an entry.
 func (h *hold) record(ctx context.Context, c *conn, e database.Entry) (recorded database.Entry, err error) {
 	err = h.db.limitLockWait(ctx, h.lockWait, func(ctx context.Context) error {
-		recorded, err = h.db.insert(ctx, c, e, h.user, h.guard.form.fence(h.guard, h.set))
+		recorded, err = h.db.insert(ctx, c, e, h.user, h.guard.form.fence(h.guard, h.set), h.lockWait)
 		return err
 	})
 	return recorded, err

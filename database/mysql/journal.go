@@ -67,7 +67,7 @@ func (h *hold) putJournal(ctx context.Context, c *conn, j *database.Journal) err
 	}
 	var res sql.Result
 	err := h.db.limitLockWait(ctx, h.lockWait, func(ctx context.Context) (err error) {
-		res, err = c.exec(ctx, query)
+		res, err = c.exec(ctx, ownWaits(h.lockWait, query))
 		return err
 	})
 	if err != nil {

@@ -151,7 +151,7 @@ func (l *lease) freeing(set string) string {
 func (l *lease) free(ctx context.Context, g *guard, worker *conn, set string) error {
 	query := l.freeing(set)
 	if worker != nil && !worker.gone {
-		if _, err := worker.ExecContext(ctx, "DO RELEASE_LOCK("+literal(l.names.works(set))+")"); broken(err) {
+		if _, err := worker.ExecContext(ctx, worker.releasing("RELEASE_LOCK("+literal(l.names.works(set))+")")); broken(err) {
 			worker.drop()
 		}
 	}

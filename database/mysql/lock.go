@@ -243,7 +243,7 @@ func (a advisory) beat(ctx context.Context, g *guard, set string) error {
 // the worker for an orphan.
 func (a advisory) free(ctx context.Context, g *guard, worker *conn, set string) error {
 	if worker != nil && !worker.gone {
-		if _, err := worker.ExecContext(ctx, "DO RELEASE_LOCK("+literal(a.names.works(set))+")"); err != nil {
+		if _, err := worker.ExecContext(ctx, worker.releasing("RELEASE_LOCK("+literal(a.names.works(set))+")")); err != nil {
 			worker.drop()
 		}
 	}

@@ -189,9 +189,11 @@ const manyWords = 300
 // named reads the definitions of the objects that a statement names, in the session's database and
 // in those that it names.
 func (h *hold) named(ctx context.Context, st sqltext.Statement) (*catalog.Snapshot, error) {
-	var current sql.NullString
-	if err := h.worker.row(ctx, "SELECT DATABASE()", nil, &current); err != nil {
-		return nil, ownError("reading the session's database", err)
+	current := sql.NullString{String: h.database, Valid: true}
+	if h.worker.unusable { // the script may have chosen another one
+		if err := h.worker.row(ctx, "SELECT DATABASE()", nil, &current); err != nil {
+			return nil, ownError("reading the session's database", err)
+		}
 	}
 	h.guard.mu.Lock()
 	defer h.guard.mu.Unlock()

@@ -19,14 +19,15 @@ type run struct {
 	db       *Database
 	h        *hold
 	own      bool              // the script has opened a transaction of its own
-	timed    *migration.Script // the script whose lock timeout is set
+	timed    *migration.Script // the script whose lock timeout is set, or was until it set another
+	waits    waits             // its limits; the zero waits once they are set
 	executed int               // how many of its statements
 	blocked  func(database.Blockage)
 }
 
 // Guard holds the set's lock on a connection of its own.
 func (db *Database) Guard(ctx context.Context, set string, opts database.LockOptions) (_ database.Run, found database.Found, err error) {
-	h, err := db.hold(ctx, set, opts)
+	h, err := db.hold(ctx, set, opts, false)
 	if err == nil {
 		if err = triggersError(h.triggers); err != nil {
 			h.free()
@@ -138,19 +139,21 @@ func (r *run) Exec(ctx context.Context, s *migration.Script, st sqltext.Statemen
 		// the connection.
 		r.h.worker.unusable = r.h.worker.unusable || st.Session || st.Tx != sqltext.TxAny && st.Tx != sqltext.TxNever
 		if r.timed != s {
-			r.timed, r.executed = s, 0
-			r.h.worker.unusable = r.h.worker.unusable || s.LockTimeout > 0
-			if err := r.h.worker.setLockTimeout(ctx, s.LockTimeout); err != nil {
-				return err
-			}
+			r.timed, r.executed, r.waits = s, 0, waitsOf(limitOf(r.h.opts, s))
 		}
 		defer r.tellBlocked()()
 		if done != nil {
 			return r.transact(ctx, s, st, done)
 		}
+		if err := r.limitWaits(ctx); err != nil {
+			return err
+		}
 		r.executed++
 		e := executor{db: r.db, c: r.h.worker, script: s, n: r.executed}
 		err := e.statement(ctx, st)
+		if r.own {
+			err = r.h.worker.undo(ctx, err)
+		}
 		r.follow(st, err)
 		// after SET autocommit = 0, statements would not be committed with their mark
 		if err == nil && st.Tx == sqltext.TxOther {
@@ -186,15 +189,18 @@ func (r *run) transact(ctx context.Context, s *migration.Script, st sqltext.Stat
 		r.h.wrote(done)
 		return nil
 	}
-	r.h.worker.finish("ROLLBACK")
 	var unknown *database.CommitUnknownError
 	switch {
 	case number(err) == erInTransaction:
-		return fmt.Errorf("%w: %w", database.ErrNoTransaction, err)
+		err = fmt.Errorf("%w: %w", database.ErrNoTransaction, err)
 	case errors.As(err, &unknown), ctx.Err() != nil:
-		return err
+	default:
+		if err = statementError(st, err); isLock(err) {
+			return r.h.worker.undo(ctx, err)
+		}
 	}
-	return statementError(st, err)
+	r.h.worker.finish("ROLLBACK")
+	return err
 }
 
 // begun makes sure that a transaction is open.
@@ -205,14 +211,33 @@ func (r *run) begun(ctx context.Context, st sqltext.Statement) error {
 	case r.own:
 		return nil
 	}
-	_, err := r.h.worker.exec(ctx, startTransaction)
+	w := r.waits
+	if w == (waits{}) {
+		w = r.h.worker.waits
+	}
+	if err := r.h.worker.beginLimited(ctx, r.h.compound(), w); err != nil {
+		return err
+	}
+	return r.limitWaits(ctx) // if the server did not do it together
+}
+
+// limitWaits limits the waits of the script's statements for locks, once: the script may then set
+// other limits.
+func (r *run) limitWaits(ctx context.Context) error {
+	if r.waits == (waits{}) {
+		return nil
+	}
+	err := r.h.worker.limitWaits(ctx, r.waits)
+	if err == nil {
+		r.waits = waits{}
+	}
 	return err
 }
 
 // follow tracks whether the script has opened a transaction.
 func (r *run) follow(st sqltext.Statement, err error) {
 	switch {
-	case r.h.worker.gone, number(err) == erDeadlock:
+	case r.h.worker.gone, lockError(number(err)) != nil:
 		r.own = false
 	case st.Tx == sqltext.TxBegin:
 		r.own = r.own || err == nil

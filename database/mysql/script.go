@@ -2,12 +2,15 @@ package mysql
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"strings"
-	"time"
+
+	client "github.com/go-sql-driver/mysql"
 
 	"github.com/whimbrel-db/whimbrel/database"
+	"github.com/whimbrel-db/whimbrel/database/internal/drivers"
 	"github.com/whimbrel-db/whimbrel/migration"
 	"github.com/whimbrel-db/whimbrel/sqltext"
 )
@@ -62,10 +65,7 @@ func (e *executor) statement(ctx context.Context, st sqltext.Statement) error {
 		limited, stop = context.WithTimeoutCause(ctx, d, errTimeout)
 	}
 	defer stop()
-	err := e.c.do(limited, func(ctx context.Context) error {
-		_, err := e.c.ExecContext(ctx, st.Text)
-		return err
-	})
+	err := e.send(limited, st)
 	e.n++
 	switch {
 	case err == nil:
@@ -79,6 +79,34 @@ func (e *executor) statement(ctx context.Context, st sqltext.Statement) error {
 		return err
 	}
 	return statementError(st, err)
+}
+
+// send sends a statement and waits for its end. Some statements return a lock timeout as a row.
+func (e *executor) send(ctx context.Context, st sqltext.Statement) error {
+	if !maintains(st) {
+		return e.c.do(ctx, func(ctx context.Context) error {
+			_, err := e.c.ExecContext(ctx, st.Text)
+			return err
+		})
+	}
+	failed := false
+	err := e.c.do(ctx, func(ctx context.Context) error {
+		return drivers.Each(ctx, e.c, st.Text, nil, func(scan func(...any) error) error {
+			var table, op, kind, text sql.NullString
+			if scan(&table, &op, &kind, &text) == nil { // ANALYZE of a statement has other columns
+				failed = failed || strings.EqualFold(kind.String, "error")
+			}
+			return nil
+		})
+	})
+	if err != nil || !failed {
+		return err
+	}
+	waited, err := e.c.warned(ctx, erLockWait)
+	if err == nil && waited {
+		err = &client.MySQLError{Number: erLockWait, Message: "Lock wait timeout exceeded; try restarting transaction"}
+	}
+	return err
 }
 
 // manyStatements is the number of statements in a script after which the warnings of INSERTs are no
@@ -105,14 +133,4 @@ func (e *executor) notices(ctx context.Context, st sqltext.Statement) error {
 		e.db.opts.Notice(n)
 	}
 	return nil
-}
-
-// setLockTimeout limits the waits for locks. The server counts whole seconds.
-func (c *conn) setLockTimeout(ctx context.Context, d time.Duration) error {
-	if d <= 0 {
-		return nil
-	}
-	seconds := number64(int64((d + time.Second - 1) / time.Second))
-	_, err := c.exec(ctx, "SET SESSION lock_wait_timeout = "+seconds+", SESSION innodb_lock_wait_timeout = "+seconds)
-	return ownError("setting the lock timeout", err)
 }

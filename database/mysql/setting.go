@@ -20,7 +20,7 @@ func (db *Database) UpdateSetting(ctx context.Context, u database.SettingUpdate)
 	if err != nil {
 		return err
 	}
-	b, _, err := db.Begin(ctx, migration.ReservedSet, database.LockOptions{Timeout: settingTimeout})
+	b, _, err := db.Begin(ctx, migration.ReservedSet, database.LockOptions{Timeout: settingTimeout, LockTimeout: settingTimeout})
 	if err != nil {
 		return err
 	}

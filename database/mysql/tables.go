@@ -183,7 +183,7 @@ func (db *Database) ensureTables(ctx context.Context, g *guard, held bool, opts 
 		Set: migration.ReservedSet, Version: tablesVersion, Name: "tables", Direction: database.Up, Note: "Whimbrel's own tables",
 		StartedAt: at, Duration: time.Since(start),
 	}
-	_, err = db.insert(ctx, g.c, e, user, "")
+	_, err = db.insert(ctx, g.c, e, user, "", 0)
 	return err
 }
 
@@ -212,8 +212,9 @@ const (
 )
 
 // insert appends an entry to the history, and returns it as stored. fence is a condition that is
-// true as long as the migration lock is held; "" for none.
-func (db *Database) insert(ctx context.Context, c *conn, e database.Entry, user, fence string) (database.Entry, error) {
+// true as long as the migration lock is held; "" for none. limit limits the wait for locks; 0
+// leaves that to the session.
+func (db *Database) insert(ctx context.Context, c *conn, e database.Entry, user, fence string, limit time.Duration) (database.Entry, error) {
 	if err := checkSet(e.Set); err != nil {
 		return e, err
 	}
@@ -221,6 +222,9 @@ func (db *Database) insert(ctx context.Context, c *conn, e database.Entry, user,
 	query := db.sql.fill(drivers.InsertEntry("{history}")) + "SELECT " + drivers.EntryParams + " FROM DUAL"
 	if fence != "" {
 		query += " WHERE " + fence
+	}
+	if limit > 0 {
+		query = ownWaits(limit, query)
 	}
 	res, err := c.exec(ctx, query, drivers.EntryValues(e, formatTime)...)
 	if err != nil {

@@ -23,6 +23,7 @@ type transaction struct {
 	last      sqltext.Statement
 	recorded  []database.Entry
 	session   *session // before the first script that may have changed it
+	waits     waits    // the limits of that session
 	later     *later   // what Commit executes after the COMMIT
 	committed bool
 }
@@ -32,7 +33,7 @@ const startTransaction = "START TRANSACTION READ WRITE"
 
 // Begin opens a transaction that holds the set's lock.
 func (db *Database) Begin(ctx context.Context, set string, opts database.LockOptions) (_ database.Tx, found database.Found, err error) {
-	h, err := db.hold(ctx, set, opts, startTransaction)
+	h, err := db.hold(ctx, set, opts, true)
 	if err != nil {
 		return nil, found, err
 	}
@@ -95,17 +96,20 @@ func (b *transaction) script(ctx context.Context, s *migration.Script) error {
 	}
 	b.written = true
 	b.last = sqltext.Statement{Pos: sqltext.Position{File: s.File, Line: max(s.Line, 1), Column: 1}}
+	if err := b.h.worker.limitWaits(ctx, waitsOf(limitOf(b.h.opts, s))); err != nil {
+		return err
+	}
 	run := func() error { return b.statements(ctx, s, a) }
 	if fn := s.Func(); fn != nil {
 		run = func() error { return b.call(ctx, s, fn) }
 	}
-	if !a.Session && s.Func() == nil && s.LockTimeout <= 0 {
+	if !a.Session && s.Func() == nil {
 		err = run()
 	} else {
 		err = b.keepingSession(ctx, s, run)
 	}
 	if err != nil {
-		return err
+		return b.h.worker.undo(ctx, err)
 	}
 	return b.db.dropShadows(ctx, b.h.worker)
 }
@@ -135,9 +139,7 @@ func (b *transaction) keepingSession(ctx context.Context, s *migration.Script, r
 		if b.session, err = b.h.worker.readSession(ctx); err != nil {
 			return err
 		}
-	}
-	if err := b.h.worker.setLockTimeout(ctx, s.LockTimeout); err != nil {
-		return err
+		b.waits = b.h.worker.waits
 	}
 	if err := run(); err != nil {
 		return err
@@ -145,6 +147,7 @@ func (b *transaction) keepingSession(ctx context.Context, s *migration.Script, r
 	if err := b.h.worker.putBack(ctx, b.session); err != nil {
 		return fmt.Errorf("%s: restoring the session: %w", s.File, err)
 	}
+	b.h.worker.waits = b.waits
 	return nil
 }
 
@@ -271,7 +274,7 @@ func (b *transaction) commitError(err error) error {
 
 // replaceWorker takes another connection for the worker. The guard holds the lock meanwhile.
 func (h *hold) replaceWorker(ctx context.Context) error {
-	h.worker.finish("DO RELEASE_ALL_LOCKS()")
+	h.worker.finish(h.worker.releasing("RELEASE_ALL_LOCKS()"))
 	h.worker.giveBack()
 	c, err := h.db.acquire(ctx)
 	if err != nil {

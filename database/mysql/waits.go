@@ -1,0 +1,167 @@
+package mysql
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"regexp"
+	"time"
+
+	"github.com/whimbrel-db/whimbrel/database"
+	"github.com/whimbrel-db/whimbrel/database/internal/drivers"
+	"github.com/whimbrel-db/whimbrel/migration"
+	"github.com/whimbrel-db/whimbrel/sqltext"
+)
+
+// waits are the two limits of a session's waits for locks, in whole seconds as the server counts:
+// for metadata locks and LOCK TABLES (lock_wait_timeout), and for rows (innodb_lock_wait_timeout).
+// The zero waits are the session's own.
+type waits struct{ tables, rows string }
+
+// unlimited are the values with which the server waits without a limit: lock_wait_timeout is a year
+// at most, and InnoDB ignores an innodb_lock_wait_timeout of this many seconds.
+var unlimited = waits{"31536000", "100000000"}
+
+// waitsOf returns the limits for a lock timeout; 0 or less means none.
+func waitsOf(d time.Duration) waits {
+	if d <= 0 || d > 365*24*time.Hour {
+		return unlimited
+	}
+	seconds := number64(int64(wholeSeconds(d) / time.Second))
+	return waits{seconds, seconds}
+}
+
+// wholeSeconds rounds up to what the server can count.
+func wholeSeconds(d time.Duration) time.Duration {
+	return (d + time.Second - 1).Truncate(time.Second)
+}
+
+// limitOf returns the lock timeout of a script: that of its directives, or else that of the
+// options.
+func limitOf(opts database.LockOptions, s *migration.Script) time.Duration {
+	if s != nil && s.LockTimeout != 0 {
+		return max(s.LockTimeout, 0)
+	}
+	return max(opts.LockTimeout, 0)
+}
+
+// The session's own limits are saved in the session while others are set.
+const (
+	savedTables = "@whimbrel_lock_wait_timeout"
+	savedRows   = "@whimbrel_innodb_lock_wait_timeout"
+)
+
+// setWaits returns the statement that sets the limits of the connection's session.
+func (c *conn) setWaits(w waits) string {
+	save := ""
+	if c.waits == (waits{}) {
+		save = savedTables + " = @@SESSION.lock_wait_timeout, " + savedRows + " = @@SESSION.innodb_lock_wait_timeout, "
+	}
+	return "SET " + save + "SESSION lock_wait_timeout = " + w.tables + ", SESSION innodb_lock_wait_timeout = " + w.rows
+}
+
+// limitWaits limits the session's waits for locks, unless they are limited so already.
+func (c *conn) limitWaits(ctx context.Context, w waits) error {
+	if c.waits == w {
+		return nil
+	}
+	_, err := c.exec(ctx, c.setWaits(w))
+	if err != nil {
+		return ownError("setting the lock timeout", err)
+	}
+	c.waits = w
+	return nil
+}
+
+// beginLimited begins a transaction, and limits the session's waits for locks. MariaDB does both in
+// one round trip. A server that doesn't get the limits now gets them before the first script.
+func (c *conn) beginLimited(ctx context.Context, compound bool, w waits) error {
+	if c.waits == w || !compound {
+		_, err := c.exec(ctx, startTransaction)
+		return err
+	}
+	_, err := c.exec(ctx, "IF 1 THEN "+c.setWaits(w)+"; "+startTransaction+"; END IF")
+	if err == nil {
+		c.waits = w
+	}
+	return err
+}
+
+// oldMariaDB matches the versions without compound statements outside of routines.
+var oldMariaDB = regexp.MustCompile(`^(5\.|10\.0\.)`)
+
+// compound reports whether the server executes IF … THEN … END IF outside of routines.
+func (f *facts) compound() bool { return f.maria && !oldMariaDB.MatchString(f.version) }
+
+// releasing returns a statement that evaluates an expression, which releases locks, and gives the
+// session its own limits back.
+func (c *conn) releasing(release string) string {
+	if c.waits == (waits{}) {
+		return "DO " + release
+	}
+	c.waits = waits{}
+	return "SET SESSION lock_wait_timeout = " + savedTables + " + 0 * coalesce(" + release + ", 0), SESSION innodb_lock_wait_timeout = " + savedRows +
+		", " + savedTables + " = NULL, " + savedRows + " = NULL"
+}
+
+// lockError returns the reason if only a lock made a statement fail, nil otherwise.
+func lockError(number int) error {
+	switch number {
+	case erLockWait, erNoWait:
+		return database.ErrLockTimeout
+	case erDeadlock:
+		return database.ErrDeadlock
+	}
+	return nil
+}
+
+// isLock reports whether only a lock made a statement fail.
+func isLock(err error) bool {
+	return errors.Is(err, database.ErrLockTimeout) || errors.Is(err, database.ErrDeadlock)
+}
+
+// ownWaits lets MariaDB wait for locks in one of Whimbrel's own statements as long as limit,
+// whatever limit the session has. Other servers ignore it as a comment.
+func ownWaits(limit time.Duration, query string) string {
+	seconds := int64(wholeSeconds(max(limit, minLockWait))/time.Second) + 1
+	return fmt.Sprintf("/*M!100100 SET STATEMENT lock_wait_timeout=%d, innodb_lock_wait_timeout=%[1]d FOR */ ", seconds) + query
+}
+
+// undo rolls the open transaction back if a statement in it failed because of a lock: after a lock
+// timeout the server has undone only the statement. Changes of tables without transactions remain;
+// then the error is no longer one after which the statement can be tried again.
+func (c *conn) undo(ctx context.Context, err error) error {
+	e, ok := drivers.AsType[*database.StatementError](err)
+	if !ok || e.Lock == nil {
+		return err
+	}
+	if c.finish("ROLLBACK") != nil {
+		return err // the connection is closed, so the server rolls back
+	}
+	if remains, werr := c.warned(context.WithoutCancel(ctx), erNotRolledBack); remains || werr != nil {
+		e.Lock = nil
+		e.Hint = "rows of a table without transactions (MyISAM, Aria, MEMORY) may have been changed, which nothing rolls back: check them before you run it again"
+	}
+	return err
+}
+
+// warned reports whether the last statement caused a warning or an error with a number.
+func (c *conn) warned(ctx context.Context, number int) (is bool, err error) {
+	err = c.each(ctx, "SHOW WARNINGS", nil, func(scan func(...any) error) error {
+		var level, message string
+		var n int
+		err := scan(&level, &n, &message)
+		is = is || n == number
+		return err
+	})
+	return is, err
+}
+
+// maintains reports whether a statement returns its errors as rows.
+func maintains(st sqltext.Statement) bool {
+	switch st.Verb() {
+	case "OPTIMIZE", "ANALYZE", "CHECK", "REPAIR", "CACHE":
+		return true
+	}
+	return false
+}
