@@ -229,7 +229,7 @@ func (a *abandoner) end(ctx context.Context, done *Abandoned) error {
 	}
 	e := database.Entry{
 		Version: a.j.Version, Name: a.j.Name, Direction: database.Abandon, Tried: a.j.Direction, Checksum: a.j.Checksum,
-		StartedAt: time.Now(), ToolVersion: ToolVersion(), Note: a.opts.Reason,
+		StartedAt: time.Now(), ToolVersion: ToolVersion(), Reason: a.opts.Reason,
 	}
 	if a.j.Direction == database.Down {
 		e.Checksum, e.DownChecksum = migration.Checksum{}, a.j.Checksum

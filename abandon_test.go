@@ -71,7 +71,7 @@ func TestAbandonRemovesWhatIsHalfBuilt(t *testing.T) {
 	wantEqual(t, "failed attempts in the history", len(failures(t, m)), 1)
 	for e, err := range m.History(t.Context(), database.HistoryQuery{Newest: true, Limit: 1}) {
 		noError(t, err)
-		wantEqual(t, "the entry", string(e.Tried)+" "+e.Note, "up too slow")
+		wantEqual(t, "the entry", string(e.Tried)+" "+e.Reason, "up too slow")
 		wantEqual(t, "checksum", e.Checksum, set.All()[1].Up.Checksum)
 	}
 

@@ -17,18 +17,18 @@ func TestUpAppliesPendingMigrations(t *testing.T) {
 	atomicAndNot(t, func(t *testing.T, opts whimbrel.Options) {
 		target := memdb.New()
 		db := open(t, target)
-		note := whimbrel.ApplyOptions{Reason: "a release"}
-		r, err := whimbrel.New(db, newSet(t, plain(2)...), opts).Migrate(t.Context(), whimbrel.Latest(), note)
+		because := whimbrel.ApplyOptions{Reason: "a release"}
+		r, err := whimbrel.New(db, newSet(t, plain(2)...), opts).Migrate(t.Context(), whimbrel.Latest(), because)
 		noError(t, err)
 		wantApplied(t, r, 1, 2)
 		m := whimbrel.New(db, newSet(t, plain(3)...), opts)
-		r, err = m.Migrate(t.Context(), whimbrel.Latest(), note)
+		r, err = m.Migrate(t.Context(), whimbrel.Latest(), because)
 		noError(t, err)
 		wantApplied(t, r, 3)
 		wantTables(t, target, "t1", "t2", "t3")
 		for e, err := range m.History(t.Context(), database.HistoryQuery{}) {
 			noError(t, err)
-			wantEqual(t, "note", e.Note, "a release")
+			wantEqual(t, "reason", e.Reason, "a release")
 			wantEqual(t, "app", e.App, "test")
 			wantEqual(t, "direction", e.Direction, database.Up)
 			if e.ToolVersion == "" {

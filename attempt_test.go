@@ -48,7 +48,7 @@ func TestFailedTransactionIsRecorded(t *testing.T) {
 	wantEqual(t, "name", e.Name, "m2")
 	wantEqual(t, "direction that failed", e.Tried, database.Up)
 	wantEqual(t, "error", e.Error, failed.Err.Error())
-	wantEqual(t, "note", e.Note, "a release")
+	wantEqual(t, "reason", e.Reason, "a release")
 	wantEqual(t, "checksum", e.Checksum, set.All()[1].Up.Checksum)
 	wantEqual(t, "who", e.OSUser, memdb.OSUser)
 	if e.StartedAt.IsZero() || time.Since(e.StartedAt) > time.Minute {

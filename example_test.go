@@ -123,7 +123,7 @@ func ExampleMigrator_History() {
 		if err != nil {
 			panic(err)
 		}
-		fmt.Printf("%s %d %s %q\n", entry.Direction, entry.Version, entry.Name, entry.Note)
+		fmt.Printf("%s %d %s %q\n", entry.Direction, entry.Version, entry.Name, entry.Reason)
 	}
 	// Output:
 	// up 1 customers ""

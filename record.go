@@ -12,9 +12,9 @@ import (
 // Mark records versions of the set as applied without running them, all or none: for a schema that
 // already has them. It returns an *AlreadyAppliedError for an applied version, and an
 // *UnknownVersionError for one that the set lacks.
-func (m *Migrator) Mark(ctx context.Context, note string, versions ...int64) error {
+func (m *Migrator) Mark(ctx context.Context, reason string, versions ...int64) error {
 	m = m.call(ctx)
-	_, err := m.record(ctx, note, each(versions, func(st *database.State, v int64) (database.Entry, error) {
+	_, err := m.record(ctx, reason, each(versions, func(st *database.State, v int64) (database.Entry, error) {
 		now := viewOf(m.set, st.Applied)
 		if _, inSquash := now.recorded(v); inSquash || now.isApplied(v) {
 			return database.Entry{}, &AlreadyAppliedError{Set: m.set.Name(), Version: v}
@@ -31,9 +31,9 @@ func (m *Migrator) Mark(ctx context.Context, note string, versions ...int64) err
 // Forget records applied versions as not applied without running anything, all or none. It returns
 // a *NotAppliedError for a version that is not applied. If its run was interrupted, Forget ends the
 // run instead, and the effects of the run remain.
-func (m *Migrator) Forget(ctx context.Context, note string, versions ...int64) error {
+func (m *Migrator) Forget(ctx context.Context, reason string, versions ...int64) error {
 	m = m.call(ctx)
-	_, err := m.record(ctx, note, each(versions, func(st *database.State, v int64) (database.Entry, error) {
+	_, err := m.record(ctx, reason, each(versions, func(st *database.State, v int64) (database.Entry, error) {
 		a, ok := st.Applied.Get(v)
 		if j := st.Interrupted; !ok && j != nil && j.Version == v {
 			a, ok = database.AppliedMigration{Version: v, Name: j.Name, Checksum: j.Checksum}, true
@@ -123,9 +123,9 @@ func (m move) entries(limit int64) ([]database.Entry, error) {
 }
 
 // stamp fills in what the entries of one call have in common.
-func (m *Migrator) stamp(all []database.Entry, note string, at time.Time) {
+func (m *Migrator) stamp(all []database.Entry, reason string, at time.Time) {
 	for i := range all {
-		all[i].Set, all[i].ToolVersion, all[i].Note, all[i].StartedAt = m.set.Name(), ToolVersion(), note, at
+		all[i].Set, all[i].ToolVersion, all[i].Reason, all[i].StartedAt = m.set.Name(), ToolVersion(), reason, at
 	}
 }
 
@@ -153,7 +153,7 @@ func each(versions []int64, entry func(*database.State, int64) (database.Entry, 
 }
 
 // record appends entries in one transaction under the lock, and returns them as recorded.
-func (m *Migrator) record(ctx context.Context, note string, entries recorder) ([]database.Entry, error) {
+func (m *Migrator) record(ctx context.Context, reason string, entries recorder) ([]database.Entry, error) {
 	m = m.call(ctx)
 	var all []database.Entry
 	warned := false
@@ -164,7 +164,7 @@ func (m *Migrator) record(ctx context.Context, note string, entries recorder) ([
 		}
 		return err
 	}), func(tx database.Tx) error {
-		m.stamp(all, note, time.Now())
+		m.stamp(all, reason, time.Now())
 		return tx.Record(ctx, all...)
 	})
 	if err != nil {

@@ -69,7 +69,7 @@ func TestMarkAndForget(t *testing.T) {
 	var got []string
 	for e, err := range m.History(t.Context(), database.HistoryQuery{}) {
 		noError(t, err)
-		got = append(got, fmt.Sprintf("%s %d %s", e.Direction, e.Version, e.Note))
+		got = append(got, fmt.Sprintf("%s %d %s", e.Direction, e.Version, e.Reason))
 	}
 	wantEqual(t, "history", got, []string{"mark 1 made by hand", "mark 2 made by hand", "up 3 ", "forget 2 "})
 }

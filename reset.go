@@ -71,7 +71,7 @@ func (m *Migrator) reset(ctx context.Context, r *ResetResult, opts ResetOptions)
 		return err
 	}
 	_, err = m.locked(ctx, func(st *database.State) error { return mayReset(st, opts) }, func(tx database.Tx) error {
-		emptied, err := database.TxReset(ctx, tx, schemas, database.Entry{ToolVersion: ToolVersion(), Note: opts.Reason})
+		emptied, err := database.TxReset(ctx, tx, schemas, database.Entry{ToolVersion: ToolVersion(), Reason: opts.Reason})
 		if err != nil {
 			return err
 		}

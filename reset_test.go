@@ -40,7 +40,7 @@ func TestReset(t *testing.T) {
 		last = e
 	}
 	wantEqual(t, "direction of the last entry", last.Direction, database.Reset)
-	wantEqual(t, "note of the last entry", last.Note, "because")
+	wantEqual(t, "reason of the last entry", last.Reason, "because")
 	if last.ToolVersion == "" {
 		t.Error("the last entry has no tool version")
 	}

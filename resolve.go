@@ -43,17 +43,14 @@ type Resolved struct {
 func (m *Migrator) Resolve(ctx context.Context, version int64, how Resolution, reason string) (*Resolved, error) {
 	m = m.call(ctx)
 	var was, j *database.Journal
-	var note string
+	var remark string
 	check := func(st *database.State) (err error) {
 		was = st.Interrupted
-		j, note, err = m.resolve(ctx, st, version, how)
+		j, remark, err = m.resolve(ctx, st, version, how)
 		return err
 	}
 	err := m.Guarded(ctx, check, func(r database.Run) error {
-		if reason != "" {
-			note += ": " + reason
-		}
-		all := []database.Entry{{Version: j.Version, Name: j.Name, Direction: database.Resolve, StartedAt: time.Now(), ToolVersion: ToolVersion(), Note: note}}
+		all := []database.Entry{{Version: j.Version, Name: j.Name, Direction: database.Resolve, StartedAt: time.Now(), ToolVersion: ToolVersion(), Reason: reason, Remark: remark}}
 		j.Error = was.Error
 		if was.Error == "" { // the history lacks the attempt of the process that was lost
 			lost := lostAttempt(was)
@@ -74,7 +71,7 @@ func (m *Migrator) Resolve(ctx context.Context, version int64, how Resolution, r
 	return &Resolved{Version: j.Version, Name: j.Name, Statement: j.Done + 1, Of: j.Of}, nil
 }
 
-// resolve returns the journal after the decision, and the note for the history.
+// resolve returns the journal after the decision, and the remark for the history.
 func (m *Migrator) resolve(ctx context.Context, st *database.State, version int64, how Resolution) (*database.Journal, string, error) {
 	if how != ResolveDone && how != ResolveRetry {
 		return nil, "", fmt.Errorf("unknown resolution %q; use %q or %q", how, ResolveDone, ResolveRetry)

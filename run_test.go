@@ -244,14 +244,15 @@ func TestResolveAnEditedScript(t *testing.T) {
 	wantEqual(t, "number of statements", got.Of, 3)
 	mustUp(t, m)
 	wantRows(t, target, "t", "1")
-	var note string
+	var entry database.Entry
 	for e, err := range m.History(t.Context(), database.HistoryQuery{}) {
 		noError(t, err)
 		if e.Direction == database.Resolve {
-			note = e.Note
+			entry = e
 		}
 	}
-	wantText(t, "the note", note, "replace the 2 that were executed: it is only the number")
+	wantText(t, "the remark", entry.Remark, "replace the 2 that were executed")
+	wantEqual(t, "the reason", entry.Reason, "it is only the number")
 
 	target = stopped(t, set, 3, memdb.ErrKilled)
 	anew := newSet(t, script{1, "DELETE FROM t;\nDROP TABLE t;\n" + threeStatements, "-"})

@@ -131,14 +131,14 @@ func TestChangeSettingIsRecorded(t *testing.T) {
 	if v.ChangedAt.IsZero() {
 		t.Error("the setting has no time of its change")
 	}
-	var notes []string
+	var recorded []string
 	for e, err := range db.History(t.Context(), database.HistoryQuery{}) {
 		noError(t, err)
 		if e.Direction == database.Setting {
-			notes = append(notes, e.Note)
+			recorded = append(recorded, e.Remark+": "+e.Reason)
 		}
 	}
-	wantEqual(t, "notes of the history", notes, []string{"order=any: a merge"})
+	wantEqual(t, "remarks and reasons of the history", recorded, []string{"order=any: a merge"})
 	_, err = m.ChangeSetting(t.Context(), database.SettingUpdate{Name: "colour", Value: "red"})
 	wantError[*database.SettingError](t, err)
 }

@@ -123,7 +123,7 @@ func TestSquashIsRecordedWithoutRunning(t *testing.T) {
 			t.Errorf("history entry %d has no name", e.ID)
 		}
 		if e.Direction != database.Up {
-			words = append(words, fmt.Sprintf("%s %d %s", e.Direction, e.Version, e.Note))
+			words = append(words, fmt.Sprintf("%s %d %s", e.Direction, e.Version, e.Reason))
 		}
 	}
 	wantEqual(t, "history", words, []string{"mark 3 tidy", "forget 1 tidy", "forget 2 tidy"})

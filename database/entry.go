@@ -31,7 +31,7 @@ const (
 	Setting   Direction = "setting"   // a setting was changed
 	Metadata  Direction = "metadata"  // the metadata was changed: the name says how
 	Query     Direction = "query"     // a user executed a statement that may change something: UpText
-	Resolve   Direction = "resolve"   // a user decided the outcome of a statement of an interrupted run: the note says how
+	Resolve   Direction = "resolve"   // a user decided the outcome of a statement of an interrupted run: Remark says how
 	Failed    Direction = "failed"    // an attempt failed, or its process was lost: Tried says what it was to do, Error why
 	Terminate Direction = "terminate" // a session that blocked a migration was terminated: the name says which, UpText is its query
 	Abandon   Direction = "abandon"   // a user gave up an interrupted run of which nothing remains applied: Tried is its direction
@@ -74,7 +74,9 @@ type Entry struct {
 	// system's user of the process. DBUser is the database's user, or OSUser where a database has
 	// no users.
 	DBUser, OSUser, Host, App, Actor, ToolVersion string
-	Note                                          string
+	// Reason is why a person did it. Remark is what Whimbrel adds: which value a setting has now, or
+	// how an interrupted statement was resolved. Both may be "".
+	Reason, Remark string
 }
 
 // HistoryQuery selects history entries. The zero value selects all entries of all sets.

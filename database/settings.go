@@ -221,17 +221,14 @@ func (u SettingUpdate) Check() (SettingUpdate, error) {
 
 // Entry returns the history entry that records the update.
 func (u SettingUpdate) Entry() Entry {
-	note := u.Name + "=" + u.Value
+	remark := u.Name + "=" + u.Value
 	if u.Unset {
-		note = u.Name + " unset"
+		remark = u.Name + " unset"
 	}
 	if !u.Until.IsZero() {
-		note += " until " + times.Format(u.Until)
+		remark += " until " + times.Format(u.Until)
 	}
-	if u.Reason != "" {
-		note += ": " + u.Reason
-	}
-	return Entry{Set: migration.ReservedSet, Version: NilVersion, Name: u.Name, Direction: Setting, StartedAt: u.At, ToolVersion: u.ToolVersion, Note: note}
+	return Entry{Set: migration.ReservedSet, Version: NilVersion, Name: u.Name, Direction: Setting, StartedAt: u.At, ToolVersion: u.ToolVersion, Reason: u.Reason, Remark: remark}
 }
 
 // SettingError reports a setting that does not exist, or a value of another type.

@@ -125,12 +125,12 @@ func TestSettingUpdateEntry(t *testing.T) {
 	e := database.SettingUpdate{Name: database.Frozen, Value: "true", Reason: "release", ToolVersion: "1", At: at}.Entry()
 	want := database.Entry{
 		Set: migration.ReservedSet, Version: database.NilVersion, Name: database.Frozen, Direction: database.Setting,
-		StartedAt: at, ToolVersion: "1", Note: "frozen=true: release",
+		StartedAt: at, ToolVersion: "1", Reason: "release", Remark: "frozen=true",
 	}
 	if e != want {
 		t.Errorf("got\n\t%+v\nwant\n\t%+v", e, want)
 	}
-	if note := (database.SettingUpdate{Name: "a", Value: "b"}).Entry().Note; note != "a=b" {
-		t.Errorf("without a reason the note is %q", note)
+	if e := (database.SettingUpdate{Name: "a", Unset: true}).Entry(); e.Reason != "" || e.Remark != "a unset" {
+		t.Errorf("without a reason the reason is %q, and the remark %q", e.Reason, e.Remark)
 	}
 }

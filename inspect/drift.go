@@ -85,7 +85,7 @@ func AcceptDrift(ctx context.Context, db database.Database, set, reason string) 
 		}
 		e := database.Entry{
 			Set: set, Version: whimbrel.NilVersion, Name: now.Fingerprint()[:12], Direction: database.Drift,
-			UpText: now.Text(), StartedAt: time.Now(), ToolVersion: whimbrel.ToolVersion(), Note: reason,
+			UpText: now.Text(), StartedAt: time.Now(), ToolVersion: whimbrel.ToolVersion(), Reason: reason,
 		}
 		e.Checksum = migration.Sum(e.UpText)
 		return tx.Record(ctx, e)

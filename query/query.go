@@ -68,7 +68,7 @@ func write(ctx context.Context, m *whimbrel.Migrator, statement string, opts Wri
 	e := database.Entry{
 		Version: database.NilVersion, Name: entryName, Direction: database.Query,
 		UpText: sqltext.Mask(statement, db.Dialect()), Checksum: migration.Sum(statement),
-		ToolVersion: whimbrel.ToolVersion(), Note: opts.Reason,
+		ToolVersion: whimbrel.ToolVersion(), Reason: opts.Reason,
 	}
 	check := func(st *database.State) error { return whimbrel.CheckProtected(st, writeWords, opts.Overrule) }
 	if st.Tx == sqltext.TxNever {

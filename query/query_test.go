@@ -50,7 +50,7 @@ func queries(t *testing.T, db database.Database) string {
 			t.Fatal(err)
 		}
 		if e.Direction == database.Query {
-			all = append(all, e.UpText+" "+e.Note)
+			all = append(all, e.UpText+" "+e.Reason)
 			if e.Version != whimbrel.NilVersion {
 				t.Errorf("the entry of a query has version %d", e.Version)
 			}

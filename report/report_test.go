@@ -105,7 +105,7 @@ func hostilePage() report.Page {
 				Repeatables:   []whimbrel.RepeatableStatus{{Name: name, State: whimbrel.StateModified, Problem: problem}},
 			},
 			Plan:    &whimbrel.Plan{Steps: []whimbrel.Step{{Version: 1, Name: name, Direction: "up", Script: script, Why: name, Mode: whimbrel.OutsideTransaction}}},
-			History: []database.Entry{{Version: 1, Name: name, Direction: database.Direction(name), DBUser: name, OSUser: name, Host: name, Actor: name, Tried: database.Direction(name), Error: name, Note: name}},
+			History: []database.Entry{{Version: 1, Name: name, Direction: database.Direction(name), DBUser: name, OSUser: name, Host: name, Actor: name, Tried: database.Direction(name), Error: name, Reason: name}},
 			Drift:   []catalog.Change{{Kind: catalog.Kind(name), Name: name, Change: catalog.Changed, Detail: name, Expected: name, Found: name}},
 			Snapshot: &catalog.Snapshot{Dialect: "sqlite", Server: name, Objects: []catalog.Object{
 				{Kind: catalog.Table, Name: name, SQL: []string{name}},

@@ -13,7 +13,7 @@ import (
 )
 
 // keyFormat changes when a template is made in another way.
-const keyFormat = "whimbreltest 1"
+const keyFormat = "whimbreltest 2"
 
 // key identifies everything that decides what a template contains, apart from the server.
 func (c contents) key(o Options) (string, error) {

@@ -39,7 +39,7 @@ func full(version int64) database.Entry {
 		DownDirectives: migration.Directives{NoTransaction: true, LockTimeout: 2 * time.Second, StatementTimeout: 90 * time.Second},
 		StartedAt:      started, Duration: 1234567891 * time.Nanosecond,
 		Retries: 7, LockWait: 987654321 * time.Nanosecond,
-		ToolVersion: "1.2.3", Note: "ticket 7",
+		ToolVersion: "1.2.3", Reason: "ticket 7", Remark: "x='1'",
 	}
 }
 

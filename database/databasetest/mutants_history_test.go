@@ -324,7 +324,8 @@ var historyMutants = []mutant{
 	ofTx("the wait for locks is kept in milliseconds", entryRetries, records(func(e *database.Entry) { e.LockWait = e.LockWait.Truncate(time.Millisecond) })),
 	ofDB("the actor is not kept", entryWho, reads(func(e *database.Entry) { e.Actor = "" })),
 	ofDB("the application is not kept", entryWho, reads(func(e *database.Entry) { e.App = "" })),
-	ofTx("the note is lost", txRecord, records(func(e *database.Entry) { e.Note = "" })),
+	ofTx("the reason is lost", txRecord, records(func(e *database.Entry) { e.Reason = "" })),
+	ofTx("the remark is lost", txRecord, records(func(e *database.Entry) { e.Remark = "" })),
 	ofTx("the checksum of the down script is lost", txRecord, records(func(e *database.Entry) { e.DownChecksum = migration.Checksum{} })),
 	ofTx("a missing time is 1970", txRecordTimes, records(func(e *database.Entry) {
 		if e.StartedAt.IsZero() {

@@ -73,8 +73,8 @@ var resetMutants = []mutant{
 	ofTx("Reset is recorded for one set", resetRecords, resets(func(tx *alteredTx, ctx context.Context, e database.Entry) (*database.Emptied, error) {
 		return emptyAlone(tx, ctx, e, func(string) bool { return false })
 	})),
-	ofTx("the note of a Reset is lost", resetRecords, resets(func(tx *alteredTx, ctx context.Context, e database.Entry) (*database.Emptied, error) {
-		e.Note = ""
+	ofTx("the reason of a Reset is lost", resetRecords, resets(func(tx *alteredTx, ctx context.Context, e database.Entry) (*database.Emptied, error) {
+		e.Reason = ""
 		return tx.Tx.Reset(ctx, nil, e)
 	})),
 	ofTx("Reset skips a locked set", resetLocks, resets(func(tx *alteredTx, ctx context.Context, e database.Entry) (*database.Emptied, error) {

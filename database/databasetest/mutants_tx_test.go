@@ -401,11 +401,11 @@ var runMutants = []mutant{
 			return err
 		}
 	}),
-	ofRun("the note of a run's entry is lost", runRecord, func(r *alteredRun) {
+	ofRun("the reason of a run's entry is lost", runRecord, func(r *alteredRun) {
 		r.record = func(ctx context.Context, entries ...database.Entry) (database.Recorded, error) {
 			entries = slices.Clone(entries)
 			for i := range entries {
-				entries[i].Note = ""
+				entries[i].Reason = ""
 			}
 			return r.Run.Record(ctx, entries...)
 		}

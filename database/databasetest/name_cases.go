@@ -29,7 +29,7 @@ func oddNames(c *check) {
 	db := c.dbWith("t")
 	for i, name := range odd {
 		e := full(int64(i))
-		e.Name, e.Note, e.ToolVersion = name, name, name
+		e.Name, e.Reason, e.Remark, e.ToolVersion = name, name, name, name
 		c.enter(db, name, e)
 		e.Version += 1000
 		c.enterInRun(db, name, e)
@@ -39,7 +39,7 @@ func oddNames(c *check) {
 		c.that(slices.Equal(got, []int64{int64(i), int64(i) + 1000}), "set %q has the versions %d", name, got)
 		entries := c.entries(db, database.HistoryQuery{Set: name}, 2)
 		for _, e := range entries {
-			for _, got := range []string{e.Set, e.Name, e.Note, e.ToolVersion} {
+			for _, got := range []string{e.Set, e.Name, e.Reason, e.Remark, e.ToolVersion} {
 				c.that(got == name, "%q was read as %q in %+v", name, got, e)
 			}
 		}

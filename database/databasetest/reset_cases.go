@@ -37,7 +37,7 @@ func (c *check) reset(tx database.Tx) *database.Emptied {
 }
 
 // resetEntry is the entry of a reset.
-var resetEntry = database.Entry{Note: `"because"`, ToolVersion: "1.2.3", StartedAt: started}
+var resetEntry = database.Entry{Reason: `"because"`, ToolVersion: "1.2.3", StartedAt: started}
 
 func resetCase(c *check) {
 	db := c.db()

@@ -42,7 +42,7 @@ func (db *Database) readPage(ctx context.Context, c *conn, q database.HistoryQue
 		where, args = where+" AND version = ?", append(args, *q.Version)
 	}
 	query := "SELECT id, set_name, version, name, direction, checksum, down_checksum, " + texts + `, up_directives, down_directives, has_down_text,
-	CAST(started_at AS char(26)), duration_us, tried, error, retries, lock_wait_us, db_user, os_user, host, app, actor, tool_version, note FROM {history?} WHERE ` +
+	CAST(started_at AS char(26)), duration_us, tried, error, retries, lock_wait_us, db_user, os_user, host, app, actor, tool_version, reason, remark FROM {history?} WHERE ` +
 		where + fmt.Sprintf(" ORDER BY %s LIMIT %d", order, q.Limit)
 	err = c.each(ctx, bounded(db.opts.ReadTimeout(), db.sql.fill(query)), args, func(scan func(...any) error) error {
 		e, err := drivers.ScanEntry(scan, parseTime)

@@ -352,7 +352,7 @@ func TestResetThatIsCutOffIsFinishedByTheNext(t *testing.T) {
 	must(t, err)
 	b, _, err := db.Begin(background(t), "s", database.LockOptions{})
 	must(t, err)
-	out, err := database.TxReset(background(t), b, nil, database.Entry{Note: "because"})
+	out, err := database.TxReset(background(t), b, nil, database.Entry{Reason: "because"})
 	must(t, err)
 	equal(t, "the objects", fmt.Sprint(out.Dropped), "[table a table b]")
 	ctx, cancel := context.WithCancel(background(t))
@@ -378,7 +378,7 @@ func TestResetThatIsCutOffIsFinishedByTheNext(t *testing.T) {
 
 	b, _, err = db.Begin(background(t), "another", database.LockOptions{})
 	must(t, err)
-	out, err = database.TxReset(background(t), b, nil, database.Entry{Note: "because"})
+	out, err = database.TxReset(background(t), b, nil, database.Entry{Reason: "because"})
 	must(t, err)
 	equal(t, "the objects", fmt.Sprint(out.Dropped), "[table b]")
 	must(t, errOf(b.Commit(background(t))))

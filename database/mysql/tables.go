@@ -78,7 +78,8 @@ var ddl = []string{
 	app text NOT NULL,
 	actor text NOT NULL,
 	tool_version text NOT NULL,
-	note longtext NOT NULL,
+	reason longtext NOT NULL,
+	remark longtext NOT NULL,
 	up_text longtext,
 	down_text longtext,
 	PRIMARY KEY (id),
@@ -180,7 +181,7 @@ func (db *Database) ensureTables(ctx context.Context, g *guard, held bool, opts 
 		return err
 	}
 	e := database.Entry{
-		Set: migration.ReservedSet, Version: tablesVersion, Name: "tables", Direction: database.Up, Note: "Whimbrel's own tables",
+		Set: migration.ReservedSet, Version: tablesVersion, Name: "tables", Direction: database.Up, Remark: "Whimbrel's own tables",
 		StartedAt: at, Duration: time.Since(start),
 	}
 	_, err = db.insert(ctx, g.c, e, user, "", 0)

@@ -126,7 +126,7 @@ func TestIDsGrowInTheOrderOfCommits(t *testing.T) {
 	for e, err := range db.History(background(t), database.HistoryQuery{Set: migration.ReservedSet}) {
 		must(t, err)
 		if e.Direction == database.Setting {
-			newest[e.Name] = e.Note
+			newest[e.Name] = e.Remark
 		}
 	}
 	st, err := db.State(background(t), "s")

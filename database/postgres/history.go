@@ -81,10 +81,10 @@ func (db *Database) historyQuery(schema string, q database.HistoryQuery, after i
 	return query{
 		path: found,
 		sql: fmt.Sprintf(`SELECT id, set_name, version, name, direction, checksum, down_checksum, %s, has_down_text, up_directives, down_directives,
-	started_at, duration_us, tried, error, retries, lock_wait_us, db_user, os_user, host, app, actor, tool_version, note FROM %s WHERE %s ORDER BY %s LIMIT %d`,
+	started_at, duration_us, tried, error, retries, lock_wait_us, db_user, os_user, host, app, actor, tool_version, reason, remark FROM %s WHERE %s ORDER BY %s LIMIT %d`,
 			texts, table(schema, db.names.History), strings.Join(where, " AND "), order, q.Limit),
 		args:    args,
-		formats: []int16{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0},
+		formats: []int16{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0},
 	}
 }
 
@@ -119,6 +119,6 @@ func readEvent(r *row) (e database.Entry, err error) {
 	e.Tried, e.Error = database.Direction(r.text()), r.kept()
 	e.Retries, e.LockWait = int(r.number()), microseconds(r.number())
 	e.DBUser, e.OSUser = r.text(), r.kept()
-	e.Host, e.App, e.Actor, e.ToolVersion, e.Note = r.kept(), r.kept(), r.kept(), r.kept(), r.kept()
+	e.Host, e.App, e.Actor, e.ToolVersion, e.Reason, e.Remark = r.kept(), r.kept(), r.kept(), r.kept(), r.kept(), r.kept()
 	return e, r.err
 }

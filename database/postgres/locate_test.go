@@ -316,7 +316,7 @@ var alterations = map[string]struct {
 	"row-level security":  {`ALTER TABLE whimbrel_history ENABLE ROW LEVEL SECURITY; ALTER TABLE whimbrel_history FORCE ROW LEVEL SECURITY`, database.TablesHidden, `DISABLE ROW LEVEL SECURITY`, false},
 	"a policy on the set": {`ALTER TABLE whimbrel_history ENABLE ROW LEVEL SECURITY; ALTER TABLE whimbrel_history FORCE ROW LEVEL SECURITY; CREATE POLICY p ON whimbrel_history USING (set_name <> 's')`, database.TablesHidden, `hide rows`, false},
 	"of the settings too": {`ALTER TABLE whimbrel_settings ENABLE ROW LEVEL SECURITY; ALTER TABLE whimbrel_settings FORCE ROW LEVEL SECURITY`, database.TablesHidden, `"public"."whimbrel_settings"`, false},
-	"a default":           {`ALTER TABLE whimbrel_history ALTER note SET DEFAULT code()`, database.TablesAltered, `function public.code()`, true},
+	"a default":           {`ALTER TABLE whimbrel_history ALTER reason SET DEFAULT code()`, database.TablesAltered, `function public.code()`, true},
 	"a generated column":  {`ALTER TABLE whimbrel_history ADD more text GENERATED ALWAYS AS (code()) STORED`, database.TablesAltered, `function public.code()`, true},
 	"a constraint":        {`ALTER TABLE whimbrel_history ADD CHECK (code() IS NOT NULL)`, database.TablesAltered, `function public.code()`, true},
 	"an index":            {`CREATE INDEX ON whimbrel_history ((code() || set_name))`, database.TablesAltered, `function public.code()`, true},
@@ -437,7 +437,7 @@ func TestRoleThatMayNotReadTheTexts(t *testing.T) {
 	must(t, apply(t, open(t, url), "s", 1, script("SELECT 1")))
 	do(t, c, `GRANT USAGE ON SCHEMA public TO `+role+`; GRANT SELECT ON whimbrel_settings, whimbrel_journal TO `+role+`;
 		GRANT SELECT (id, set_name, version, name, direction, checksum, down_checksum, has_down_text, up_directives, down_directives,
-		started_at, duration_us, tried, error, retries, lock_wait_us, db_user, os_user, host, app, actor, tool_version, note) ON whimbrel_history TO `+role)
+		started_at, duration_us, tried, error, retries, lock_wait_us, db_user, os_user, host, app, actor, tool_version, reason, remark) ON whimbrel_history TO `+role)
 	db := open(t, asRole(url, role))
 	equal(t, "what is applied", versions(t, db, "s"), "[1]")
 	equal(t, "the number of events", count(t, db), 2)

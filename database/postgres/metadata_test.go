@@ -324,7 +324,7 @@ func TestMetadataWholeOrNotAtAll(t *testing.T) {
 				must(t, b.Rollback(background(t)))
 				kept := value(t, c, "SELECT count(*) FROM whimbrel_metadata WHERE facts LIKE '%\""+text+"\"%'")
 				set := value(t, c, `SELECT count(*) FROM pg_description WHERE description = '`+text+`'`)
-				recorded := value(t, c, `SELECT count(*) FROM whimbrel_history WHERE direction = 'metadata' AND note = '`+text+`'`)
+				recorded := value(t, c, `SELECT count(*) FROM whimbrel_history WHERE direction = 'metadata' AND reason = '`+text+`'`)
 				if all := kept + set + recorded; all != "221" && (all != "000" || first == nil) {
 					t.Errorf("%s (%v): %s entries, %s comments, %s events", text, first, kept, set, recorded)
 				}

@@ -222,7 +222,7 @@ CREATE EVENT TRIGGER ddl ON ddl_command_end EXECUTE FUNCTION public.ddl(); CREAT
 	state, err := database.TxMetadata(background(t), b)
 	must(t, err)
 	must(t, database.TxPutMetadata(background(t), b, commentOn(state, "app.t")))
-	_, err = database.TxReset(background(t), b, []string{"app"}, database.Entry{Note: "test"})
+	_, err = database.TxReset(background(t), b, []string{"app"}, database.Entry{Reason: "test"})
 	must(t, err)
 	must(t, errOf(b.Commit(background(t))))
 	contains(t, "what the event trigger saw", value(t, c, "SELECT string_agg(DISTINCT tag, ', ' ORDER BY tag) FROM ddl"),

@@ -47,7 +47,8 @@ var createTables = []string{
 	app text NOT NULL,
 	actor text NOT NULL,
 	tool_version text NOT NULL,
-	note text NOT NULL
+	reason text NOT NULL,
+	remark text NOT NULL DEFAULT ''
 )`,
 	`CREATE INDEX ON %[1]s (set_name, id)`,
 	`CREATE TABLE %[2]s (
@@ -181,7 +182,7 @@ func (db *Database) create(ctx context.Context, c *conn, opts database.LockOptio
 		queries = append(queries, makeTable(stmt, db.tableNames(l.schema)...))
 	}
 	queries = append(queries, db.recordQuery(l.schema, database.Entry{
-		Set: migration.ReservedSet, Version: tablesVersion, Name: "tables", Direction: database.Up, Note: "Whimbrel's own tables",
+		Set: migration.ReservedSet, Version: tablesVersion, Name: "tables", Direction: database.Up, Remark: "Whimbrel's own tables",
 	}, sinceBegin, nil))
 	made, err := db.relocate(ctx, c, queries...)
 	if err != nil {
@@ -212,7 +213,7 @@ func (db *Database) recordQuery(schema string, e database.Entry, since string, t
 	args := []arg{
 		keptAsASCII(e.Set), number(e.Version), db.kept(e.Name), text(string(e.Direction)), checksum(e.Checksum), checksum(e.DownChecksum),
 		up, down, boolean(e.HasDownText), text(e.UpDirectives.String()), text(e.DownDirectives.String()),
-		db.kept(p.OSUser), db.kept(p.Host), db.kept(p.App), db.kept(p.Actor), db.kept(e.ToolVersion), db.kept(e.Note),
+		db.kept(p.OSUser), db.kept(p.Host), db.kept(p.App), db.kept(p.Actor), db.kept(e.ToolVersion), db.kept(e.Reason),
 	}
 	started, duration := since, "(extract(epoch FROM pg_catalog.clock_timestamp() - "+since+") * 1000000)::bigint"
 	if at := moment(e.StartedAt); at != nil {
@@ -231,9 +232,13 @@ func (db *Database) recordQuery(schema string, e database.Entry, since string, t
 	if e.LockWait = e.LockWait.Truncate(time.Microsecond); e.Retries != 0 || e.LockWait != 0 {
 		add(", retries, lock_wait_us", number(int64(e.Retries)), number(e.LockWait.Microseconds()))
 	}
+	if e.Remark != "" {
+		args = append(args, db.kept(e.Remark))
+		columns, values = columns+", remark", fmt.Sprintf("%s, $%d", values, len(args))
+	}
 	return query{
 		sql: written("INSERT INTO "+table(schema, db.names.History)+` (set_name, version, name, direction, checksum, down_checksum, up_text, down_text,
-	has_down_text, up_directives, down_directives, os_user, host, app, actor, tool_version, note, db_user, started_at, duration_us`+columns+`)
+	has_down_text, up_directives, down_directives, os_user, host, app, actor, tool_version, reason, db_user, started_at, duration_us`+columns+`)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, session_user, `+started+`, `+duration+values+`)`, "id, started_at, duration_us, db_user, app"),
 		args:    args,
 		often:   true,

@@ -69,7 +69,8 @@ var ddl = []string{
 	app TEXT NOT NULL DEFAULT '',
 	actor TEXT NOT NULL DEFAULT '',
 	tool_version TEXT NOT NULL DEFAULT '',
-	note TEXT NOT NULL DEFAULT '',
+	reason TEXT NOT NULL DEFAULT '',
+	remark TEXT NOT NULL DEFAULT '',
 	up_text TEXT,
 	down_text TEXT
 )`,
@@ -153,7 +154,7 @@ func newStatements(n database.TableNames) statements {
 	UNION ALL SELECT ` + eventColumns + ` FROM main.{history} WHERE set_name = ?1
 	ORDER BY 1`),
 		history: fill(`SELECT id, set_name, version, name, direction, checksum, down_checksum, iif(?4, up_text, NULL), iif(?4, down_text, NULL),
-	up_directives, down_directives, has_down_text, +started_at, duration_us, tried, error, retries, lock_wait_us, db_user, os_user, host, app, actor, tool_version, note
+	up_directives, down_directives, has_down_text, +started_at, duration_us, tried, error, retries, lock_wait_us, db_user, os_user, host, app, actor, tool_version, reason, remark
 	FROM main.{history} WHERE id > ?1 AND (?2 = '' OR set_name = ?2) AND (?3 IS NULL OR version = ?3) AND (?6 = 0 OR id = ?6) AND started_at >= ?7
 	ORDER BY id LIMIT ?5`),
 		setting: fill(`INSERT INTO main.{settings} (name, value, reason, changed_at, until, changed_by) VALUES (?1, ?2, ?3, ?4, ?5, ?6)

@@ -246,17 +246,17 @@ func TestNoPasswordIsRecorded(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer db.Close()
-	notes := 0
+	reasons := 0
 	for e, err := range db.History(t.Context(), database.HistoryQuery{}) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if strings.Contains(e.Note, "copied from postgres://…") {
-			notes++
+		if strings.Contains(e.Reason, "copied from postgres://…") {
+			reasons++
 		}
 	}
-	if notes != 8 {
-		t.Errorf("%d notes are in the history, want 8", notes)
+	if reasons != 8 {
+		t.Errorf("%d reasons are in the history, want 8", reasons)
 	}
 	c.files("the history")
 }

@@ -27,7 +27,7 @@ var onlyURL = regexp.MustCompile(startsLikeURL.String() + `|^\s*[^\s/@:]*:[^\s@]
 // passwordOf matches password=…, also within a sentence.
 var passwordOf = regexp.MustCompile(`(?is)\b((?:ssl)?password)\s*=\s*('(?:[^'\\]|\\.)*'?|"[^"]*"?|[^\s'"]\S*)`)
 
-// shownSentence returns a note as the history may keep it, with URLs and passwords redacted.
+// shownSentence returns a reason as the history may keep it, with URLs and passwords redacted.
 func shownSentence(text string) string {
 	if onlyURL.MatchString(text) {
 		return shown(text)
@@ -127,19 +127,19 @@ func (g *guarded) lookupEnv(lookup func(string) (string, bool)) func(string) (st
 	}
 }
 
-// The flags that take URLs, and those that take a note for the history.
+// The flags that take URLs, and those that take a reason for the history.
 var (
-	urlFlags  = map[string]bool{"database": true, "scratch": true}
-	noteFlags = map[string]bool{"reason": true}
+	urlFlags    = map[string]bool{"database": true, "scratch": true}
+	reasonFlags = map[string]bool{"reason": true}
 )
 
 // refuseURLs rejects URLs in flags and arguments that don't take any, before one becomes the name
-// of a folder or a set. In notes for the history it redacts them.
+// of a folder or a set. In reasons it redacts them.
 func refuseURLs(cmd *cobra.Command, args []string) (err error) {
 	cmd.Flags().Visit(func(f *pflag.Flag) {
 		value := f.Value.String()
 		switch {
-		case noteFlags[f.Name]:
+		case reasonFlags[f.Name]:
 			if setErr := f.Value.Set(strings.ToValidUTF8(shownSentence(value), "\ufffd")); setErr != nil {
 				err = setErr
 			}

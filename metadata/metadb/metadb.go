@@ -172,12 +172,8 @@ func (r *Result) write(ctx context.Context, tx database.Tx, opts Options, plan p
 	if err := database.TxPutMetadata(ctx, tx, c); err != nil {
 		return err
 	}
-	note := opts.Reason
-	if note == "" {
-		note = r.summary()
-	}
 	return tx.Record(ctx, database.Entry{
-		Version: database.NilVersion, Name: r.Action, Direction: database.Metadata, ToolVersion: whimbrel.ToolVersion(), Note: note,
+		Version: database.NilVersion, Name: r.Action, Direction: database.Metadata, ToolVersion: whimbrel.ToolVersion(), Reason: opts.Reason, Remark: r.summary(),
 	})
 }
 

@@ -103,7 +103,7 @@ func TestApplyMetadata(t *testing.T) {
 	for e, err := range db.History(ctx, database.HistoryQuery{}) {
 		noError(t, err)
 		if e.Direction == database.Metadata {
-			recorded = append(recorded, fmt.Sprintf("%d %s: %s", e.Version, e.Name, e.Note))
+			recorded = append(recorded, fmt.Sprintf("%d %s: %s", e.Version, e.Name, e.Remark))
 		}
 	}
 	if diff := cmp.Diff([]string{"-1 apply: 2 added, 1 comments"}, recorded); diff != "" {

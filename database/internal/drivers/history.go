@@ -56,13 +56,13 @@ func History(ctx context.Context, q database.HistoryQuery,
 
 // entryColumns are the columns of the history that EntryValues returns, in its order.
 const entryColumns = "set_name, version, name, direction, checksum, down_checksum, up_text, down_text, up_directives, down_directives, " +
-	"has_down_text, started_at, duration_us, tried, error, retries, lock_wait_us, db_user, os_user, host, app, actor, tool_version, note"
+	"has_down_text, started_at, duration_us, tried, error, retries, lock_wait_us, db_user, os_user, host, app, actor, tool_version, reason, remark"
 
 // InsertEntry begins an INSERT of an entry into a table; the values of EntryValues follow.
 func InsertEntry(table string) string { return "INSERT INTO " + table + " (" + entryColumns + ") " }
 
 // EntryParams lists the placeholders of the values.
-const EntryParams = "?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?"
+const EntryParams = "?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?"
 
 // EntryValues returns the values of an entry's columns. A missing text or checksum is NULL.
 func EntryValues(e database.Entry, formatTime func(time.Time) string) []any {
@@ -72,7 +72,7 @@ func EntryValues(e database.Entry, formatTime func(time.Time) string) []any {
 		text(e.Checksum.String(), !e.Checksum.IsZero()), text(e.DownChecksum.String(), !e.DownChecksum.IsZero()),
 		text(e.UpText, e.UpText != ""), text(e.DownText, e.HasDownText), e.UpDirectives.String(), e.DownDirectives.String(),
 		e.HasDownText, formatTime(e.StartedAt), e.Duration.Microseconds(),
-		string(e.Tried), e.Error, e.Retries, e.LockWait.Microseconds(), e.DBUser, e.OSUser, e.Host, e.App, e.Actor, e.ToolVersion, e.Note,
+		string(e.Tried), e.Error, e.Retries, e.LockWait.Microseconds(), e.DBUser, e.OSUser, e.Host, e.App, e.Actor, e.ToolVersion, e.Reason, e.Remark,
 	}
 }
 
@@ -88,13 +88,13 @@ func Complete(e database.Entry, dbUser string, p Process) database.Entry {
 // ScanEntry reads an entry from the columns id, set_name, version, name, direction, checksum,
 // down_checksum, up_text, down_text, up_directives, down_directives, has_down_text, started_at,
 // duration_us, tried, error, retries, lock_wait_us, db_user, os_user, host, app, actor,
-// tool_version and note.
+// tool_version, reason and remark.
 func ScanEntry(scan func(...any) error, parseTime func(string) (time.Time, error)) (e database.Entry, err error) {
 	var checksum, downChecksum, up, down sql.NullString
 	var direction, tried, upDirectives, downDirectives, at string
 	var duration, lockWait int64
 	err = scan(&e.ID, &e.Set, &e.Version, &e.Name, &direction, &checksum, &downChecksum, &up, &down, &upDirectives, &downDirectives, &e.HasDownText,
-		&at, &duration, &tried, &e.Error, &e.Retries, &lockWait, &e.DBUser, &e.OSUser, &e.Host, &e.App, &e.Actor, &e.ToolVersion, &e.Note)
+		&at, &duration, &tried, &e.Error, &e.Retries, &lockWait, &e.DBUser, &e.OSUser, &e.Host, &e.App, &e.Actor, &e.ToolVersion, &e.Reason, &e.Remark)
 	if err != nil {
 		return e, err
 	}

@@ -34,7 +34,8 @@ type Entry struct {
 	User      string  `json:"user"`
 	Host      string  `json:"host"`
 	App       string  `json:"app"`
-	Note      string  `json:"note"`
+	Reason    string  `json:"reason"`
+	Remark    string  `json:"remark,omitempty"`
 	// Tried is the direction of an attempt that failed or was abandoned, Error why it failed.
 	Tried  string `json:"tried,omitempty"`
 	Error  string `json:"error,omitempty"`
@@ -50,7 +51,7 @@ func NewEntry(e database.Entry) Entry {
 	}
 	return Entry{
 		ID: e.ID, Set: e.Set, Version: e.Version, Name: e.Name, Direction: string(e.Direction), Checksum: checksum,
-		At: instant(e.StartedAt), Duration: Millis(e.Duration), User: e.DBUser, Host: e.Host, App: e.App, Note: e.Note,
+		At: instant(e.StartedAt), Duration: Millis(e.Duration), User: e.DBUser, Host: e.Host, App: e.App, Reason: e.Reason, Remark: e.Remark,
 		Tried: string(e.Tried), Error: e.Error, OSUser: e.OSUser, Actor: e.Actor,
 	}
 }
@@ -82,7 +83,7 @@ func (h *History) write(pg *page) {
 	pg.table(t)
 }
 
-// cells returns the cells of an entry, without its author and note.
+// cells returns the cells of an entry, without its author and reason.
 func (h *History) cells(pg *page, e Entry) []string {
 	set, version := "", pg.digits.Label(e.Version)
 	if h.AllSets {
@@ -100,22 +101,22 @@ func (h *History) cells(pg *page, e Entry) []string {
 var historyHead = []string{"ID", "AT (UTC)", "SET", "WHAT", "VERSION", "NAME", "TOOK"}
 
 func (h *History) table(pg *page) table {
-	t := table{head: append(slices.Clone(historyHead), "BY", "NOTE"), right: map[int]bool{0: true, 6: true}}
+	t := table{head: append(slices.Clone(historyHead), "BY", "REASON"), right: map[int]bool{0: true, 6: true}}
 	for _, e := range h.Entries {
-		t.add(append(h.cells(pg, e), strings.TrimPrefix(pg.by(e), " by "), oneLine(e.remark()))...)
+		t.add(append(h.cells(pg, e), strings.TrimPrefix(pg.by(e), " by "), oneLine(e.why()))...)
 	}
 	return t
 }
 
-// narrow returns a table with author and note above the entries, once for successive entries with
+// narrow returns a table with author and reason above the entries, once for successive entries with
 // the same.
 func (h *History) narrow(pg *page) table {
 	t := table{head: historyHead, right: map[int]bool{0: true, 6: true}, give: []int{5, 2}}
 	last := ""
 	for _, e := range h.Entries {
 		above := strings.TrimSpace(pg.by(e))
-		if note := oneLine(e.remark()); note != "" {
-			above = strings.TrimPrefix(above+": "+note, ": ")
+		if why := oneLine(e.why()); why != "" {
+			above = strings.TrimPrefix(above+": "+why, ": ")
 		}
 		if above != last {
 			t.add(cmp.Or(above, "by an unknown user"))
@@ -126,9 +127,9 @@ func (h *History) narrow(pg *page) table {
 	return t
 }
 
-// remark returns the error and the note of an entry.
-func (e Entry) remark() string {
-	return strings.Trim(e.Error+"; "+e.Note, "; ")
+// why returns the error, the remark and the reason of an entry, as far as it has them.
+func (e Entry) why() string {
+	return strings.Trim(e.Error+"; "+strings.Trim(e.Remark+": "+e.Reason, ": "), "; ")
 }
 
 // by returns the author of an entry, with a leading " by ".
@@ -222,7 +223,7 @@ func (d *HistoryEntry) write(pg *page) {
 	}
 	about := strings.Join(strings.Fields(d.Direction+" "+d.Tried+" "+version+" "+clean(d.Name)), " ")
 	pg.line(fmt.Sprintf("Entry %d of set %q: %s, %s%s.", d.ID, d.Set, pg.bold(about), d.At, pg.by(d.Entry)))
-	if remark := d.remark(); remark != "" {
+	if remark := d.why(); remark != "" {
 		pg.line(pg.wrap(oneLine(remark)))
 	}
 	for _, part := range []struct {

@@ -61,7 +61,7 @@ func TestBlockedStatementOnATerminal(t *testing.T) {
 func TestStoppingAndLeaving(t *testing.T) {
 	t.Parallel()
 	run, rows := step(12, "add_index", database.Down), step(13, "rows", database.Up)
-	statement := whimbrel.StatementStarted{Step: run, Index: 2, Of: 7, SQL: "CREATE INDEX\n CONCURRENTLY i", Backend: 4711}
+	statement := whimbrel.StatementStarted{Step: run, Index: 2, Of: 7, SQL: "CREATE INDEX\n CONCURRENTLY i", Backend: 4711, Leftover: "an invalid index"}
 	for _, c := range []struct {
 		events []whimbrel.Event
 		want   string
@@ -80,7 +80,9 @@ The server may still be running 13 rows.
 			`Ctrl-C: cancelling statement 3 of 7 of 12 add_index (the server's process 4711) and waiting for the server. Press Ctrl-C again to quit without waiting.
 Quit without waiting for the server.
 The server may still be running statement 3 of 7 of 12 add_index (the server's process 4711): CREATE INDEX CONCURRENTLY i
+If the server does not complete it, an invalid index remains. The next command removes it.
 Run "whimbrel down" to check the outcome of the statement and continue.
+To give it up instead, run: whimbrel abandon 12
 `,
 		},
 		{

@@ -71,12 +71,12 @@ func TestFailedPagerWritesText(t *testing.T) {
 func TestHistoryWidths(t *testing.T) {
 	t.Parallel()
 	at := instant(time.Date(2026, 11, 23, 11, 52, 47, 0, time.UTC))
-	note := "release 2026.11 of the shop, deployed by pipeline 4711 on behalf of somebody who has a long name"
+	reason := "release 2026.11 of the shop, deployed by pipeline 4711 on behalf of somebody who has a long name"
 	h := &History{AllSets: true}
 	for i := range 4 {
-		e := Entry{ID: int64(1000 + i), Set: "default", Version: 20260101120000 + int64(i), Name: fmt.Sprintf("name_%d", i), Direction: "forget", At: at, Duration: Millis(time.Second), User: "app", Host: "ci-7", App: "whimbrel", Note: note}
+		e := Entry{ID: int64(1000 + i), Set: "default", Version: 20260101120000 + int64(i), Name: fmt.Sprintf("name_%d", i), Direction: "forget", At: at, Duration: Millis(time.Second), User: "app", Host: "ci-7", App: "whimbrel", Reason: reason}
 		if i == 3 {
-			e.Note, e.User, e.Host, e.App = "", "", "", ""
+			e.Reason, e.User, e.Host, e.App = "", "", "", ""
 		}
 		h.Entries = append(h.Entries, e)
 	}
@@ -105,8 +105,8 @@ by an unknown user
 	}
 	if got := show(200); strings.Count(got, "\n") != 5 {
 		t.Errorf("show(200): strings.Count(got, \"\\n\") = %v, want 5", strings.Count(got, "\n"))
-	} else if strings.Count(got, note) != 3 {
-		t.Errorf("show(200): strings.Count(got, note) = %v, want 3", strings.Count(got, note))
+	} else if strings.Count(got, reason) != 3 {
+		t.Errorf("show(200): strings.Count(got, reason) = %v, want 3", strings.Count(got, reason))
 	} else if !strings.Contains(got, "BY") {
 		t.Errorf("show(200): got %q, want a text containing %q", got, "BY")
 	}

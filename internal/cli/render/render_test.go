@@ -259,7 +259,7 @@ func TestControlCharactersAreEscaped(t *testing.T) {
 	evil := "a\x1b[2J\u009bb\x07"
 	p.Fail(&Failure{Message: evil, Detail: evil})
 	p.Notice(database.Notice{Message: evil})
-	p.Show(&History{Entries: []Entry{{Name: evil, Note: evil + "\nsecond line"}}})
+	p.Show(&History{Entries: []Entry{{Name: evil, Reason: evil + "\nsecond line"}}})
 	for _, text := range []string{out.read(), err.read()} {
 		if strings.ContainsAny(text, "\x1b\x07\u009b") {
 			t.Error("strings.ContainsAny(text, \"\\x1b\\x07\\u009b\") = true, want false")
