@@ -357,17 +357,29 @@ func (r *run) Record(ctx context.Context, entries ...database.Entry) (recorded d
 	return recorded, nil
 }
 
+// liftTries is how often the query that lifts the timeouts may itself reach the timeout.
+const liftTries = 10
+
 // putBack restores the worker's session.
 func (r *run) putBack(send func(...query) error) error {
 	if !r.session.known {
 		return nil
 	}
 	var now session
-	qs := now.read()
+	var qs []query
+	if r.changed {
+		qs = append(qs, noTimeouts(false))
+	}
+	qs = append(qs, now.read()...)
 	if len(r.names) > 0 {
 		qs = append(qs, now.readCustom(r.names))
 	}
-	if err := send(qs...); err != nil {
+	const canceled = "57014"
+	err := send(qs...)
+	for try := 1; r.changed && hasCode(err, canceled) && try < liftTries; try++ {
+		err = send(qs...)
+	}
+	if err != nil {
 		return err
 	}
 	r.worker.unusable = r.worker.unusable || now.lost(&r.session)

@@ -42,6 +42,12 @@ func lockLimit(s *migration.Script, otherwise time.Duration) time.Duration {
 	return otherwise
 }
 
+// noTimeouts returns the query that removes the timeouts of a script, before Whimbrel restores the
+// session: they are meant for the script alone.
+func noTimeouts(local bool) query {
+	return query{sql: fmt.Sprintf("SELECT pg_catalog.set_config('lock_timeout', '0', %[1]t), pg_catalog.set_config('statement_timeout', '0', %[1]t)", local)}
+}
+
 // setConfig sets a setting to the value of an SQL expression, which must look up nothing.
 func setConfig(name, value string, local bool) query {
 	return query{sql: fmt.Sprintf("SELECT pg_catalog.set_config(%s, %s, %t)", literal(name), value, local), path: callers}

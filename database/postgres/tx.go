@@ -175,6 +175,9 @@ func (b *transaction) runKeepingSession(ctx context.Context, s *migration.Script
 		return err
 	}
 	var after session
+	if s.LockTimeout > 0 || s.StatementTimeout > 0 {
+		b.queue = append(b.queue, b.after(noTimeouts(true))...)
+	}
 	b.queue = append(b.queue, b.after(after.read()...)...)
 	if len(r.custom) > 0 {
 		b.queue = append(b.queue, b.after(after.readCustom(r.custom))...)
