@@ -11,7 +11,7 @@ import (
 	"github.com/whimbrel-db/whimbrel/migration"
 )
 
-// TryOnce is the LockTimeout that does not wait.
+// TryOnce is the MigrationLockTimeout that does not wait.
 const TryOnce time.Duration = -1
 
 // NoTimeout is the LockTimeout without a limit, and the RetryFor that never tries again.

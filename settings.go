@@ -8,8 +8,8 @@ import (
 	"github.com/whimbrel-db/whimbrel/database"
 )
 
-// settleTimeout limits how long ChangeSetting waits for running processes if Options.LockTimeout
-// is 0.
+// settleTimeout limits how long ChangeSetting waits for running processes if
+// Options.MigrationLockTimeout is 0.
 const settleTimeout = 15 * time.Second
 
 // Settings reads the settings that the database keeps.
@@ -27,7 +27,7 @@ func (m *Migrator) Settings(ctx context.Context) (database.Settings, error) {
 // nothing pending is not refused.
 //
 // When Freeze returns without an error, no migration is running. It waits for those that are, as
-// long as Options.LockTimeout says (15 seconds if that is 0), and returns a
+// long as Options.MigrationLockTimeout says (15 seconds if that is 0), and returns a
 // *database.UnsettledError if they take longer; the database is frozen anyway. If the database
 // allows only one writer, the error is a *database.LockedError and the database is not frozen.
 func (m *Migrator) Freeze(ctx context.Context, reason string, until time.Time) (database.SettingValue, error) {

@@ -425,7 +425,7 @@ func TestContainersPageSignal(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	another := container{Args: []string{"up", "--lock-timeout", "10ms"}, Env: m.Spec.Template.Spec.Containers[0].Env}
+	another := container{Args: []string{"up", "--migration-lock-timeout", "10ms"}, Env: m.Spec.Template.Spec.Containers[0].Env}
 	if code, out := another.code(t, dir, url); code != 4 {
 		t.Errorf("another process exits with %d, want 4: %s", code, out)
 	}
