@@ -40,8 +40,8 @@ func TestCloseUnderAStatementTimeout(t *testing.T) {
 	equal(t, "the timeout afterwards", value(t, c, "SELECT current_setting('statement_timeout')"), "0")
 }
 
-// Nor does it apply to the statements with which a transaction restores the session: they follow one
-// that lifts the timeout.
+// Nor does it apply to the statements with which a transaction restores the session: they follow
+// one that lifts the timeout.
 func TestRestoreUnderAStatementTimeout(t *testing.T) {
 	t.Parallel()
 	ctx := background(t)
