@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/whimbrel-db/whimbrel/database"
+	"github.com/whimbrel-db/whimbrel/migration"
 )
 
 var errNoPlan = errors.New("Apply was given no plan; pass one that Migrator.Plan returned")
@@ -46,7 +47,8 @@ type applier struct {
 	expect   *database.State // the state of the database, as far as the applier knows
 	result   Result
 	attempt  attempt // the last one
-	compared bool    // an attempt has taken the lock and compared the database with expect
+	retry    *retrier
+	compared bool // an attempt has taken the lock and compared the database with expect
 
 	// For each step of the plan: whether it remains to be done, as far as the applier knows, and
 	// whether it was reported as skipped.
@@ -84,12 +86,21 @@ func (a *applier) run(ctx context.Context) (err error) {
 	return nil
 }
 
+// tried counts the attempts at steps that ended for reasons of which no budget takes account.
+type tried struct{ conflicts, unknown int }
+
 // perform does the steps from one index up to another, which share a transaction. It tries again as
 // long as that can succeed.
 func (a *applier) perform(ctx context.Context, from, to int) error {
+	var scripts []*migration.Script
+	for _, s := range a.plan.Steps[from:to] {
+		scripts = append(scripts, s.Script)
+	}
+	a.retry = a.m.newRetrier(a.expect.Settings, scripts...)
+	a.attempt = attempt{step: a.plan.Steps[from], retry: a.retry}
 	var lost error // the answer to a COMMIT was lost, and no attempt has read the history since
 	var unknown *database.CommitUnknownError
-	for tries := 1; ; {
+	for count := (tried{}); ; {
 		a.compared = false
 		try := a.transaction
 		if a.plan.Steps[from].Mode == OutsideTransaction {
@@ -99,30 +110,28 @@ func (a *applier) perform(ctx context.Context, from, to int) error {
 		if a.compared {
 			lost = nil
 		}
-		again, err := a.again(ctx, err, tries, from)
+		again, err := a.again(ctx, err, &count, from)
 		if !again && err != nil && lost != nil { // the outcome is still unknown; lost now has the reason
 			unknown.Err = fmt.Errorf("%w; checking the history failed: %w", unknown.Err, err)
 			return lost
 		}
-		if !again && err != nil {
-			a.recordFailure(ctx, err)
-		}
 		if !again {
+			err = a.gaveUp(ctx, err)
+			a.recordFailure(ctx, err)
 			return err
 		}
 		if errors.As(err, &unknown) {
 			lost = err
 		}
-		if !errors.Is(err, database.ErrLocked) {
-			tries++
-			a.m.observe(Retrying{Set: a.plan.Set, Attempt: tries, Err: err})
+		if !errors.Is(err, database.ErrLocked) && !forALock(err) {
+			a.retry.announce(Retrying{Err: err})
 		}
 	}
 }
 
 // again decides whether to try again after an attempt that returned err. Otherwise it returns the
 // error of the steps.
-func (a *applier) again(ctx context.Context, err error, tries, from int) (bool, error) {
+func (a *applier) again(ctx context.Context, err error, count *tried, from int) (bool, error) {
 	const conflicts = 5
 	var unknown *database.CommitUnknownError
 	switch {
@@ -133,14 +142,41 @@ func (a *applier) again(ctx context.Context, err error, tries, from int) (bool, 
 	case errors.Is(err, database.ErrHeadChanged):
 		return true, err // another process has made progress, so this ends
 	case errors.Is(err, database.ErrConflict):
-		return tries <= conflicts, err
+		count.conflicts++
+		return count.conflicts <= conflicts, err
 	case errors.As(err, &unknown), errors.Is(err, database.ErrFenced):
 		// The lock is free once the server has decided. If it committed, the history has the
 		// steps, and they are skipped. A process that took the run over may be dead by now: the
 		// server executed its last statement late.
-		return tries == 1, err
+		count.unknown++
+		return count.unknown == 1, err
+	case uncertain(err):
+		return false, err
 	}
-	return false, err
+	return a.retry.again(a.attempt.step.Script, 0, err), err
+}
+
+// uncertain reports whether the statement of a run may have had an effect although it failed.
+func uncertain(err error) bool {
+	var failed *MigrationError
+	return errors.As(err, &failed) && failed.Journal != nil && failed.Journal.Begun != ""
+}
+
+// gaveUp adds to the error of the steps what is known about locks.
+func (a *applier) gaveUp(ctx context.Context, err error) error {
+	r, s := a.retry, a.attempt.step
+	var failed *MigrationError
+	if !errors.As(err, &failed) && err != nil && ctx.Err() != nil && r.last != nil {
+		failed = &MigrationError{Set: a.m.set.Name(), Version: s.Version, Name: s.Name, Direction: s.Direction, Err: r.cancelled(err)}
+		err = failed
+	}
+	if failed != nil {
+		failed.Retries, failed.LockWait = r.retries, r.lost
+		if forALock(err) {
+			failed.Blockage = r.lastSeen()
+		}
+	}
+	return err
 }
 
 // othersProgress reports whether to wait for the lock again, beyond the timeout. The timeout is
@@ -171,8 +207,17 @@ func journalChanged(before, now *database.Journal) bool {
 	return now != nil && (before == nil || !now.UpdatedAt.Equal(before.UpdatedAt))
 }
 
-// lockOptions returns how long to wait for the lock, by the options or else by the database's
-// settings.
+// lockTimeout returns how long a statement waits for a lock, by the options or else by the
+// database's settings; 0 for no limit.
+func (m *Migrator) lockTimeout(s database.Settings) time.Duration {
+	if m.opts.LockTimeout != 0 {
+		return max(m.opts.LockTimeout, 0)
+	}
+	return s.Duration(database.LockTimeout)
+}
+
+// lockOptions returns how long to wait for the lock and for other sessions, by the options or else
+// by the database's settings.
 func (m *Migrator) lockOptions(s database.Settings) database.LockOptions {
 	timeout := m.opts.MigrationLockTimeout
 	switch {
@@ -187,6 +232,7 @@ func (m *Migrator) lockOptions(s database.Settings) database.LockOptions {
 		Waiting: func(h database.Holder) {
 			m.observe(LockWaiting{Set: m.set.Name(), Holder: h, Waited: time.Since(start)})
 		},
-		Blocked: func(b database.Blockage) { m.observe(StatementWaiting{Set: m.set.Name(), Blockage: b}) },
+		LockTimeout: m.lockTimeout(s),
+		Blocked:     func(b database.Blockage) { m.observe(StatementWaiting{Set: m.set.Name(), Blockage: b}) },
 	}
 }

@@ -40,6 +40,22 @@ func (a *applier) check(ctx context.Context, l locked, found database.Found, fro
 	return todo, interrupted, nil
 }
 
+// pause waits before a retry, under the lock, and compares the database again.
+func (a *applier) pause(ctx context.Context, l locked, from, to int) (todo []int, interrupted *database.Journal, err error) {
+	if err := a.retry.sleep(ctx); err != nil {
+		return nil, nil, err
+	}
+	return a.check(ctx, l, database.Found{Interrupted: true}, from, to)
+}
+
+// pauseBefore waits before a retry if the lock that follows would block others.
+func (a *applier) pauseBefore(ctx context.Context) error {
+	if !a.retry.pausing || !database.BlocksWriters(a.m.db) {
+		return nil
+	}
+	return a.retry.sleep(ctx)
+}
+
 // adopt makes the present state, which other processes have changed, the expected one. It
 // determines which of the steps from an index on remain to be done.
 func (a *applier) adopt(ctx context.Context, st *database.State, from int) error {
@@ -54,7 +70,7 @@ func (a *applier) adopt(ctx context.Context, st *database.State, from int) error
 	if err := a.m.verify(ctx, st, rest); err != nil {
 		return err
 	}
-	a.expect = st
+	a.expect, a.retry.settings = st, st.Settings
 	copy(a.left[from:], left)
 	return nil
 }
@@ -70,7 +86,7 @@ func (a *applier) withEntry(ctx context.Context, err error) error {
 		if herr != nil {
 			return herr
 		}
-		if e.Direction != database.Failed && (c.Script == "" || e.Name == c.Script) {
+		if e.Direction != database.Failed && e.Direction != database.Terminate && (c.Script == "" || e.Name == c.Script) {
 			c.Entry = e
 		}
 	}

@@ -15,7 +15,11 @@ import (
 // runOutside executes the statements of a step's script one by one under the guard, and marks each
 // in the journal. It resumes an interrupted run of the step.
 func (a *applier) runOutside(ctx context.Context, index, _ int) (err error) {
-	opts := a.m.lockOptions(a.expect.Settings)
+	ours := a.retry.between()
+	if err := a.pauseBefore(ctx); err != nil {
+		return err
+	}
+	opts := a.retry.lockOptions()
 	r, found, err := a.m.db.Guard(ctx, a.m.set.Name(), opts)
 	if err != nil {
 		return err
@@ -25,7 +29,11 @@ func (a *applier) runOutside(ctx context.Context, index, _ int) (err error) {
 			err = cerr
 		}
 	}()
+	ours = ours && found.Head == a.expect.Head
 	todo, interrupted, err := a.check(ctx, r, found, index, index+1)
+	if err == nil && len(todo) > 0 && a.retry.pausing {
+		todo, interrupted, err = a.pause(ctx, r, index, index+1)
+	}
 	if err != nil || len(todo) == 0 {
 		return err
 	}
@@ -34,7 +42,11 @@ func (a *applier) runOutside(ctx context.Context, index, _ int) (err error) {
 		return a.begunMeanwhile(interrupted)
 	}
 	a.start(index)
-	x := &runner{m: a.m, result: &a.result, attempt: &a.attempt, r: r, step: s, opts: opts, journal: interrupted, tx: sqltext.TxState{Dialect: a.m.db.Dialect()}}
+	a.retry.start()
+	x := &runner{
+		m: a.m, result: &a.result, attempt: &a.attempt, retry: a.retry, head: &a.expect.Head, ours: ours,
+		r: r, step: s, opts: opts, journal: interrupted, tx: sqltext.TxState{Dialect: a.m.db.Dialect()},
+	}
 	start := time.Now()
 	err = x.run(ctx)
 	if err == nil && s.metadata != nil {
@@ -60,10 +72,13 @@ func (a *applier) recordRun(ctx context.Context, r database.Run, s Step, start t
 	if err != nil {
 		return database.Recorded{}, err
 	}
+	endings := a.retry.endings()
+	entries = append(entries, endings...)
 	recorded, err := r.Record(ctx, entries...)
 	if err != nil {
 		return recorded, err
 	}
+	a.retry.recorded(len(endings))
 	return recorded, checkRecorded(recorded.Entries, len(entries))
 }
 
@@ -92,6 +107,9 @@ type runner struct {
 	m       *Migrator
 	result  *Result
 	attempt *attempt
+	retry   *retrier
+	head    *int64 // of the history, as far as the applier knows
+	ours    bool   // this process has left the interrupted run, to retry it
 	r       database.Run
 	step    Step
 	opts    database.LockOptions
@@ -144,6 +162,10 @@ func (x *runner) run(ctx context.Context) error {
 func (x *runner) resume(ctx context.Context, an *migration.Analysis) error {
 	if err := checkPrefix(x.m.set.Name(), x.step.Script, an, x.journal); err != nil {
 		return err
+	}
+	if x.ours && x.journal.Begun == "" {
+		x.from = x.journal.Done
+		return nil
 	}
 	if x.journal.Begun == "" { // tell other processes that this one executes it now
 		x.recordLost(ctx)
@@ -264,24 +286,74 @@ func (x *runner) statement(ctx context.Context, st sqltext.Statement, data io.Re
 			return err
 		}
 	}
-	x.m.observe(StatementStarted{Step: x.step, Index: x.seen - 1, Of: x.step.Statements, SQL: shown, Backend: database.Backend(x.r), Leftover: st.Leftover(x.m.db.Dialect())})
-	err := x.execute(ctx, st, data, before)
+	if !x.tx.Open() {
+		x.retry.start()
+	}
+	started := StatementStarted{Step: x.step, Index: x.seen - 1, Of: x.step.Statements, SQL: shown, Backend: database.Backend(x.r), Leftover: st.Leftover(x.m.db.Dialect())}
+	x.m.observe(started)
+	err := x.commitBefore(ctx, st, before)
+	for was := x.tx; err == nil; x.tx = was {
+		if err = x.execute(ctx, st, data, before); err == nil {
+			break
+		}
+		if !x.retries(ctx, st, data, was, err) {
+			break
+		}
+		if err = x.pause(ctx); err == nil {
+			x.retry.start()
+			x.m.observe(started)
+		}
+	}
 	if err != nil {
 		return x.stopped(ctx, st, err)
+	}
+	if !x.tx.Open() {
+		x.retry.committed()
 	}
 	return nil
 }
 
-func (x *runner) execute(ctx context.Context, st sqltext.Statement, data io.Reader, before database.Journal) error {
-	// The COMMIT that the database would execute by itself is sent before: the journal must be
-	// written in the same transaction, and only the engine has the journal.
-	if x.tx.CommitsBefore(st) {
-		readOnly := x.tx.ReadOnly
-		x.tx.Close()
-		if err := x.commit(ctx, st, readOnly, before); err != nil {
-			return err
-		}
+// retries reports whether to execute a statement again that failed because of a lock, in the same
+// run. Otherwise the run may begin again, without what it has executed: if the statement was in a
+// transaction of the script, or if its data has been read.
+func (x *runner) retries(ctx context.Context, st sqltext.Statement, data io.Reader, was sqltext.TxState, err error) bool {
+	s := x.step.Script
+	if was.Open() || st.Tx.Control() || data != nil || ctx.Err() != nil || !x.retry.may(s, err) || !x.undone(ctx, st, err) {
+		return false
 	}
+	x.m.maskError(err, s)
+	return x.retry.again(s, x.seen, err)
+}
+
+// pause waits before the statement is executed again. A database that was frozen meanwhile ends the
+// run.
+func (x *runner) pause(ctx context.Context) error {
+	err := x.retry.sleep(ctx)
+	if ctx.Err() != nil {
+		return x.retry.cancelled(err)
+	}
+	if err != nil {
+		return err
+	}
+	st, err := x.r.State(ctx)
+	if err != nil {
+		return err
+	}
+	return checkFrozen(st.Settings)
+}
+
+// commitBefore sends the COMMIT that the database would execute by itself before a statement: the
+// journal must be written in the same transaction, and only the engine has the journal.
+func (x *runner) commitBefore(ctx context.Context, st sqltext.Statement, before database.Journal) error {
+	if !x.tx.CommitsBefore(st) {
+		return nil
+	}
+	readOnly := x.tx.ReadOnly
+	x.tx.Close()
+	return x.commit(ctx, st, readOnly, before)
+}
+
+func (x *runner) execute(ctx context.Context, st sqltext.Statement, data io.Reader, before database.Journal) error {
 	was := x.tx
 	x.tx.Follow(st)
 	switch {
@@ -391,18 +463,17 @@ func (x *runner) stopped(ctx context.Context, st sqltext.Statement, err error) e
 	if errors.As(err, &unknown) { // the journal may have been written, too
 		return err
 	}
-	var failed *database.StatementError
-	clean := errors.As(err, &failed) && ctx.Err() == nil && x.journal != nil && x.journal.Begun != "" && x.cleanedUp(ctx, st, x.journal.Before)
+	undone := ctx.Err() == nil && x.undone(ctx, st, err)
 	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastWords)
 	defer cancel()
 	if x.tx.Open() { // it failed or was cancelled, and nothing of it remains
 		_ = x.send(last, sqltext.TxRollback, st)
 	}
-	// If writing fails, the previous journal is still true.
-	if clean {
-		j := *x.journal
-		j.Begun, j.Before = "", ""
-		_ = x.write(last, j)
+	if undone && x.retry.may(x.step.Script, err) { // the run begins again
+		return err
+	}
+	if forALock(err) {
+		x.retry.ended(x.step.Script, time.Now())
 	}
 	if x.recordFailure(last, err) != nil && x.journal != nil {
 		j := *x.journal
@@ -412,6 +483,20 @@ func (x *runner) stopped(ctx context.Context, st sqltext.Statement, err error) e
 		}
 	}
 	return err
+}
+
+// undone cleans up after a statement that failed, and reports whether nothing of it remains.
+func (x *runner) undone(ctx context.Context, st sqltext.Statement, err error) bool {
+	if x.journal == nil || x.journal.Begun == "" { // it was in a transaction
+		return true
+	}
+	if !errors.As(err, new(*database.StatementError)) || !x.cleanedUp(ctx, st, x.journal.Before) {
+		return false
+	}
+	j := *x.journal
+	j.Begun, j.Before = "", ""
+	// If writing fails, the previous journal is still true.
+	return x.write(ctx, j) == nil
 }
 
 // cleanedUp reports whether a failed statement had no effect and left nothing behind. It waits for

@@ -35,7 +35,8 @@ func (a *applier) transaction(ctx context.Context, from, to int) error {
 // start begins an attempt at a step.
 func (a *applier) start(index int) {
 	s := a.plan.Steps[index]
-	a.attempt = attempt{step: s, began: time.Now()}
+	a.attempt = attempt{step: s, began: time.Now(), retry: a.retry}
+	a.retry.at(s)
 	a.m.observe(StepStarted{Step: s, Index: index, Of: len(a.plan.Steps)})
 }
 
@@ -43,7 +44,10 @@ func (a *applier) start(index int) {
 // and an interrupted run that it finds, and commits. If no step remains, it does nothing. j is the
 // journal of the run that the transaction ends, nil for none.
 func (a *applier) inTransaction(ctx context.Context, from, to int, j *database.Journal, do func(tx database.Tx, todo []int, interrupted *database.Journal) error) (err error) {
-	tx, found, err := a.m.db.Begin(ctx, a.m.set.Name(), a.m.lockOptions(a.expect.Settings))
+	if err := a.pauseBefore(ctx); err != nil {
+		return err
+	}
+	tx, found, err := a.m.db.Begin(ctx, a.m.set.Name(), a.retry.lockOptions())
 	if err != nil {
 		return err
 	}
@@ -53,13 +57,21 @@ func (a *applier) inTransaction(ctx context.Context, from, to int, j *database.J
 		}
 	}()
 	todo, interrupted, err := a.check(ctx, tx, found, from, to)
+	if err == nil && len(todo) > 0 && a.retry.pausing {
+		todo, interrupted, err = a.pause(ctx, tx, from, to)
+	}
 	if err != nil || len(todo) == 0 {
 		return err
 	}
+	a.retry.start()
 	if err := do(tx, todo, interrupted); err != nil {
 		return err
 	}
-	want := 0
+	ended, err := a.retry.recordEndings(ctx, tx)
+	if err != nil {
+		return a.failed(todo, todo[len(todo)-1], j, err)
+	}
+	want := ended
 	for _, i := range todo {
 		want += a.plan.Steps[i].entryCount()
 	}
@@ -70,6 +82,7 @@ func (a *applier) inTransaction(ctx context.Context, from, to int, j *database.J
 	if err != nil {
 		return a.failed(todo, todo[len(todo)-1], j, err)
 	}
+	a.retry.recorded(ended)
 	entries := recorded.Entries
 	for _, i := range todo {
 		n := a.plan.Steps[i].entryCount()
@@ -111,6 +124,7 @@ func (a *applier) conclude(ctx context.Context, tx database.Tx, s Step, start ti
 // entries returns the history entries of a step. start is that of conclude.
 func (a *applier) entries(s Step, start time.Time) ([]database.Entry, error) {
 	all, err := s.move.entries(a.m.opts.TextLimit)
+	a.retry.note(&all[0], s.Script)
 	if start.IsZero() {
 		a.m.stamp(all, a.m.opts.Reason, start)
 		return all, err
@@ -123,7 +137,8 @@ func (a *applier) entries(s Step, start time.Time) ([]database.Entry, error) {
 // stepDone reports a step that is committed. Its own entry is the first.
 func (a *applier) stepDone(index int, entries []database.Entry) {
 	s := a.plan.Steps[index]
-	d := StepResult{Version: s.Version, Name: s.Name, Duration: entries[0].Duration}
+	own := entries[0]
+	d := StepResult{Version: s.Version, Name: s.Name, Duration: own.Duration, Retries: own.Retries, LockWait: own.LockWait}
 	r := &a.result
 	if s.Direction == database.Mark { // no script ran
 		r.Recorded = append(r.Recorded, StepResult{Version: s.Version, Name: s.Name})
@@ -142,7 +157,7 @@ func (a *applier) stepDone(index int, entries []database.Entry) {
 	for _, e := range entries {
 		a.expect.Fold(e)
 	}
-	a.m.observe(StepDone{Step: s, Index: index, Of: len(a.plan.Steps), Duration: d.Duration})
+	a.m.observe(StepDone{Step: s, Index: index, Of: len(a.plan.Steps), Duration: d.Duration, Retries: d.Retries, LockWait: d.LockWait})
 }
 
 // failed returns the error of the step that failed: the one at index, unless the error has a place

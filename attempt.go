@@ -23,6 +23,7 @@ type attempt struct {
 	step     Step
 	began    time.Time
 	recorded bool // the history has its failure
+	retry    *retrier
 }
 
 // failure returns the history entry of an attempt that failed.
@@ -39,17 +40,23 @@ func (m *Migrator) failure(t attempt, err error) database.Entry {
 	all := []database.Entry{e}
 	m.stamp(all, m.opts.Reason, cmp.Or(t.began, time.Now()))
 	all[0].Duration = time.Since(all[0].StartedAt)
+	all[0].Retries, all[0].LockWait = t.retry.retries, t.retry.lost
 	return all[0]
 }
 
-// recordFailure records a failed attempt in a transaction of its own, after the attempt's has
-// ended. It does so only if the lock is free and the database can be reached: it must not delay
-// the error. If the answer to a COMMIT was lost, the attempt may have succeeded, so nothing is
+// recordFailure records a failed attempt, and the sessions that it terminated, in a transaction of
+// its own, after the attempt's has ended. Attempts that were followed by a retry are one with the
+// last. It does so only if the lock is free and the database can be reached: it must not delay the
+// error. If the answer to a COMMIT was lost, the attempt may have succeeded, so no failure is
 // recorded.
 func (a *applier) recordFailure(ctx context.Context, err error) {
 	var failed *MigrationError
 	var unknown *database.CommitUnknownError
-	if a.attempt.recorded || !errors.As(err, &failed) || errors.As(err, &unknown) {
+	entries := a.retry.endings()
+	if !a.attempt.recorded && err != nil && (errors.As(err, &failed) || a.retry.pausing) && !errors.As(err, &unknown) {
+		entries = append([]database.Entry{a.m.failure(a.attempt, err)}, entries...)
+	}
+	if len(entries) == 0 {
 		return
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastWords)
@@ -59,7 +66,7 @@ func (a *applier) recordFailure(ctx context.Context, err error) {
 		return
 	}
 	defer func() { _ = tx.Rollback(ctx) }()
-	if tx.Record(ctx, a.m.failure(a.attempt, failed.Err)) == nil {
+	if tx.Record(ctx, entries...) == nil {
 		_, _ = tx.Commit(ctx)
 	}
 }
@@ -67,9 +74,13 @@ func (a *applier) recordFailure(ctx context.Context, err error) {
 // recordFailure records that the run's attempt failed, together with the error in the journal of a
 // run that remains.
 func (x *runner) recordFailure(ctx context.Context, err error) error {
-	_, rerr := x.r.Record(ctx, x.m.failure(*x.attempt, err))
+	endings := x.retry.endings()
+	_, rerr := x.r.Record(ctx, append([]database.Entry{x.m.failure(*x.attempt, err)}, endings...)...)
 	var unknown *database.CommitUnknownError
 	x.attempt.recorded = rerr == nil || errors.As(rerr, &unknown)
+	if x.attempt.recorded {
+		x.retry.recorded(len(endings))
+	}
 	if j := x.journal; rerr == nil && j != nil {
 		now := *j
 		now.Error = keptError(err)
@@ -84,7 +95,9 @@ func (x *runner) recordLost(ctx context.Context) {
 	if j := x.journal; j.Error == "" {
 		all := []database.Entry{lostAttempt(j)}
 		x.m.stamp(all, "", j.StartedAt)
-		_, _ = x.r.Record(ctx, all...)
+		if recorded, err := x.r.Record(ctx, all...); err == nil {
+			*x.head = recorded.Head
+		}
 	}
 }
 

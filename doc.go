@@ -100,6 +100,8 @@
 //	*database.StatementError      the statement in it that failed
 //	database.ErrLockTimeout,      it waited for a lock, or deadlocked,    call Up again, or raise
 //	database.ErrDeadlock          for as long as RetryFor allows          Options.RetryFor
+//	*BlockedError                 the same in Reset, or in work of        end what its Blockage lists,
+//	                              Migrator.Locked                         and call it again
 //	*database.CommitUnknownError  the connection broke during COMMIT      call Up again: it checks
 //	*database.LockLostError,      the connection with the lock broke      call Up again: it resumes
 //	database.ErrFenced

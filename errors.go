@@ -1,6 +1,7 @@
 package whimbrel
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 	"time"
@@ -304,6 +305,12 @@ type MigrationError struct {
 	// Leftover is what the interrupted statement of the run may have left behind, such as "an invalid
 	// index"; "" for nothing. The next call removes it before it continues.
 	Leftover string
+	// Retries is how often it was tried again because of a lock, and LockWait how long all attempts
+	// that failed for that reason, and the pauses between them, took.
+	Retries  int
+	LockWait time.Duration
+	// Blockage is what was last known about the sessions that it waited for; zero if nothing is.
+	Blockage database.Blockage
 	Err      error
 }
 
@@ -311,6 +318,61 @@ func (e *MigrationError) Error() string {
 	msg := fmt.Sprintf("%s (%s) failed: %v", what(e.Version, e.Name), e.Direction, e.Err)
 	if e.Executed > 0 {
 		msg += fmt.Sprintf("; its first %d statements remain applied", e.Executed)
+	}
+	return msg + gaveUpAfter(e.Retries, e.LockWait, e.Blockage)
+}
+
+// BlockedError reports that a call without steps, such as Reset, failed because of a lock. Nothing
+// has changed.
+type BlockedError struct {
+	Set string
+	// Retries, LockWait and Blockage are those of a *MigrationError.
+	Retries  int
+	LockWait time.Duration
+	Blockage database.Blockage
+	Err      error
+}
+
+func (e *BlockedError) Error() string {
+	return e.Err.Error() + gaveUpAfter(e.Retries, e.LockWait, e.Blockage)
+}
+
+func (e *BlockedError) Unwrap() error { return e.Err }
+
+// gaveUpAfter describes the attempts that failed because of a lock, and what blocked the last.
+func gaveUpAfter(retries int, wait time.Duration, b database.Blockage) (msg string) {
+	if retries > 0 {
+		msg = fmt.Sprintf("; tried %d times in %s", retries+1, wait.Round(time.Millisecond))
+	}
+	if len(b.Blockers) > 0 {
+		msg += "; " + blockedBy(b)
+	}
+	return msg
+}
+
+// shownBlockers is the number of blockers that a message lists.
+const shownBlockers = 5
+
+// blockedBy describes what a statement waited for.
+func blockedBy(b database.Blockage) string {
+	msg := "it was blocked by "
+	if b.Object != "" {
+		msg = fmt.Sprintf("it waited for %s, blocked by ", b.Object)
+	}
+	var who []string
+	for _, blocker := range b.Blockers[:min(len(b.Blockers), shownBlockers)] {
+		text := cmp.Or(blocker.Holder.String(), "an unknown session")
+		if blocker.Prepared != "" {
+			text = fmt.Sprintf("the prepared transaction %q", blocker.Prepared)
+		}
+		who = append(who, text)
+	}
+	if more := len(b.Blockers) - shownBlockers; more > 0 {
+		who = append(who, fmt.Sprintf("%d more", more))
+	}
+	msg += strings.Join(who, "; ")
+	if b.Queued > 0 {
+		msg += fmt.Sprintf("; queued behind it: %d", b.Queued)
 	}
 	return msg
 }

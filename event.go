@@ -11,8 +11,8 @@ import (
 )
 
 // Event reports progress while a plan is applied. It is one of Planned, DownRefused, LockWaiting,
-// StepStarted, Resumed, CleanedUp, StatementStarted, StatementWaiting, Retrying, StepDone and
-// Failed.
+// StepStarted, Resumed, CleanedUp, StatementStarted, StatementWaiting, Terminated, Retrying,
+// StepDone and Failed.
 type Event interface{ event() }
 
 // Planned is the first event, before anything is locked.
@@ -80,6 +80,10 @@ type StepDone struct {
 	Duration time.Duration
 	// Skipped reports that another process did the step meanwhile.
 	Skipped bool
+	// Retries is how often the step was tried again because of a lock, and LockWait how long these
+	// attempts and the pauses between them took.
+	Retries  int
+	LockWait time.Duration
 }
 
 // Failed comes last if a step fails: nothing of its transaction remains. Of a script that runs
@@ -90,12 +94,31 @@ type Failed struct {
 }
 
 // Retrying reports that the engine makes another attempt at the steps whose transaction, or run,
-// ended with Err: another process changed the database, or the answer to a COMMIT was lost. Nothing
-// of the last attempt remains, unless its COMMIT succeeded; then the steps are skipped.
+// ended with Err: a statement waited too long for a lock, or the database chose it to end a
+// deadlock; another process changed the database; or the answer to a COMMIT was lost. Nothing of
+// the last attempt remains, unless its COMMIT succeeded; then the steps are skipped. Statements of
+// a run that are committed remain.
 type Retrying struct {
 	Set     string
 	Attempt int // 2 for the second
 	Err     error
+	// Pause is how long the engine waits before the attempt, and Left how long further attempts may
+	// begin. Both are 0 if a lock is not the reason.
+	Pause, Left time.Duration
+	// Blockage is what was last known about the sessions that the statement waited for. It is zero
+	// if nothing is known.
+	Blockage database.Blockage
+	// Statement is the number of the statement, from 1, if the run stays open and only the
+	// statement is executed again; 0 if the transaction or run begins again.
+	Statement int
+}
+
+// Terminated reports that a session was terminated because a step had waited for it longer than
+// Options.TerminateBlockersAfter. It comes on a goroutine of its own.
+type Terminated struct {
+	Set     string
+	Step    Step // NilVersion for a call that has no steps, such as Reset
+	Blocker database.Blocker
 }
 
 func (Planned) event()          {}
@@ -106,6 +129,7 @@ func (Resumed) event()          {}
 func (CleanedUp) event()        {}
 func (StatementStarted) event() {}
 func (StatementWaiting) event() {}
+func (Terminated) event()       {}
 func (StepDone) event()         {}
 func (Retrying) event()         {}
 func (Failed) event()           {}
@@ -114,8 +138,9 @@ func (Failed) event()           {}
 // attribute "set"; one about a migration also has "version", "name" and "direction". The levels are
 //
 //   - Error for a failure;
-//   - Warn for a wait for another session that lasts a second or longer, for down scripts that
-//     can't run, and for another attempt after the answer to a COMMIT was lost;
+//   - Warn for a wait for another session that lasts a second or longer, for another attempt
+//     because of a lock or after the answer to a COMMIT was lost, for a session that was
+//     terminated, and for down scripts that can't run;
 //   - Info for completed and resumed steps, and for a database that is newer than the set;
 //   - Debug for the rest, such as steps that another process has done.
 func Log(l *slog.Logger) func(context.Context, Event) {
@@ -126,11 +151,7 @@ func Log(l *slog.Logger) func(context.Context, Event) {
 		case DownRefused:
 			l.WarnContext(ctx, "a down script can't run", "set", e.Set, "version", e.Problem.Version, "name", e.Problem.Name, "error", e.Problem.Err)
 		case LockWaiting:
-			level := slog.LevelDebug
-			if e.Waited >= time.Second {
-				level = slog.LevelWarn
-			}
-			l.Log(ctx, level, "waiting for the migration lock", "set", e.Set, "waited", e.Waited, "holder", e.Holder.String())
+			l.Log(ctx, waitLevel(e.Waited), "waiting for the migration lock", "set", e.Set, "waited", e.Waited, "holder", e.Holder.String())
 		case StepStarted:
 			l.DebugContext(ctx, "migration started", stepAttrs(e.Step)...)
 		case Resumed:
@@ -138,21 +159,41 @@ func Log(l *slog.Logger) func(context.Context, Event) {
 		case CleanedUp:
 			l.InfoContext(ctx, "cleaning up after the interrupted statement", append(stepAttrs(e.Step), "why", e.Why, "sql", e.SQL)...)
 		case StatementWaiting:
-			l.WarnContext(ctx, "a statement waits for another session", "set", e.Set, "holder", e.Blockage.First().String())
+			b := e.Blockage
+			l.Log(ctx, waitLevel(b.Waited), "a statement waits for another session",
+				"set", e.Set, "waited", b.Waited, "lock", b.Lock, "object", b.Object, "holder", b.First().String(), "queued", b.Queued)
+		case Terminated:
+			l.WarnContext(ctx, "terminated a session that blocked a migration", append(stepAttrs(e.Step), "session", e.Blocker.Holder.String())...)
 		case StatementStarted:
 			l.DebugContext(ctx, "statement started", append(stepAttrs(e.Step), "statement", e.Index+1, "of", e.Of)...)
 		case StepDone:
 			logDone(ctx, l, e)
 		case Retrying:
-			level := slog.LevelDebug
-			if errors.As(e.Err, new(*database.CommitUnknownError)) {
-				level = slog.LevelWarn
-			}
-			l.Log(ctx, level, "trying again", "set", e.Set, "attempt", e.Attempt, "error", e.Err)
+			logRetry(ctx, l, e)
 		case Failed:
 			logFailure(ctx, l, e)
 		}
 	}
+}
+
+// waitLevel returns the level of a wait.
+func waitLevel(waited time.Duration) slog.Level {
+	if waited >= time.Second {
+		return slog.LevelWarn
+	}
+	return slog.LevelDebug
+}
+
+func logRetry(ctx context.Context, l *slog.Logger, e Retrying) {
+	attrs := []any{"set", e.Set, "attempt", e.Attempt, "error", e.Err}
+	level := slog.LevelDebug
+	switch {
+	case forALock(e.Err):
+		level, attrs = slog.LevelWarn, append(attrs, "pause", e.Pause, "left", e.Left)
+	case errors.As(e.Err, new(*database.CommitUnknownError)):
+		level = slog.LevelWarn
+	}
+	l.Log(ctx, level, "trying again", attrs...)
 }
 
 func logPlan(ctx context.Context, l *slog.Logger, p *Plan) {
@@ -168,7 +209,11 @@ func logDone(ctx context.Context, l *slog.Logger, e StepDone) {
 		l.DebugContext(ctx, "migration was done by another process", stepAttrs(e.Step)...)
 		return
 	}
-	l.InfoContext(ctx, "migration done", append(stepAttrs(e.Step), "duration", e.Duration)...)
+	attrs := append(stepAttrs(e.Step), "duration", e.Duration)
+	if e.Retries > 0 {
+		attrs = append(attrs, "retries", e.Retries, "lock_wait", e.LockWait)
+	}
+	l.InfoContext(ctx, "migration done", attrs...)
 }
 
 func logFailure(ctx context.Context, l *slog.Logger, e Failed) {

@@ -12,6 +12,10 @@ import (
 // check decides whether the work is allowed and useful. Locked calls it twice: before it locks or
 // creates anything, and under the lock with the state read there. A frozen database returns a
 // *FrozenError without either call. After an error of check or work, nothing has changed.
+//
+// If a statement of work waits too long for a lock, or the database ends a deadlock with it, Locked
+// rolls back, pauses, and calls check and work again in another transaction, as long as
+// Options.RetryFor permits. Then the error is a *BlockedError.
 func (m *Migrator) Locked(ctx context.Context, check func(*database.State) error, work func(database.Tx) error) error {
 	_, err := m.locked(ctx, unlessFrozen(check), work)
 	return err
@@ -21,11 +25,27 @@ func (m *Migrator) Locked(ctx context.Context, check func(*database.State) error
 // the entries that the transaction added to the history.
 func (m *Migrator) locked(ctx context.Context, check func(*database.State) error, work func(database.Tx) error) (recorded []database.Entry, err error) {
 	m = m.call(ctx)
-	opts, err := m.checkFirst(ctx, check)
+	settings, err := m.checkFirst(ctx, check)
 	if err != nil {
 		return nil, err
 	}
-	tx, _, err := m.db.Begin(ctx, m.set.Name(), opts)
+	r := m.newRetrier(settings)
+	for {
+		recorded, err = m.lockedOnce(ctx, r, check, work)
+		if ctx.Err() != nil || !r.again(nil, 0, err) {
+			return recorded, r.gaveUp(ctx, err)
+		}
+	}
+}
+
+// lockedOnce is one attempt of locked.
+func (m *Migrator) lockedOnce(ctx context.Context, r *retrier, check func(*database.State) error, work func(database.Tx) error) (recorded []database.Entry, err error) {
+	if r.pausing && database.BlocksWriters(m.db) {
+		if err := r.sleep(ctx); err != nil {
+			return nil, err
+		}
+	}
+	tx, _, err := m.db.Begin(ctx, m.set.Name(), r.lockOptions())
 	if err != nil {
 		return nil, err
 	}
@@ -34,14 +54,29 @@ func (m *Migrator) locked(ctx context.Context, check func(*database.State) error
 			err = rerr
 		}
 	}()
+	if r.pausing {
+		if err := r.sleep(ctx); err != nil {
+			return nil, err
+		}
+	}
 	if err := checkAgain(ctx, tx, check); err != nil {
 		return nil, err
 	}
+	r.start()
+	r.at(Step{Version: NilVersion})
 	if err := work(tx); err != nil {
 		return nil, err
 	}
+	ended, err := r.recordEndings(ctx, tx)
+	if err != nil {
+		return nil, err
+	}
 	done, err := tx.Commit(ctx)
-	return done.Entries, err
+	if err != nil {
+		return nil, err
+	}
+	r.recorded(ended)
+	return done.Entries[:len(done.Entries)-ended], nil
 }
 
 // Guarded runs work under the set's migration lock, but outside a transaction. Otherwise it is like
@@ -49,11 +84,11 @@ func (m *Migrator) locked(ctx context.Context, check func(*database.State) error
 func (m *Migrator) Guarded(ctx context.Context, check func(*database.State) error, work func(database.Run) error) (err error) {
 	m = m.call(ctx)
 	check = unlessFrozen(check)
-	opts, err := m.checkFirst(ctx, check)
+	settings, err := m.checkFirst(ctx, check)
 	if err != nil {
 		return err
 	}
-	run, _, err := m.db.Guard(ctx, m.set.Name(), opts)
+	run, _, err := m.db.Guard(ctx, m.set.Name(), m.lockOptions(settings))
 	if err != nil {
 		return err
 	}
@@ -68,16 +103,16 @@ func (m *Migrator) Guarded(ctx context.Context, check func(*database.State) erro
 	return work(run)
 }
 
-// checkFirst calls check before anything is locked, and returns how to wait for the lock.
-func (m *Migrator) checkFirst(ctx context.Context, check func(*database.State) error) (database.LockOptions, error) {
+// checkFirst calls check before anything is locked, and returns the database's settings.
+func (m *Migrator) checkFirst(ctx context.Context, check func(*database.State) error) (database.Settings, error) {
 	st, err := m.db.State(ctx, m.set.Name())
 	if err == nil {
 		err = check(st)
 	}
 	if err != nil {
-		return database.LockOptions{}, err
+		return database.Settings{}, err
 	}
-	return m.lockOptions(st.Settings), nil
+	return st.Settings, nil
 }
 
 // checkAgain checks under the lock: another process may have changed the state meanwhile.

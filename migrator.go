@@ -52,9 +52,9 @@ type Options struct {
 	// metayaml.Read does. It is required to apply such a migration.
 	ReadMetadata func(file, text string) (*metadata.Document, error)
 	// Observe receives progress, one event at a time, on the goroutine of the call; only
-	// StatementWaiting comes on another goroutine. The context is derived from that of the call, is
-	// the same for all events of a call, and is different for each call. Observe must not call the
-	// Migrator. It may be nil.
+	// StatementWaiting and Terminated come on another goroutine. The context is derived from that of
+	// the call, is the same for all events of a call, and is different for each call. Observe must
+	// not call the Migrator. It may be nil.
 	Observe func(context.Context, Event)
 }
 
@@ -176,6 +176,10 @@ type StepResult struct {
 	Version  int64 // NilVersion for a script without a version
 	Name     string
 	Duration time.Duration // of the script
+	// Retries is how often it was tried again because of a lock, and LockWait how long these
+	// attempts and the pauses between them took.
+	Retries  int
+	LockWait time.Duration
 }
 
 // ResumedStep is an interrupted run that a call resumed.

@@ -125,7 +125,7 @@ func (m *Migrator) coveredSchemas(ctx context.Context) (schemas []string, migrat
 // migrates reports whether an entry of a direction means that the database has a migrated schema.
 func migrates(d database.Direction) bool {
 	switch d {
-	case database.Metadata, database.Query, database.Failed, database.Abandon:
+	case database.Metadata, database.Query, database.Failed, database.Abandon, database.Terminate:
 		return false
 	}
 	return true

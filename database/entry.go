@@ -14,8 +14,8 @@ type Direction string
 // applied; Accept changes the checksum that an applied version is compared with. The others belong
 // to no version and have NilVersion: Repeat and Seed to a script by name, Reset to the whole set,
 // Drift, Metadata and Query to the whole target, Setting to the setting that is named. Resolve has
-// the version of the run. Failed and Abandon have that of the attempt, or NilVersion if its script
-// has none; they change nothing that is applied.
+// the version of the run. Failed, Abandon and Terminate have that of the attempt, or NilVersion if
+// its script has none; they change nothing that is applied.
 const (
 	Up        Direction = "up"
 	Down      Direction = "down"

@@ -254,6 +254,17 @@ type Backender interface {
 	Backend() int64
 }
 
+// WriteBlocker is a Database whose migration lock keeps everybody else from writing to the database
+// while it is held, as SQLite's does. The engine then does not pause while it holds the lock.
+type WriteBlocker interface{ BlocksWriters() bool }
+
+// BlocksWriters reports whether the migration lock of a database keeps others from writing. A
+// database that is no [WriteBlocker] does not.
+func BlocksWriters(db Database) bool {
+	b, ok := db.(WriteBlocker)
+	return ok && b.BlocksWriters()
+}
+
 // Backend returns the number of the server's process that works for a Run; 0 if it is not known, or
 // if the Run is no [Backender].
 func Backend(r Run) int64 {

@@ -125,7 +125,7 @@ func (d *Database) Begin(ctx context.Context, set string, opts database.LockOpti
 	}
 	d.target.mu.Lock()
 	defer d.target.mu.Unlock()
-	return &transaction{db: d, set: set, hold: h, content: d.target.live.clone(), since: time.Now()}, found, nil
+	return &transaction{db: d, set: set, opts: opts, hold: h, content: d.target.live.clone(), since: time.Now()}, found, nil
 }
 
 // Guard implements database.Database.
@@ -137,7 +137,7 @@ func (d *Database) Guard(ctx context.Context, set string, opts database.LockOpti
 	if err != nil {
 		return nil, found, err
 	}
-	return &run{db: d, set: set, hold: h, session: session{}}, found, nil
+	return &run{db: d, set: set, opts: opts, hold: h, session: session{}}, found, nil
 }
 
 // UpdateSetting implements database.Database.

@@ -16,6 +16,7 @@
 //
 // WHERE compares a setting of the session. SELECT has no effect. SELECT forever() waits until it is
 // cancelled. The CONCURRENTLY forms can't be in a transaction. Everything else is a syntax error.
+// [Target.Block] lets statements wait for other sessions.
 //
 // The package only waits on channels and timers, so a test in a [testing/synctest] bubble has its
 // own clock.
@@ -47,6 +48,7 @@ type Target struct {
 	live     *content
 	ledgers  map[tables]*ledger
 	locks    map[lockKey]*lock
+	blocked  map[string][]*tableLock // by table
 	lastID   int64
 	openings int64
 	queued   bool
@@ -84,6 +86,7 @@ func New() *Target {
 		live:    newContent(),
 		ledgers: map[tables]*ledger{},
 		locks:   map[lockKey]*lock{},
+		blocked: map[string][]*tableLock{},
 	}
 }
 

@@ -160,7 +160,7 @@ func (d *Database) query(ctx context.Context, st sqltext.Statement) (*database.R
 	if m := queryForm.FindStringSubmatch(st.Text); m != nil {
 		return d.rowsOf(m)
 	}
-	_, err := d.run(ctx, st, nil, session{}) // it may be a syntax error
+	_, err := d.run(ctx, st, nil, session{}, waiter{}) // it may be a syntax error
 	return &database.Rows{}, err
 }
 

@@ -16,6 +16,9 @@ func (tx *transaction) Reset(ctx context.Context, _ []string, e database.Entry) 
 		return nil, err
 	}
 	t := tx.db.target
+	if err := tx.db.waitForAll(ctx, tx.opts); err != nil {
+		return nil, tx.fail(err)
+	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	sets, err := tx.lockOthers()

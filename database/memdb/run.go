@@ -16,6 +16,7 @@ type run struct {
 	db      *Database
 	set     string
 	session session
+	opts    database.LockOptions
 	hold    *hold // guarded by the target's mu, as is the field below
 
 	own *content // of the transaction that the script opened; nil: none
@@ -44,7 +45,7 @@ func (r *run) Exec(ctx context.Context, s *migration.Script, st sqltext.Statemen
 	}
 	ctx, stop := limit(ctx, s.Directives)
 	defer stop()
-	if err := r.exec(ctx, st, data, done, end == ErrHalfway); err != nil {
+	if err := r.exec(ctx, st, data, done, end == ErrHalfway, waiter{r.opts, s.Directives}); err != nil {
 		if errors.Is(err, ErrKilled) {
 			return &database.LockLostError{Set: r.set, Err: err}
 		}
@@ -53,7 +54,7 @@ func (r *run) Exec(ctx context.Context, s *migration.Script, st sqltext.Statemen
 	return nil
 }
 
-func (r *run) exec(ctx context.Context, st sqltext.Statement, data io.Reader, done *database.Journal, halfway bool) error {
+func (r *run) exec(ctx context.Context, st sqltext.Statement, data io.Reader, done *database.Journal, halfway bool, w waiter) error {
 	switch st.Kind {
 	case sqltext.SQL, sqltext.CopyIn:
 	default:
@@ -67,7 +68,7 @@ func (r *run) exec(ctx context.Context, st sqltext.Statement, data io.Reader, do
 	if st.Tx == sqltext.TxNever && done != nil {
 		return fmt.Errorf("%w: %s", database.ErrNoTransaction, st.Why)
 	}
-	do, err := r.db.run(ctx, st, data, r.session)
+	do, err := r.db.run(ctx, st, data, r.session, w)
 	if err != nil {
 		return err
 	}

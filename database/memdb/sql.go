@@ -93,12 +93,15 @@ type change func(*content) error
 type session map[string]string
 
 // codeError is an error with a code, as a server sends it.
-type codeError struct{ code, msg string }
+type codeError struct {
+	code, msg string
+	lock      error // ErrLockTimeout or ErrDeadlock
+}
 
 func (e *codeError) Error() string { return fmt.Sprintf("%s (%s)", e.msg, e.code) }
 
 func sqlError(code, format string, args ...any) error {
-	return &codeError{code, fmt.Sprintf(format, args...)}
+	return &codeError{code: code, msg: fmt.Sprintf(format, args...)}
 }
 
 const (
@@ -239,7 +242,10 @@ func dropIndex(name string, ifExists bool) change {
 }
 
 // run returns the change of a statement. It sends notices and waits, which are no changes.
-func (d *Database) run(ctx context.Context, st sqltext.Statement, data io.Reader, s session) (change, error) {
+func (d *Database) run(ctx context.Context, st sqltext.Statement, data io.Reader, s session, w waiter) (change, error) {
+	if err := d.wait(ctx, st, w); err != nil {
+		return nil, err
+	}
 	if st.Kind == sqltext.CopyIn {
 		m := copyForm.FindStringSubmatch(st.Text)
 		if m == nil {
@@ -290,7 +296,7 @@ func statementError(st sqltext.Statement, err error) error {
 		Pos: st.Pos, Index: st.Index, Statement: st.Text, Message: err.Error(), Err: err,
 	}
 	if server, ok := err.(*codeError); ok {
-		e.Code, e.Message = server.code, server.msg
+		e.Code, e.Message, e.Lock = server.code, server.msg, server.lock
 	}
 	return e
 }

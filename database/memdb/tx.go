@@ -22,8 +22,9 @@ func Func(id string, fn func(ctx context.Context, tx Tx) error) *migration.Scrip
 // makes the changes again to the content at that time, which keeps what other sets have committed
 // since Begin. If a change is no longer possible, Commit fails.
 type transaction struct {
-	db  *Database
-	set string
+	db   *Database
+	set  string
+	opts database.LockOptions
 
 	hold   *hold   // guarded by the target's mu, as are the fields below
 	others []*hold // of other sets, for Reset
@@ -250,7 +251,7 @@ func (tx *transaction) statements(ctx context.Context, s *migration.Script, all 
 			return err
 		}
 		ctx, done := limit(ctx, s.Directives)
-		err = tx.statement(ctx, st, next, sess)
+		err = tx.statement(ctx, st, next, sess, waiter{tx.opts, s.Directives})
 		done()
 		if err != nil {
 			return statementError(st, err)
@@ -271,7 +272,7 @@ func (tx *transaction) savepoint(st sqltext.Statement) error {
 	return err
 }
 
-func (tx *transaction) statement(ctx context.Context, st sqltext.Statement, next func() (sqltext.Statement, error, bool), sess session) error {
+func (tx *transaction) statement(ctx context.Context, st sqltext.Statement, next func() (sqltext.Statement, error, bool), sess session, w waiter) error {
 	switch {
 	case ctx.Err() != nil:
 		return ctx.Err()
@@ -282,7 +283,7 @@ func (tx *transaction) statement(ctx context.Context, st sqltext.Statement, next
 	case st.Tx.Control():
 		return sqlError("2D000", "transaction control inside a migration's transaction")
 	}
-	do, err := tx.db.run(ctx, st, database.CopyData(next), sess)
+	do, err := tx.db.run(ctx, st, database.CopyData(next), sess, w)
 	if err != nil {
 		return err
 	}
