@@ -5,6 +5,7 @@
 #   bench/run.sh --quick    about one minute: less of everything, one round
 #   bench/run.sh --disk     on the disk in $TMPDIR, and PostgreSQL waits for it (fsync), as it does by default
 #   bench/run.sh --only RE  only the tasks that a regular expression finds in "PostgreSQL: one file of 20 MB"
+#   bench/run.sh --locks    only the latency of an application while its table is migrated; draws docs/locks.svg
 #   bench/run.sh --check    only the check of a starting application (go test -bench)
 #
 # The other tools are installed, at the versions below, into a folder of their own. Never as root's server:
@@ -25,12 +26,14 @@ say() { printf 'bench: %s\n' "$*" >&2; }
 die() { say "$*"; exit 1; }
 
 compare=1
+locks=
 while (($#)); do
 	case $1 in
 	--quick) export WHIMBREL_BENCH_QUICK=1 ;;
 	--disk) export WHIMBREL_BENCH_DISK=1 ;;
 	--only) export WHIMBREL_BENCH_ONLY=$2; shift ;;
 	--check) compare= ;;
+	--locks) locks=1 ;;
 	*) die "unknown argument $1" ;;
 	esac
 	shift
@@ -93,6 +96,16 @@ export TMPDIR=$work/tmp
 say "$(go version | cut -d ' ' -f 3-), $(nproc) cores, PostgreSQL from $bin"
 CGO_ENABLED=0 go test -c -o "$work/bench.test" ./bench
 cd bench
+
+if [[ $locks ]]; then
+	read -r module version tags <<<"$modules" # the first is golang-migrate
+	install "$module" "$version" "$tags"
+	CGO_ENABLED=0 go build -trimpath -o "$work/programs/whimbrel" ../cmd/whimbrel
+	WHIMBREL_BENCH_PROGRAMS=$work/programs WHIMBREL_BENCH_OUT=$work/tables.md WHIMBREL_BENCH_SVG=$PWD/../docs/locks.svg \
+		"$work/bench.test" -test.timeout 30m -test.run '^TestLocks$' >&2
+	cat "$work/tables.md"
+	exit
+fi
 
 if [[ $compare ]]; then
 	while read -r module version tags; do

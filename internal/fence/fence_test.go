@@ -189,6 +189,7 @@ var (
 	configuration = []string{"github.com/goccy/go-yaml", "go.yaml.in/yaml", "gopkg.in", "github.com/knadh/koanf"}
 
 	telemetry = []string{"go.opentelemetry.io", "github.com/prometheus"}
+	drawing   = []string{"github.com/go-analyze", "github.com/golang/freetype", "golang.org/x/image", "gonum.org"}
 
 	kinds = map[string][]string{
 		"a telemetry library":     telemetry,
@@ -196,6 +197,7 @@ var (
 		"a command-line library":  commandLine,
 		"a terminal library":      terminal,
 		"a configuration library": configuration,
+		"a chart library":         drawing, // only tests in bench use one
 	}
 )
 

@@ -106,7 +106,7 @@ func (o *observer) setUp() {
 	if o.major >= 18 {
 		o.do(o.conn, schema18)
 	}
-	o.do(o.conn, "ANALYZE") // so that the planner's choices are the same everywhere
+	o.do(o.conn, analyze)
 	o.rels = o.relations(o.other)
 }
 

@@ -69,3 +69,6 @@ INSERT INTO logs SELECT n, '2026-06-01' FROM generate_series(1, 1000) n;
 
 // schema18 needs PostgreSQL 18.
 const schema18 = `ALTER TABLE orders ADD CONSTRAINT orders_small NOT NULL small NOT VALID;`
+
+// analyze makes the planner's choices the same everywhere.
+const analyze = `ANALYZE customers, orders, warehouses, order_items, drafts, events, logs`

@@ -1,0 +1,80 @@
+package bench
+
+import (
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/go-analyze/charts"
+)
+
+// step is the width of one point of the chart.
+const step = 50 * time.Millisecond
+
+// drawLatencies draws the longest latency of each step, one panel for each result below the other,
+// as an SVG file.
+func drawLatencies(t *testing.T, file string, results []latencies) {
+	t.Helper()
+	const width, panel = 900, 190
+	p := charts.NewPainter(charts.PainterOptions{OutputFormat: charts.ChartOutputSVG, Width: width, Height: panel * len(results)})
+	longest := 1.0
+	for _, r := range results {
+		longest = max(longest, slices.Max(longestOfSteps(r)))
+	}
+	for i, r := range results {
+		opt := charts.NewLineChartOptionWithData([][]float64{longestOfSteps(r)})
+		opt.Theme = opt.Theme.WithSeriesColors([]charts.Color{colorOf(r)})
+		opt.Title.Text = fmt.Sprintf("%s: longest query %.1f s", r.name, slices.Max(longestOfSteps(r)))
+		opt.Title.FontStyle = charts.NewFontStyleWithSize(12)
+		opt.Legend.Show = charts.Ptr(false)
+		opt.Symbol.Shape = charts.SymbolNone
+		opt.LineStrokeWidth = 1.5
+		opt.FillArea = charts.Ptr(true)
+		opt.XAxis.Labels = labels()
+		opt.XAxis.BoundaryGap = charts.Ptr(false)
+		opt.XAxis.LabelCount = int(measured/(2*time.Second)) + 1
+		opt.YAxis[0].Min = charts.Ptr(0.0)
+		opt.YAxis[0].Max = charts.Ptr(float64(int(longest + 1)))
+		opt.YAxis[0].ValueFormatter = func(s float64) string { return fmt.Sprintf("%.0f s", s) }
+		child := p.Child(charts.PainterBoxOption(charts.NewBox(0, panel*i, width, panel*(i+1))))
+		if err := child.LineChart(opt); err != nil {
+			t.Fatal(err)
+		}
+	}
+	svg, err := p.Bytes()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(file, svg, 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// colorOf returns green for Whimbrel, and red for the others.
+func colorOf(r latencies) charts.Color {
+	if strings.HasPrefix(r.name, "whimbrel") {
+		return charts.ColorRGB(46, 125, 80)
+	}
+	return charts.ColorRGB(190, 70, 60)
+}
+
+// longestOfSteps returns, in seconds, the longest latency of the queries that were due in each step.
+func longestOfSteps(r latencies) []float64 {
+	longest := make([]float64, measured/step+1)
+	for _, q := range r.queries {
+		i := int(q.due / step)
+		longest[i] = max(longest[i], q.took.Seconds())
+	}
+	return longest
+}
+
+func labels() []string {
+	all := make([]string, measured/step+1)
+	for i := range all {
+		all[i] = fmt.Sprintf("%.0f s", (time.Duration(i) * step).Seconds())
+	}
+	return all
+}

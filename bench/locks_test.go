@@ -1,0 +1,257 @@
+package bench
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// The course of a measurement: the application runs, a long transaction reads its table, a migration
+// starts, and the application runs on.
+const (
+	readerStarts    = 1 * time.Second
+	migrationStarts = 2 * time.Second
+	readerEnds      = 8 * time.Second
+	measured        = 14 * time.Second
+)
+
+// The application: clients that send a query every period, readers and some writers.
+const (
+	clients = 6
+	writers = 2
+	period  = 10 * time.Millisecond
+	rows    = 200_000
+)
+
+// change is a migration of a table that the application uses.
+type change struct {
+	title string
+	files []migration
+	check string // a query that returns 1 after it
+}
+
+var changes = []change{
+	{
+		"`ADD COLUMN`",
+		[]migration{{1, "ALTER TABLE orders ADD COLUMN email text;\n", "ALTER TABLE orders DROP COLUMN email;\n"}},
+		"SELECT count(*) FROM pg_attribute WHERE attrelid = 'orders'::regclass AND attname = 'email'",
+	},
+	{
+		"`NOT NULL` in three migrations",
+		[]migration{
+			{1, "ALTER TABLE orders ADD CONSTRAINT noted CHECK (note IS NOT NULL) NOT VALID;\n", "ALTER TABLE orders DROP CONSTRAINT noted;\n"},
+			{2, "ALTER TABLE orders VALIDATE CONSTRAINT noted;\n", "SELECT 1;\n"},
+			{3, "ALTER TABLE orders ALTER COLUMN note SET NOT NULL;\n", "ALTER TABLE orders ALTER COLUMN note DROP NOT NULL;\n"},
+		},
+		"SELECT count(*) FROM pg_attribute WHERE attrelid = 'orders'::regclass AND attname = 'note' AND attnotnull",
+	},
+}
+
+// contender is a tool with its arguments.
+type contender struct {
+	name, tool string
+	extra      []string
+}
+
+var contenders = []contender{
+	{"psql", "`psql -f`", nil},
+	{"golang-migrate", "golang-migrate", nil},
+	{"whimbrel", "whimbrel", nil},
+	{"whimbrel --lock-timeout 200ms", "whimbrel", []string{"--lock-timeout", "200ms"}},
+}
+
+// TestLocks measures how long the queries of an application take while a tool migrates its table
+// behind a long reader. It asserts only that each tool did its work: run.sh calls it.
+func TestLocks(t *testing.T) {
+	programs := os.Getenv("WHIMBREL_BENCH_PROGRAMS")
+	if programs == "" || os.Getenv("WHIMBREL_BENCH_SVG") == "" {
+		t.Skip("this is a benchmark: run `make bench BENCH=--locks`")
+	}
+	server := newPostgres(t)
+	var text strings.Builder
+	fmt.Fprintf(&text, "%s. The reader takes %s.\n\n", server.version(), readerEnds-readerStarts)
+	for i, ch := range changes {
+		folder := filepath.Join(t.TempDir(), "folder")
+		writeChange(t, folder, ch)
+		var results []latencies
+		for _, c := range contenders {
+			results = append(results, measureLocks(t, server, c, ch, filepath.Join(programs, programOf(c)), folder))
+		}
+		text.WriteString("### " + ch.title + "\n\n")
+		writeTable(&text, latencyTable(results))
+		if i == 0 {
+			drawLatencies(t, os.Getenv("WHIMBREL_BENCH_SVG"), results)
+		}
+	}
+	if err := os.WriteFile(os.Getenv("WHIMBREL_BENCH_OUT"), []byte(text.String()), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func toolNamed(name string) tool {
+	return tools[slices.IndexFunc(tools, func(t tool) bool { return t.name == name })]
+}
+
+func programOf(c contender) string { return toolNamed(c.tool).program }
+
+// writeChange writes a change in the formats of the contenders.
+func writeChange(t *testing.T, root string, ch change) {
+	t.Helper()
+	for _, format := range []string{formatPairs, formatClient} {
+		folder := filepath.Join(root, format)
+		if err := os.MkdirAll(folder, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		for file, text := range formats[format](postgres, folder, ch.files) {
+			if err := os.WriteFile(filepath.Join(folder, file), []byte(text), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+}
+
+// latencies are those of the application's queries while a tool migrated.
+type latencies struct {
+	name      string
+	queries   []queryLatency
+	migration time.Duration // how long the tool took
+}
+
+// queryLatency is one query. Its latency counts from the time at which the client had to send it, so
+// a client that is stuck in one query is late with the next ones, too.
+type queryLatency struct{ due, took time.Duration }
+
+// measureLocks runs the application and one contender in a new database.
+func measureLocks(t *testing.T, server *server, c contender, ch change, program, folder string) latencies {
+	t.Helper()
+	db := server.copyOf("locks", func(db string) { fillOrders(t, db) })
+	defer server.drop(db)
+	tool := toolNamed(c.tool)
+	if tool.floor {
+		program = tool.program
+	}
+	args := append(tool.args(call{program: program, kind: postgres, verb: up, db: db, folder: filepath.Join(folder, tool.format)}), c.extra...)
+	result := latencies{name: c.name}
+	start := time.Now()
+	app := runApplication(t, db, start)
+	go readLong(t, db, start)
+	time.Sleep(time.Until(start.Add(migrationStarts)))
+	cmd := command(db, args)
+	if err := cmd.Run(); err != nil {
+		t.Errorf("%s: %s: %v\n%s", c.name, ch.title, err, cmd.said())
+	}
+	result.migration = time.Since(start) - migrationStarts
+	result.queries = app()
+	if got := server.ask(db, ch.check); got != 1 {
+		t.Errorf("%s: %s: %q is %d, want 1", c.name, ch.title, ch.check, got)
+	}
+	fmt.Fprintf(os.Stderr, "%-30s %-32s %s\n", ch.title, c.name, result.migration.Round(time.Millisecond))
+	return result
+}
+
+func fillOrders(t *testing.T, db string) {
+	t.Helper()
+	conn, err := pgx.Connect(context.Background(), db)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(context.Background())
+	for _, sql := range []string{
+		"CREATE TABLE orders (id bigint PRIMARY KEY, total bigint NOT NULL, note text)",
+		fmt.Sprintf("INSERT INTO orders SELECT n, n, 'the note of order ' || n FROM generate_series(0, %d) n", rows-1),
+		"VACUUM ANALYZE orders",
+	} {
+		if _, err := conn.Exec(context.Background(), sql); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// readLong is the transaction that is in the way.
+func readLong(t *testing.T, db string, start time.Time) {
+	conn, err := pgx.Connect(context.Background(), db)
+	if err != nil {
+		t.Error(err)
+		return
+	}
+	defer conn.Close(context.Background())
+	time.Sleep(time.Until(start.Add(readerStarts)))
+	sql := fmt.Sprintf("BEGIN; SELECT count(*) FROM orders; SELECT pg_sleep_until('%s'); COMMIT", start.Add(readerEnds).Format(time.RFC3339Nano))
+	if _, err := conn.PgConn().Exec(context.Background(), sql).ReadAll(); err != nil {
+		t.Error(err)
+	}
+}
+
+// runApplication starts the clients. The function that it returns waits for them.
+func runApplication(t *testing.T, db string, start time.Time) (wait func() []queryLatency) {
+	t.Helper()
+	perClient := make([][]queryLatency, clients)
+	var all sync.WaitGroup
+	for i := range clients {
+		conn, err := pgx.Connect(context.Background(), db)
+		if err != nil {
+			t.Fatal(err)
+		}
+		query := "SELECT total FROM orders WHERE id = $1"
+		if i < writers {
+			query = "UPDATE orders SET total = total + 1 WHERE id = $1"
+		}
+		all.Add(1)
+		go func() {
+			defer all.Done()
+			defer conn.Close(context.Background())
+			for due := time.Duration(i) * period / clients; due <= measured; due += period {
+				time.Sleep(time.Until(start.Add(due)))
+				if _, err := conn.Exec(context.Background(), query, rand.IntN(rows)); err != nil {
+					t.Errorf("the application: %v", err)
+					return
+				}
+				perClient[i] = append(perClient[i], queryLatency{due, time.Since(start) - due})
+			}
+		}()
+	}
+	return func() []queryLatency {
+		all.Wait()
+		return slices.Concat(perClient...)
+	}
+}
+
+// duringMigration returns the latencies of the queries that were due after the migration's start, in
+// ascending order.
+func (l latencies) duringMigration() []time.Duration {
+	var took []time.Duration
+	for _, q := range l.queries {
+		if q.due >= migrationStarts {
+			took = append(took, q.took)
+		}
+	}
+	slices.Sort(took)
+	return took
+}
+
+func latencyTable(results []latencies) [][]string {
+	const slow = 100 * time.Millisecond
+	table := [][]string{{"", "longest query, ms", "p99, ms", "median, ms", "over 100 ms", "migration, s"}}
+	for _, r := range results {
+		took := r.duringMigration()
+		over := len(took) - slices.IndexFunc(append(took, slow+1), func(d time.Duration) bool { return d > slow })
+		table = append(table, []string{
+			r.name,
+			fmt.Sprintf("%.0f", milliseconds(took[len(took)-1])),
+			fmt.Sprintf("%.0f", milliseconds(took[len(took)*99/100])),
+			fmt.Sprintf("%.1f", milliseconds(took[len(took)/2])),
+			fmt.Sprintf("%.1f %%", 100*float64(over)/float64(len(took))),
+			fmt.Sprintf("%.1f", r.migration.Seconds()),
+		})
+	}
+	return table
+}
