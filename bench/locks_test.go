@@ -225,8 +225,8 @@ func runApplication(t *testing.T, db string, start time.Time) (wait func() []que
 	}
 }
 
-// duringMigration returns the latencies of the queries that were due after the migration's start, in
-// ascending order.
+// duringMigration returns the latencies of the queries that were due after the migration's start,
+// in ascending order.
 func (l latencies) duringMigration() []time.Duration {
 	var took []time.Duration
 	for _, q := range l.queries {
