@@ -61,7 +61,8 @@ func colorOf(r latencies) charts.Color {
 	return charts.ColorRGB(190, 70, 60)
 }
 
-// longestOfSteps returns, in seconds, the longest latency of the queries that were due in each step.
+// longestOfSteps returns, in seconds, the longest latency of the queries that were due in each
+// step.
 func longestOfSteps(r latencies) []float64 {
 	longest := make([]float64, measured/step+1)
 	for _, q := range r.queries {

@@ -15,8 +15,8 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// The course of a measurement: the application runs, a long transaction reads its table, a migration
-// starts, and the application runs on.
+// The course of a measurement: the application runs, a long transaction reads its table, a
+// migration starts, and the application runs on.
 const (
 	readerStarts    = 1 * time.Second
 	migrationStarts = 2 * time.Second
@@ -126,8 +126,8 @@ type latencies struct {
 	migration time.Duration // how long the tool took
 }
 
-// queryLatency is one query. Its latency counts from the time at which the client had to send it, so
-// a client that is stuck in one query is late with the next ones, too.
+// queryLatency is one query. Its latency counts from the time at which the client had to send it,
+// so a client that is stuck in one query is late with the next ones, too.
 type queryLatency struct{ due, took time.Duration }
 
 // measureLocks runs the application and one contender in a new database.
