@@ -1,26 +1,47 @@
 package cli
 
 import (
+	"bytes"
 	"fmt"
 	"regexp"
 	"strings"
 
+	"github.com/charmbracelet/x/ansi"
 	"github.com/spf13/cobra"
 
 	"github.com/whimbrel-db/whimbrel/internal/cli/render"
 )
 
-// helpWidth is the maximum width of help texts, in columns.
-const helpWidth = 80
+// maxHelpWidth is the maximum width of help texts, in columns.
+const maxHelpWidth = 80
 
-// fitHelp wraps the help texts of a command and its subcommands to helpWidth.
-func fitHelp(cmd *cobra.Command) {
-	cmd.Long = reflow(cmd.Long, helpWidth)
+// helpWidth returns the width of help texts.
+func (a *app) helpWidth() int {
+	if a.Stdout.Terminal && a.Stdout.Width != nil {
+		if w := a.Stdout.Width(); w > 0 {
+			return min(w, maxHelpWidth)
+		}
+	}
+	return maxHelpWidth
+}
+
+// fitHelp wraps the help texts of a command and its subcommands to a width.
+func fitHelp(cmd *cobra.Command, width int) {
+	cmd.Long = reflow(cmd.Long, width)
 	for _, c := range cmd.Commands() {
-		fitHelp(c)
+		fitHelp(c, width)
 	}
 	if !cmd.HasParent() {
-		usage := strings.ReplaceAll(cmd.UsageTemplate(), "Flags.FlagUsages ", "Flags.FlagUsagesWrapped 80 ")
+		help := cmd.HelpFunc()
+		cmd.SetHelpFunc(func(cmd *cobra.Command, args []string) {
+			var text bytes.Buffer
+			out := cmd.OutOrStdout()
+			cmd.SetOut(&text)
+			help(cmd, args)
+			cmd.SetOut(out)
+			fmt.Fprint(out, fitLines(text.String(), width))
+		})
+		usage := strings.ReplaceAll(cmd.UsageTemplate(), "Flags.FlagUsages ", fmt.Sprintf("Flags.FlagUsagesWrapped %d ", width))
 		usage = strings.Replace(usage, "{{if .HasAvailableLocalFlags}}", "{{if not .HasParent}}\n\n"+seeFlags+"{{else if .HasAvailableLocalFlags}}", 1)
 		cmd.SetUsageTemplate(inheritedFlags.ReplaceAllLiteralString(usage, "\n\n"+seeFlags+"{{end}}"))
 	}
@@ -31,15 +52,44 @@ var inheritedFlags = regexp.MustCompile(`(?s)\n\nGlobal Flags:\n.*?\{\{end\}\}`)
 
 const seeFlags = `Flags of every command, such as --database and --dir: see "whimbrel help flags".`
 
+// fitLines wraps the lines that are wider than a width, below the column in which their second part
+// begins: the meaning of a command or a flag, the comment of an example.
+func fitLines(text string, width int) string {
+	lines := strings.Split(text, "\n")
+	for i, line := range lines {
+		if ansi.StringWidth(line) > width {
+			lines[i] = render.Hang(line, width, secondPart(line, width))
+		}
+	}
+	return strings.Join(lines, "\n")
+}
+
+var columnGap = regexp.MustCompile(`\S( {2,})\S`)
+
+// secondPart returns the column of what follows the first gap in a line, or an indentation if that
+// would leave less than half of the width.
+func secondPart(line string, width int) int {
+	at := columnGap.FindStringSubmatchIndex(line)
+	if at == nil || at[3] > width/2 {
+		indent := len(line) - len(strings.TrimLeft(line, " "))
+		if indent > 0 {
+			indent += 2
+		}
+		return indent
+	}
+	return at[3]
+}
+
 // flagsTopic is the help about the flags of every command.
-func flagsTopic(root *cobra.Command) *cobra.Command {
+func flagsTopic(root *cobra.Command, width int) *cobra.Command {
 	topic := &cobra.Command{
 		Use:     "flags",
 		GroupID: groupOther,
 		Short:   "Explain the flags of every command",
 	}
 	topic.SetHelpFunc(func(cmd *cobra.Command, _ []string) {
-		fmt.Fprint(cmd.OutOrStdout(), "These flags are allowed with every command.\n\nUsage:\n  "+root.Name()+" COMMAND [flags]\n\nFlags:\n"+root.PersistentFlags().FlagUsagesWrapped(helpWidth))
+		text := "These flags are allowed with every command.\n\nUsage:\n  "+root.Name()+" COMMAND [flags]\n\nFlags:\n"+root.PersistentFlags().FlagUsagesWrapped(width)
+		fmt.Fprint(cmd.OutOrStdout(), fitLines(text, width))
 	})
 	return topic
 }

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"bytes"
+	"io"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -11,9 +12,20 @@ import (
 	"github.com/whimbrel-db/whimbrel/internal/cli/render"
 )
 
-// TestHelpFits looks at the help of every command there is.
+// TestHelpFits looks at the help of every command there is, on terminals of several widths and in a
+// pipe.
 func TestHelpFits(t *testing.T) {
 	t.Parallel()
+	for _, width := range []int{60, 80, 100, 200} {
+		helpFits(t, func(out io.Writer) render.Stream {
+			return render.Stream{Writer: out, Terminal: true, Width: func() int { return width }}
+		}, min(width, maxHelpWidth))
+	}
+	helpFits(t, func(out io.Writer) render.Stream { return render.Stream{Writer: out} }, maxHelpWidth)
+}
+
+func helpFits(t *testing.T, stream func(io.Writer) render.Stream, width int) {
+	t.Helper()
 	var check func(cmd *cobra.Command)
 	check = func(cmd *cobra.Command) {
 		if cmd.Parent() != nil && cmd.Parent().Name() == "completion" {
@@ -21,13 +33,13 @@ func TestHelpFits(t *testing.T) {
 		}
 		var out bytes.Buffer
 		args := append(strings.Fields(cmd.CommandPath())[1:], "--help")
-		Run(Process{Args: args, LookupEnv: func(string) (string, bool) { return "", false }, Stdout: render.Stream{Writer: &out}, Stderr: render.Stream{Writer: &out}})
+		Run(Process{Args: args, LookupEnv: func(string) (string, bool) { return "", false }, Stdout: stream(&out), Stderr: stream(&out)})
 		if !strings.Contains(out.String(), "Usage:\n") {
 			t.Errorf("%s: %s", cmd.CommandPath(), out.String())
 		}
 		for line := range strings.Lines(out.String()) {
-			if n := utf8.RuneCountInString(strings.TrimRight(line, "\n")); n > helpWidth {
-				t.Errorf("%s --help has a line of %d: %s", cmd.CommandPath(), n, line)
+			if n := utf8.RuneCountInString(strings.TrimRight(line, "\n")); n > width {
+				t.Errorf("%s --help at %d columns has a line of %d: %s", cmd.CommandPath(), width, n, line)
 			}
 		}
 		for _, c := range cmd.Commands() {

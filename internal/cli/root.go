@@ -114,9 +114,9 @@ You can kill it at any moment, or start it many times at once: no manual repair 
 		a.metadataCommand(), a.sqlCommand(), a.settingsCommand(), a.freezeCommand(), a.thawCommand(), a.configCommand(), a.driversCommand(), a.versionCommand(),
 	)
 	root.SetHelpCommand(helpCommand())
-	root.AddCommand(flagsTopic(root))
+	root.AddCommand(flagsTopic(root, a.helpWidth()))
 	completionCommand(root)
 	a.completeGlobals(root)
-	fitHelp(root)
+	fitHelp(root, a.helpWidth())
 	return root
 }

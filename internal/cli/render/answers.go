@@ -197,8 +197,8 @@ func (d *Settings) write(pg *page) {
 // withoutMeaning returns a table of settings without the last column, for narrow pages. If it still
 // does not fit, each reason has its own line.
 func withoutMeaning(pg *page, settings table) table {
-	t := table{head: settings.head[:6]}
-	below := table{head: settings.head[:5]}
+	t := table{head: settings.head[:6], give: []int{5, 4}}
+	below := table{head: settings.head[:5], give: []int{4}, drop: []int{4}}
 	for _, row := range settings.rows {
 		t.add(row[:6]...)
 		below.add(row[:5]...)

@@ -56,7 +56,7 @@ func (p *Printer) Waiting(text string) {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.put(p.opts.Err, cleanLines(text)+"\n")
+	p.note(cleanLines(text))
 }
 
 // Records returns a writer for the records of a log, which go to standard error.

@@ -174,7 +174,7 @@ func (f *Failure) write(pg *page) {
 	f.writeRemaining(pg)
 	if f.Excerpt != "" {
 		pg.line()
-		pg.WriteString(pg.excerpt(cleanLines(f.Excerpt)))
+		pg.WriteString(pg.excerpt(cropped(cleanLines(f.Excerpt), pg.width)))
 		pg.line()
 	}
 	pg.labelled("detail", f.Detail)
@@ -196,7 +196,7 @@ func (f *Failure) write(pg *page) {
 		pg.line(pg.wrap(f.Next))
 	}
 	for _, c := range f.Choices {
-		pg.line("  ", pg.bold(clean(c.Command)))
+		pg.raw("  ", pg.bold(clean(c.Command)))
 		pg.line("      ", clean(c.Effect))
 	}
 }
@@ -213,7 +213,7 @@ func (f *Failure) writeInterrupted(pg *page) {
 		pg.line()
 		lines := strings.Split(cleanLines(i.SQL), "\n")
 		for _, line := range lines[:min(len(lines), maxLines)] {
-			pg.line("    ", line)
+			pg.raw("    ", line)
 		}
 		if more := len(lines) - maxLines; more > 0 {
 			pg.line("    ", pg.faint("… "+count(more, "more line")))
@@ -262,11 +262,7 @@ func (pg *page) problem(pr Problem, code string) {
 	if code != "" {
 		code = pg.faint(" (" + code + ")")
 	}
-	line := pg.bad(clean(place)+":") + " " + pg.bold(cleanLines(pr.Message)) + code
-	if !strings.Contains(line, "\n") {
-		line = pg.wrap(line)
-	}
-	pg.line(line)
+	pg.line(pg.bad(clean(place)+":") + " " + pg.bold(cleanLines(pr.Message)) + code)
 }
 
 // place returns the position as far as it is known.

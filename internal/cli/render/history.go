@@ -111,7 +111,7 @@ func (h *History) table(pg *page) table {
 // narrow returns a table with author and reason above the entries, once for successive entries with
 // the same.
 func (h *History) narrow(pg *page) table {
-	t := table{head: historyHead, right: map[int]bool{0: true, 6: true}, give: []int{5, 2}}
+	t := table{head: historyHead, right: map[int]bool{0: true, 6: true}, give: []int{5, 2, 3}, drop: []int{6, 2}}
 	last := ""
 	for _, e := range h.Entries {
 		above := strings.TrimSpace(pg.by(e))
@@ -233,7 +233,7 @@ func (d *HistoryEntry) write(pg *page) {
 		if part.sql != nil {
 			pg.line()
 			pg.line(pg.bold(part.name))
-			pg.line(strings.TrimSuffix(*part.sql, "\n"))
+			pg.raw(strings.TrimSuffix(*part.sql, "\n"))
 		}
 	}
 	if d.UpSQL == nil && d.DownSQL == nil {

@@ -56,7 +56,9 @@ func (p *Printer) Leave() {
 		return
 	}
 	lines := slices.DeleteFunc([]string{left, may, next}, func(s string) bool { return s == "" })
-	p.put(p.opts.Err, strings.Join(lines, "\n")+"\n")
+	pg := p.page(p.opts.Err)
+	pg.line(strings.Join(lines, "\n"))
+	p.put(p.opts.Err, pg.String())
 }
 
 // running names the statement or the steps in progress. p.mu is held.

@@ -65,8 +65,11 @@ func NewOverview(s *whimbrel.Status, url, dir string) *Overview {
 	return d
 }
 
+// labelWidth is the width of a label and the space behind it.
+const labelWidth = len("Modified ")
+
 func (d *Overview) write(pg *page) {
-	pg.line("Target   " + d.Target + fmt.Sprintf(" (set %q)", d.Set))
+	pg.hanging("Target   " + d.Target + fmt.Sprintf(" (set %q)", d.Set), labelWidth)
 	version := "nothing is applied"
 	if d.Version != whimbrel.NilVersion {
 		version = pg.digits.Label(d.Version)
@@ -76,7 +79,7 @@ func (d *Overview) write(pg *page) {
 			}
 		}
 	}
-	pg.line("Version  " + version)
+	pg.hanging("Version  " + version, labelWidth)
 	migrations := len(d.Pending)
 	pending := pg.warn(listWords(slices.Concat(some(migrations, "migration"), some(len(d.status.Repeats), "repeatable script"))))
 	if migrations > 0 && migrations <= 10 {
@@ -85,20 +88,20 @@ func (d *Overview) write(pg *page) {
 	switch i := d.Interrupted; {
 	case i == nil:
 	case i.Running:
-		pg.line("State    " + pg.warn(i.words(pg)))
+		pg.hanging("State    " + pg.warn(i.words(pg)), labelWidth)
 	default:
-		pg.line("State    " + pg.bad(i.words(pg)))
+		pg.hanging("State    " + pg.bad(i.words(pg)), labelWidth)
 	}
-	pg.line("Pending  " + cmp.Or(pending, "nothing"))
+	pg.hanging("Pending  " + cmp.Or(pending, "nothing"), labelWidth)
 	if len(d.status.Modified) > 0 {
-		pg.line("Modified " + pg.bad(pg.labels(d.status.Modified)))
+		pg.hanging("Modified " + pg.bad(pg.labels(d.status.Modified)), labelWidth)
 	}
 	frozen := "no"
 	if d.Frozen {
 		frozen = pg.warn(d.status.frozen)
 	}
-	pg.line("Frozen   " + frozen)
-	pg.line("Drift    unknown (\"whimbrel drift\" checks)")
+	pg.hanging("Frozen   " + frozen, labelWidth)
+	pg.hanging("Drift    unknown (\"whimbrel drift\" checks)", labelWidth)
 	pg.line("")
 	pg.line("Next: " + pg.bold(d.Next))
 }

@@ -99,7 +99,7 @@ func (d *Plan) write(pg *page) {
 	if d.Frozen {
 		pg.whileFrozen(d.frozen, "this plan")
 	}
-	t := table{head: []string{"TRANSACTION", "STEP", "VERSION", "NAME", "STATEMENTS", "FILE"}, right: map[int]bool{4: true}, give: []int{3}}
+	t := table{head: []string{"TRANSACTION", "STEP", "VERSION", "NAME", "STATEMENTS", "FILE"}, right: map[int]bool{4: true}, give: []int{3}, drop: []int{5, 4}}
 	last := 0
 	for _, s := range d.Steps {
 		transaction := pg.warn("none")
@@ -111,13 +111,6 @@ func (d *Plan) write(pg *page) {
 			last = *s.Transaction
 		}
 		t.add(transaction, s.Direction, strings.TrimSpace(pg.digits.Step(s.Version)), clean(s.Name), fmt.Sprint(s.Statements), clean(s.File))
-	}
-	if pg.width > 0 && pg.tooWide(t.widths()) > 0 { // the file follows from the version and the name
-		last := len(t.head) - 1
-		t.head = t.head[:last]
-		for i, row := range t.rows {
-			t.rows[i] = row[:last]
-		}
 	}
 	pg.table(t)
 	pg.line()

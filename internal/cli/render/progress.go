@@ -39,7 +39,9 @@ func (p *Printer) Observe(_ context.Context, e whimbrel.Event) {
 		for _, s := range e.Plan.Steps {
 			pr.names = min(max(pr.names, len(s.Name)), maxName)
 			if places := secretPlaces(s); len(places) > 0 && !p.silent() {
-				p.put(p.opts.Err, "warning: "+clean(keepsSecret(places))+"\n")
+				pg := p.page(p.opts.Err)
+				pg.line("warning: ", clean(keepsSecret(places)))
+				p.put(p.opts.Err, pg.String())
 			}
 		}
 	case whimbrel.DownRefused:
@@ -127,7 +129,9 @@ func (p *Printer) silent() bool { return p.opts.Quiet || p.opts.JSON }
 // say writes a line about a running step. p.mu is held.
 func (p *Printer) say(s whimbrel.Step, words string) {
 	if !p.silent() {
-		p.put(p.opts.Out, p.stepWords(s)+"  "+words+"\n")
+		pg := p.page(p.opts.Out)
+		pg.hanging(p.stepWords(s)+"  "+words, len("down "))
+		p.put(p.opts.Out, pg.String())
 	}
 }
 
@@ -196,9 +200,14 @@ func (p *Printer) stepDone(e whimbrel.StepDone) {
 	case e.Step.Direction == database.Mark:
 		end = "recorded, not run"
 	}
-	name := clean(e.Step.Name)
-	pad := strings.Repeat(" ", max(pr.names-len(name), 0))
-	pg.line(colour(fmt.Sprintf("%-4s", word)), " ", p.digits.Step(e.Step.Version), " ", name, pad, "  ", pg.faint(fmt.Sprintf("%6s", end)))
+	version, name := p.digits.Step(e.Step.Version), clean(e.Step.Name)
+	before := len("down ") + len(version) + 1
+	names := pr.names
+	if pg.width > 0 {
+		names = min(names, pg.width-before-len("  123.4ms"))
+	}
+	pad := strings.Repeat(" ", max(names-len(name), 0))
+	pg.hanging(colour(fmt.Sprintf("%-4s", word))+" "+version+" "+name+pad+"  "+pg.faint(fmt.Sprintf("%6s", end)), len("down "))
 	p.put(p.opts.Out, pg.String())
 }
 
@@ -228,11 +237,11 @@ func (p *Printer) Notice(n database.Notice) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	pg := p.page(p.opts.Err)
-	pg.WriteString(pg.warn(cmp.Or(n.Severity, "NOTICE")+":") + " " + cleanLines(n.Message))
+	step := ""
 	if len(p.progress.running) == 1 { // else its step is unknown
-		pg.WriteString(pg.faint(" (" + p.which(p.progress.running[0]) + ")"))
+		step = pg.faint(" (" + p.which(p.progress.running[0]) + ")")
 	}
-	pg.line()
+	pg.line(pg.warn(cmp.Or(n.Severity, "NOTICE")+":"), " ", cleanLines(n.Message), step)
 	for _, more := range []string{n.Detail, n.Hint} {
 		if more != "" {
 			pg.line("  ", cleanLines(more))

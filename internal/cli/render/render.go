@@ -183,8 +183,27 @@ func (p *Printer) page(s Stream) *page {
 	return pg
 }
 
-// line writes a line that consists of the parts.
+// note writes a line to stderr. p.mu is held.
+func (p *Printer) note(text string) {
+	pg := p.page(p.opts.Err)
+	pg.line(text)
+	p.put(p.opts.Err, pg.String())
+}
+
+// line writes a line that consists of the parts. If it is too wide for the page, it continues on
+// lines that are indented a little more, if it is indented.
 func (pg *page) line(parts ...string) {
+	for line := range strings.SplitSeq(strings.Join(parts, ""), "\n") {
+		indent := len(line) - len(strings.TrimLeft(line, " "))
+		if indent > 0 {
+			indent += 2
+		}
+		pg.hanging(line, indent)
+	}
+}
+
+// raw writes a line as it is: SQL, a command to copy, or a line that fits the page.
+func (pg *page) raw(parts ...string) {
 	for _, s := range parts {
 		pg.WriteString(s)
 	}

@@ -211,7 +211,8 @@ func TestStatusOnATerminal(t *testing.T) {
 		"ESC[2mVERSIONESC[m  ESC[2mNAMEESC[m                              ESC[2mSTATEESC[m     ESC[2mAPPLIED (UTC)ESC[m          ESC[2mTOOKESC[m\n"+
 		"001      users                             ESC[32mappliedESC[m   2026-11-23 07:05:11    12ms\n"+
 		"002      Zürich_東京                       ESC[31mmodifiedESC[m  2026-11-23 07:05:11  marked\n"+
-		"003      long_long_long_long_long_long_l…  ESC[33mpendingESC[m\n"+
+		"003      long_long_long_long_long_long_    ESC[33mpendingESC[m\n"+
+		"         long_long_long_long_long_long_\n"+
 		"\n"+
 		"Set \"app\": ESC[1mat version 002ESC[m; 2 applied, 1 pending.\n"+
 		"ESC[31m003 add_index: interrupted at statement 3 of 7, on host db1, pid 77, connection\nlostESC[m. Run \"whimbrel up\" to resume.\n"+

@@ -69,7 +69,7 @@ func (d *Reset) write(pg *page) {
 }
 
 func (d *Reset) writeObjects(pg *page) {
-	t := table{head: []string{"", "OBJECT", "WHY"}}
+	t := table{head: []string{"", "OBJECT", "WHY"}, give: []int{2, 1}}
 	for _, o := range d.Dropped {
 		t.add(pg.bad("drop"), o.words(), "")
 	}
@@ -95,5 +95,9 @@ func (p *Printer) Ask(question string) {
 	defer p.mu.Unlock()
 	p.live.rest()
 	p.begun()
-	p.put(p.opts.Err, question)
+	lines := strings.Split(question, "\n")
+	for i, line := range lines {
+		lines[i] = Hang(line, p.page(p.opts.Err).width, 0)
+	}
+	p.put(p.opts.Err, strings.Join(lines, "\n"))
 }

@@ -19,7 +19,7 @@ func (p *Printer) ScratchBegun(b inspect.Begun) {
 	p.put(p.opts.Err, p.page(p.opts.Err).wrap(fmt.Sprintf("Scratch database %s: running %s.", where, count(b.Scripts, "script")))+"\n")
 	for _, s := range b.Skipped {
 		why := cmp.Or(s.Reaches(), "because of its comment")
-		p.put(p.opts.Err, fmt.Sprintf("Skipped on scratch: %s: %s (%s)\n", oneLine(s.Pos.String()), oneLine(s.SQL), oneLine(why)))
+		p.note(fmt.Sprintf("Skipped on scratch: %s: %s (%s)", oneLine(s.Pos.String()), oneLine(s.SQL), oneLine(why)))
 	}
 }
 
@@ -36,6 +36,6 @@ func (p *Printer) OtherVersion(scratch, target string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if !p.silent() {
-		p.put(p.opts.Err, fmt.Sprintf("Warning: the local server has version %s, the database's server %s; scripts may behave differently.\n", oneLine(scratch), oneLine(target)))
+		p.note(fmt.Sprintf("Warning: the local server has version %s, the database's server %s; scripts may behave differently.", oneLine(scratch), oneLine(target)))
 	}
 }

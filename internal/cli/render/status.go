@@ -120,7 +120,7 @@ func NewStatus(s *whimbrel.Status, dir string) *Status {
 func (s *Status) write(pg *page) {
 	defer func() {
 		for _, line := range s.remarks(pg) {
-			pg.line(pg.wrap(line))
+			pg.line(line)
 		}
 	}()
 	if len(s.Migrations)+len(s.Repeatables) == 0 {
@@ -128,7 +128,7 @@ func (s *Status) write(pg *page) {
 		pg.line(`Create the first one with "whimbrel new NAME".`)
 		return
 	}
-	t := table{head: []string{"VERSION", "NAME", "STATE", "APPLIED (UTC)", "TOOK"}, right: map[int]bool{4: true}, give: []int{1}}
+	t := table{head: []string{"VERSION", "NAME", "STATE", "APPLIED (UTC)", "TOOK"}, right: map[int]bool{4: true}, give: []int{1}, drop: []int{4}}
 	for _, m := range s.Migrations {
 		t.add(pg.digits.Label(m.Version), clean(m.Name), pg.state(m.State), when(m.AppliedAt), m.took())
 	}

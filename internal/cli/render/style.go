@@ -57,6 +57,43 @@ func (p palette) diff(text string) string {
 	return b.String()
 }
 
+// cropped cuts the lines of an excerpt to a width, at the same place, so that the position remains
+// in sight above its mark.
+func cropped(text string, width int) string {
+	gutter, at, widest := 0, 0, 0
+	for line := range strings.Lines(text) {
+		before, code, ok := strings.Cut(strings.TrimRight(line, "\n"), " | ")
+		if !ok {
+			return text
+		}
+		gutter = max(gutter, ansi.StringWidth(before+" | "))
+		widest = max(widest, ansi.StringWidth(code))
+		if mark := strings.IndexByte(code, '^'); mark >= 0 && strings.TrimSpace(before) == "" {
+			at = ansi.StringWidth(code[:mark])
+		}
+	}
+	room := width - gutter
+	if width <= 0 || widest <= room || room < 20 {
+		return text
+	}
+	from := max(0, at-room*2/3)
+	var b strings.Builder
+	for line := range strings.Lines(text) {
+		before, code, _ := strings.Cut(strings.TrimRight(line, "\n"), " | ")
+		n := ansi.StringWidth(code)
+		part := ansi.Cut(code, from, min(n, from+room))
+		isMark := strings.TrimSpace(before) == ""
+		if from > 0 && n > from && !isMark {
+			part = "…" + ansi.Cut(part, 1, room)
+		}
+		if n > from+room && !isMark {
+			part = ansi.Cut(part, 0, room-1) + "…"
+		}
+		b.WriteString(before + " | " + part + "\n")
+	}
+	return b.String()
+}
+
 // excerpt colours the lines of a script with a mark under a position.
 func (p palette) excerpt(text string) string {
 	var b strings.Builder

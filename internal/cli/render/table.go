@@ -8,17 +8,22 @@ import (
 
 const (
 	columnGap = 2
-	leastName = 10 // the minimum width of a column that shrinks
+	// Columns that shrink keep readableCell before others are left out, and leastCell after that.
+	readableCell = 16
+	leastCell    = 8
 )
 
-// table aligns cells in columns. Cells may have colours.
+// table aligns cells in columns. Cells may have colours. Nothing is cut: on a page that is too
+// narrow, columns shrink and their cells continue on further lines, then columns are left out, and
+// if even that is too wide, each row becomes a list.
 type table struct {
 	head []string
 	rows [][]string // a row with a single cell is a line of text
 	// right marks the columns that are aligned to the right.
 	right map[int]bool
-	// give lists the columns that shrink if the page is too narrow, in order.
-	give []int
+	// give lists the columns that shrink, the widest first, and drop those that are left out, in
+	// order.
+	give, drop []int
 }
 
 func (t *table) add(cells ...string) { t.rows = append(t.rows, cells) }
@@ -50,10 +55,13 @@ func (pg *page) tooWide(widths []int) int {
 	return over
 }
 
-// table writes a table without its empty columns, and cuts its lines to the width of the page.
+// table writes a table without its empty columns.
 func (pg *page) table(t table) {
-	widths := t.widths()
-	pg.narrow(t, widths)
+	widths, ok := pg.fit(t)
+	if !ok {
+		pg.list(t)
+		return
+	}
 	head := make([]string, len(t.head))
 	for i, h := range t.head {
 		head[i] = pg.faint(h)
@@ -61,54 +69,169 @@ func (pg *page) table(t table) {
 	pg.row(t, head, widths)
 	for _, row := range t.rows {
 		if len(row) < len(t.head) {
-			pg.line(pg.wrap(row[0]))
+			pg.line(row[0])
 			continue
 		}
 		pg.row(t, row, widths)
 	}
 }
 
-// narrow shrinks columns to fit the page, as far as t.give allows.
-func (pg *page) narrow(t table, widths []int) {
-	if pg.width <= 0 {
-		return
-	}
-	over := pg.tooWide(widths)
-	for _, i := range t.give {
-		if less := min(over, widths[i]-leastName); less > 0 {
-			widths[i] -= less
-			over -= less
+// fit returns the widths of the columns that fit the page, 0 for those that are left out, and false
+// if the table is too wide.
+func (pg *page) fit(t table) (widths []int, ok bool) {
+	for n := range len(t.drop) + 1 {
+		widths = t.widths()
+		for _, i := range t.drop[:n] {
+			widths[i] = 0
 		}
+		least := readableCell
+		if n == len(t.drop) {
+			least = leastCell
+		}
+		if pg.shrink(t, widths, least) {
+			return widths, true
+		}
+	}
+	return nil, false
+}
+
+// shrink shrinks columns until they fit the page, as far as t.give and a least width allow. It
+// reports whether they fit.
+func (pg *page) shrink(t table, widths []int, least int) bool {
+	over := pg.tooWide(widths)
+	if pg.width <= 0 || over <= 0 {
+		return true
+	}
+	longest := make([]int, len(widths))
+	for _, i := range t.give {
+		longest[i] = t.longest(i)
+	}
+	for over > 0 {
+		widest := -1
+		for _, i := range t.give {
+			if widths[i] > max(least, longest[i]) && (widest < 0 || widths[i] > widths[widest]) {
+				widest = i
+			}
+		}
+		if widest < 0 {
+			return false
+		}
+		widths[widest]--
+		over--
+	}
+	return true
+}
+
+// longest returns the width of the longest word in a column.
+func (t *table) longest(column int) int {
+	n := ansi.StringWidth(t.head[column])
+	for _, row := range t.rows {
+		if len(row) == len(t.head) {
+			for _, piece := range pieces(ansi.Strip(row[column])) {
+				n = max(n, ansi.StringWidth(strings.TrimRight(piece, " ")))
+			}
+		}
+	}
+	return n
+}
+
+// row writes a row, whose cells may need several lines.
+func (pg *page) row(t table, cells []string, widths []int) {
+	parts := make([][]string, len(cells))
+	lines := 1
+	for i, cell := range cells {
+		if widths[i] > 0 {
+			parts[i] = inCell(cell, widths[i])
+			lines = max(lines, len(parts[i]))
+		}
+	}
+	for n := range lines {
+		var b strings.Builder
+		gap := 0
+		for i := range cells {
+			if widths[i] == 0 {
+				continue
+			}
+			part := ""
+			if n < len(parts[i]) {
+				part = parts[i][n]
+			}
+			b.WriteString(strings.Repeat(" ", gap))
+			pad := widths[i] - ansi.StringWidth(part)
+			if t.right[i] {
+				b.WriteString(strings.Repeat(" ", pad) + part)
+				gap = columnGap
+			} else {
+				b.WriteString(part)
+				gap = pad + columnGap
+			}
+		}
+		pg.raw(strings.TrimRight(b.String(), " "))
 	}
 }
 
-func (pg *page) row(t table, cells []string, widths []int) {
-	var b strings.Builder
-	gap := 0
-	for i, cell := range cells {
-		if widths[i] == 0 {
+// list writes each row of a table as lines with the name and the content of a cell.
+func (pg *page) list(t table) {
+	names := 0
+	for _, h := range t.head {
+		names = max(names, ansi.StringWidth(h))
+	}
+	for n, row := range t.rows {
+		if n > 0 {
+			pg.line()
+		}
+		if len(row) < len(t.head) {
+			pg.line(row[0])
 			continue
 		}
-		b.WriteString(strings.Repeat(" ", gap))
-		cell = ansi.Truncate(cell, widths[i], "…")
-		pad := widths[i] - ansi.StringWidth(cell)
-		if t.right[i] {
-			b.WriteString(strings.Repeat(" ", pad) + cell)
-			gap = columnGap
-		} else {
-			b.WriteString(cell)
-			gap = pad + columnGap
+		for i, cell := range row {
+			if strings.TrimSpace(ansi.Strip(cell)) == "" {
+				continue
+			}
+			name := pg.faint(t.head[i]) + strings.Repeat(" ", names-ansi.StringWidth(t.head[i])+columnGap)
+			for _, part := range inCell(cell, max(pg.width-names-columnGap, leastCell)) {
+				pg.raw(name + part)
+				name = strings.Repeat(" ", names+columnGap)
+			}
 		}
 	}
-	pg.line(pg.cut(strings.TrimRight(b.String(), " ")))
 }
 
-// cut shortens a line to the width of the page.
-func (pg *page) cut(line string) string {
-	if pg.width <= 0 {
-		return line
+// inCell breaks the content of a cell into lines of a width: at spaces, and after the marks that
+// join the words of names. It breaks a word only if it is wider than the cell.
+func inCell(cell string, width int) (lines []string) {
+	if ansi.StringWidth(cell) <= width {
+		return []string{cell}
 	}
-	return ansi.Truncate(line, pg.width, "…")
+	line := ""
+	for _, piece := range pieces(ansi.Strip(cell)) {
+		if line != "" && ansi.StringWidth(line+strings.TrimRight(piece, " ")) > width {
+			lines, line = append(lines, strings.TrimRight(line, " ")), ""
+		}
+		for line == "" && ansi.StringWidth(strings.TrimRight(piece, " ")) > width {
+			lines = append(lines, ansi.Cut(piece, 0, width))
+			piece = ansi.Cut(piece, width, ansi.StringWidth(piece))
+		}
+		line += piece
+	}
+	return append(lines, strings.TrimRight(line, " "))
+}
+
+// pieces splits a text behind each character where a cell may be broken.
+func pieces(text string) (all []string) {
+	const after = " _-/.,"
+	for text != "" {
+		end := strings.IndexAny(text, after)
+		if end < 0 {
+			return append(all, text)
+		}
+		end++
+		for end < len(text) && strings.IndexByte(after, text[end]) >= 0 {
+			end++
+		}
+		all, text = append(all, text[:end]), text[end:]
+	}
+	return all
 }
 
 // wrap breaks each line of a text into lines of the width of the page.
@@ -121,6 +244,35 @@ func (pg *page) wrap(text string) string {
 		lines[i] = Wrap(line, pg.width)
 	}
 	return strings.Join(lines, "\n")
+}
+
+// hanging writes a line, and indents the lines that continue it.
+func (pg *page) hanging(line string, indent int) {
+	pg.WriteString(Hang(line, pg.width, indent) + "\n")
+}
+
+// Hang breaks a line at spaces into lines of a width, if it is wider than that, and indents all but
+// the first. Words and the space between them are not changed otherwise.
+func Hang(line string, width, indent int) string {
+	if width <= 0 || ansi.StringWidth(line) <= width {
+		return line
+	}
+	var b strings.Builder
+	column := 0
+	for line != "" {
+		text := strings.TrimLeft(line, " ")
+		space := len(line) - len(text)
+		word, _, _ := strings.Cut(text, " ")
+		line = text[len(word):]
+		n := ansi.StringWidth(word)
+		if column > indent && column+space+n > width && n > 0 {
+			b.WriteString("\n" + strings.Repeat(" ", indent))
+			column, space = indent, 0
+		}
+		b.WriteString(strings.Repeat(" ", space) + word)
+		column += space + n
+	}
+	return strings.TrimRight(b.String(), " ")
 }
 
 // Wrap breaks a text into lines of a width. It breaks only at spaces, because flags have hyphens.
