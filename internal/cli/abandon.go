@@ -43,7 +43,7 @@ confirm with --yes and its name.`,
 			}
 			return render.NewAbandoned(done, render.NewInterrupted(j, "")), nil
 		}),
-		ValidArgsFunction: a.completeVersions(1),
+		ValidArgsFunction: a.completeVersions(1, interruptedOne),
 	}
 	f := cmd.Flags()
 	f.BoolVar(&opts.Undone, "undone", false, "you have undone every statement of the migration that took effect")

@@ -32,7 +32,7 @@ reason.`,
 			edited := slices.DeleteFunc(before.InState(whimbrel.StateModified), func(v int64) bool { return !slices.Contains(versions, v) })
 			return &render.Accepted{Set: t.set.Name(), Accepted: edited}, m.Accept(ctx, reason, versions...)
 		}),
-		ValidArgsFunction: a.completeVersions(-1),
+		ValidArgsFunction: a.completeVersions(-1, editedFirst),
 	}
 	cmd.Flags().StringVar(&reason, "reason", "", "`why` the edit is right (required); the history keeps it")
 	return cmd

@@ -38,7 +38,7 @@ applied with their present files, and the versions above it as not applied.`,
 			}
 			return render.NewBaselined(r, versions[0]), nil
 		}),
-		ValidArgsFunction: a.completeVersions(1),
+		ValidArgsFunction: a.completeVersions(1, everyVersion),
 	}
 	cmd.Flags().BoolVar(&opts.Force, "force", false, "correct an existing history")
 	cmd.Flags().StringVar(&opts.Reason, "reason", "", "`why` the history is wrong (required with --force); the history keeps it")

@@ -81,6 +81,8 @@ type app struct {
 	sideOptions map[string]database.Options
 	// allowEmpty is the value of --allow-empty.
 	allowEmpty bool
+	// completing says that the shell asks for a completion, so no program is started.
+	completing bool
 	printer    atomic.Pointer[render.Printer] // the signal goroutine reads it
 }
 

@@ -1,25 +1,55 @@
 package cli
 
 import (
-	"maps"
+	"context"
 	"slices"
-	"strconv"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/whimbrel-db/whimbrel"
 	"github.com/whimbrel-db/whimbrel/database"
+	"github.com/whimbrel-db/whimbrel/internal/cli/render"
 	"github.com/whimbrel-db/whimbrel/source"
 )
 
 // complete is a completion function, as cobra defines it.
 type complete = func(cmd *cobra.Command, args []string, begun string) ([]string, cobra.ShellCompDirective)
 
-// completeVersions completes at most most arguments with the folder's versions; a negative most
-// means any number. It does not connect to the database. The newest version comes first, because
-// people choose it most often.
-func (a *app) completeVersions(most int) complete {
-	return func(_ *cobra.Command, args []string, begun string) ([]string, cobra.ShellCompDirective) {
+// choice selects and orders the versions that a completion offers.
+type choice func(s *whimbrel.Status) []int64
+
+// Choices in the order in which people need them.
+var (
+	pendingFirst choice = func(s *whimbrel.Status) []int64 { return s.PendingVersions() }
+	appliedFirst choice = func(s *whimbrel.Status) []int64 { return newestFirst(s.AppliedVersions()) }
+	everyVersion choice = func(s *whimbrel.Status) []int64 {
+		return append(newestFirst(s.AppliedVersions()), s.PendingVersions()...)
+	}
+	editedFirst    choice = func(s *whimbrel.Status) []int64 { return newestFirst(s.InState(whimbrel.StateModified)) }
+	interruptedOne choice = func(s *whimbrel.Status) []int64 {
+		if s.Interrupted == nil || s.Interrupted.Version == whimbrel.NilVersion {
+			return nil
+		}
+		return []int64{s.Interrupted.Version}
+	}
+)
+
+func newestFirst(versions []int64) []int64 {
+	versions = slices.Clone(versions)
+	slices.Reverse(versions)
+	return versions
+}
+
+// completionTime is how long a completion waits for the database.
+const completionTime = 2 * time.Second
+
+// completeVersions completes at most most arguments with versions; a negative most means any
+// number. If the database does not answer at once, it offers all versions of the folder, the newest
+// first. It offers versions as the files have them, unless the user begins with another digit.
+func (a *app) completeVersions(most int, choose choice) complete {
+	return func(cmd *cobra.Command, args []string, begun string) ([]string, cobra.ShellCompDirective) {
 		if most >= 0 && len(args) >= most {
 			return nil, cobra.ShellCompDirectiveNoFileComp
 		}
@@ -31,18 +61,60 @@ func (a *app) completeVersions(most int) complete {
 		if err != nil {
 			return nil, cobra.ShellCompDirectiveError
 		}
+		names := map[int64]string{}
+		for _, m := range set.All() {
+			names[m.Version] = m.Name
+		}
+		versions := newestFirst(set.Versions())
+		if s, err := a.completionStatus(cmd.Context()); err == nil {
+			versions = choose(s)
+			for _, m := range s.Migrations {
+				names[m.Version] = strings.TrimSpace(m.Name + " (" + strings.ReplaceAll(string(m.State), "_", " ") + ")")
+			}
+		}
+		digits := render.Digits(set.Digits())
+		if begun != "" && begun[0] != '0' {
+			digits = 0
+		}
 		var offers []string
-		for _, m := range slices.Backward(set.All()) {
-			if v := strconv.FormatInt(m.Version, 10); strings.HasPrefix(v, begun) {
-				offers = append(offers, v+"\t"+m.Name)
+		for _, v := range versions {
+			if label := digits.Label(v); strings.HasPrefix(label, begun) && !given(args, v) {
+				offers = append(offers, label+"\t"+names[v])
 			}
 		}
 		return offers, cobra.ShellCompDirectiveNoFileComp | cobra.ShellCompDirectiveKeepOrder
 	}
 }
 
-func (a *app) completeVersionFlag(cmd *cobra.Command) {
-	must(cmd.RegisterFlagCompletionFunc("to", a.completeVersions(-1)))
+// given reports whether a version is one of the arguments.
+func given(args []string, version int64) bool {
+	return slices.ContainsFunc(args, func(arg string) bool {
+		v, err := parseVersion(arg)
+		return err == nil && v == version
+	})
+}
+
+// completionStatus reads the status of the database, if it answers at once. It runs no
+// password_command, because a completion must not ask for anything.
+func (a *app) completionStatus(ctx context.Context) (*whimbrel.Status, error) {
+	if ctx == nil {
+		ctx = context.Background()
+	}
+	ctx, cancel := context.WithTimeout(ctx, completionTime)
+	defer cancel()
+	a.global.quiet = true
+	a.completing = true
+	t, err := a.open(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer t.close()
+	return t.migrator().Status(ctx)
+}
+
+// completeVersionFlag completes the flag --to.
+func (a *app) completeVersionFlag(cmd *cobra.Command, choose choice) {
+	must(cmd.RegisterFlagCompletionFunc("to", a.completeVersions(-1, choose)))
 }
 
 func completeSettings(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
@@ -83,13 +155,14 @@ func (a *app) completeGlobals(root *cobra.Command) {
 	}
 }
 
-// completeEnvironments offers the environments of the configuration file.
-func (a *app) completeEnvironments(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+// completeEnvironments offers the environments of the configuration file, in its order.
+func (a *app) completeEnvironments(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+	const directive = cobra.ShellCompDirectiveNoFileComp | cobra.ShellCompDirectiveKeepOrder
 	c, err := readConfig(a.global.config)
 	if err != nil || c == nil {
-		return nil, cobra.ShellCompDirectiveNoFileComp
+		return nil, directive
 	}
-	return slices.Sorted(maps.Keys(c.Environments)), cobra.ShellCompDirectiveNoFileComp
+	return slices.DeleteFunc(c.environments(), func(name string) bool { return slices.Contains(args, name) }), directive
 }
 
 // must panics on errors that only a programming mistake in this package can cause.

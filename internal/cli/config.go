@@ -92,6 +92,27 @@ func readConfig(path string) (*config, error) {
 	return c, nil
 }
 
+// environments returns the names of the environments in the file's order.
+func (c *config) environments() []string {
+	var ordered struct {
+		Environments yaml.MapSlice `yaml:"environments"`
+	}
+	var names []string
+	if err := yaml.Unmarshal(c.text, &ordered); err == nil {
+		for _, item := range ordered.Environments {
+			if name, ok := item.Key.(string); ok && c.Environments[name] != nil {
+				names = append(names, name)
+			}
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(c.Environments)) { // names that are no strings to YAML
+		if !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
 // parse decodes the text.
 func (c *config) parse() (err error) {
 	defer func() { // the decoder may panic
@@ -199,7 +220,7 @@ func (c *config) environment(name string) (*section, error) {
 		}
 		return s, nil
 	}
-	names := slices.Sorted(maps.Keys(c.Environments))
+	names := c.environments()
 	hint := "The file has no environments."
 	if len(names) > 0 {
 		hint = "Its environments: " + shown(strings.Join(names, ", ")) + "."

@@ -32,6 +32,6 @@ release with the files of an older one.`,
 	cmd.Flags().BoolVar(&m.all, "all", false, "roll back everything")
 	m.addRun(cmd)
 	addYes(cmd, &m.overrule)
-	a.completeVersionFlag(cmd)
+	a.completeVersionFlag(cmd, appliedFirst)
 	return cmd
 }

@@ -25,7 +25,7 @@ an invalid index. Use "whimbrel abandon" instead, which removes what is half-bui
 		RunE: a.withVersions(a.writes(correcting, a.openWithoutFiles), func(ctx context.Context, t *target, versions []int64) (render.Document, error) {
 			return &render.Forgotten{Set: t.set.Name(), Forgotten: versions}, t.migrator().Forget(ctx, reason, versions...)
 		}),
-		ValidArgsFunction: a.completeVersions(-1),
+		ValidArgsFunction: a.completeVersions(-1, appliedFirst),
 	}
 	cmd.Flags().StringVar(&reason, "reason", "", "`why`; the history keeps it")
 	return cmd

@@ -88,7 +88,7 @@ func flagsTopic(root *cobra.Command, width int) *cobra.Command {
 		Short:   "Explain the flags of every command",
 	}
 	topic.SetHelpFunc(func(cmd *cobra.Command, _ []string) {
-		text := "These flags are allowed with every command.\n\nUsage:\n  "+root.Name()+" COMMAND [flags]\n\nFlags:\n"+root.PersistentFlags().FlagUsagesWrapped(width)
+		text := "These flags are allowed with every command.\n\nUsage:\n  " + root.Name() + " COMMAND [flags]\n\nFlags:\n" + root.PersistentFlags().FlagUsagesWrapped(width)
 		fmt.Fprint(cmd.OutOrStdout(), fitLines(text, width))
 	})
 	return topic

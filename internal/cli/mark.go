@@ -22,7 +22,7 @@ already has their changes.`,
 		RunE: a.withVersions(a.writes(correcting, a.open), func(ctx context.Context, t *target, versions []int64) (render.Document, error) {
 			return &render.Marked{Set: t.set.Name(), Marked: versions}, t.migrator().Mark(ctx, reason, versions...)
 		}),
-		ValidArgsFunction: a.completeVersions(-1),
+		ValidArgsFunction: a.completeVersions(-1, pendingFirst),
 	}
 	cmd.Flags().StringVar(&reason, "reason", "", "`why`; the history keeps it")
 	return cmd

@@ -63,6 +63,9 @@ func shell(line string) []string {
 	return []string{"sh", "-c", line}
 }
 
+// errCompleting says that a completion needs a program's answer.
+var errCompleting = errors.New("a completion does not run password_command")
+
 // passwordTimeout limits how long the password command may run.
 const passwordTimeout = 30 * time.Second
 
@@ -168,6 +171,9 @@ func (a *app) password(s server, configured bool) (string, error) {
 		}
 		for _, section := range []*section{env, c.top()} {
 			if section.PasswordCommand != nil {
+				if a.completing {
+					return "", errCompleting
+				}
 				return section.PasswordCommand.run(c)
 			}
 		}

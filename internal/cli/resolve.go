@@ -46,7 +46,7 @@ whimbrel abandon VERSION`,
 				return t.resolveRun(cmd, args[0], how, reason)
 			})(cmd, args)
 		},
-		ValidArgsFunction: a.completeVersions(1),
+		ValidArgsFunction: a.completeVersions(1, interruptedOne),
 	}
 	f := cmd.Flags()
 	f.BoolVar(&done, "done", false, "the statement took effect: continue after it")

@@ -2,8 +2,6 @@ package cli
 
 import (
 	"cmp"
-	"maps"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -234,7 +232,7 @@ func (a *app) databaseSource() (string, error) {
 		return a.configured(c, c.Top.Database)
 	}
 	if c != nil && len(c.Environments) > 0 && a.global.env == "" {
-		return "", usage("Choose one with --env: "+shown(strings.Join(slices.Sorted(maps.Keys(c.Environments)), ", "))+".", "no environment is chosen, and %s names no other database", c.path)
+		return "", usage("Choose one with --env: "+shown(strings.Join(c.environments(), ", "))+".", "no environment is chosen, and %s names no other database", c.path)
 	}
 	return "", &noDatabaseError{usage(`Pass --database URL, set `+envURL+` or `+envURLToo+`, or write "database: URL" into `+configName+`.
 A URL looks like postgres://user@host/name or sqlite:app.db.`, "no database is configured")}

@@ -147,7 +147,7 @@ func refuseURLs(cmd *cobra.Command, args []string) (err error) {
 			err = usage(seeHelp(cmd), "--%s does not take a URL; pass the database with --database", f.Name)
 		}
 	})
-	if takesURLs := strings.HasPrefix(cmd.Use, "diff "); err != nil || takesURLs {
+	if takesURLs := strings.HasPrefix(cmd.Use, "diff ") || cmd.Name() == cobra.ShellCompRequestCmd || cmd.Name() == cobra.ShellCompNoDescRequestCmd; err != nil || takesURLs {
 		return err
 	}
 	form := likeURL

@@ -91,8 +91,8 @@ allows it to leave them out.`,
 	scratch.add(cmd, scratchAuto, "with --minimal: where to create scratch databases: ")
 	f.StringVar(&dialect, "dialect", "", "`dialect` of the scripts: postgresql, sqlite or mysql (default: the database's)")
 	f.SortFlags = false
-	must(cmd.RegisterFlagCompletionFunc("from", a.completeVersions(-1)))
-	a.completeVersionFlag(cmd)
+	must(cmd.RegisterFlagCompletionFunc("from", a.completeVersions(-1, everyVersion)))
+	a.completeVersionFlag(cmd, everyVersion)
 	return cmd
 }
 

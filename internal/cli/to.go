@@ -27,7 +27,7 @@ func (a *app) toCommand() *cobra.Command {
 			m.to = versions[0]
 			return a.migrate(cmd, &m, whimbrel.Version(m.to), "Nothing to do: nothing is applied.")
 		},
-		ValidArgsFunction: a.completeVersions(1),
+		ValidArgsFunction: a.completeVersions(1, everyVersion),
 	}
 	m.addRun(cmd)
 	addYes(cmd, &m.overrule)

@@ -32,6 +32,6 @@ Several processes can run up at once: one works, and the others wait for it.`,
 	m.addSteps(cmd, "apply at most `n` migrations")
 	m.addRun(cmd)
 	a.addAllowEmpty(cmd)
-	a.completeVersionFlag(cmd)
+	a.completeVersionFlag(cmd, pendingFirst)
 	return cmd
 }

@@ -69,7 +69,7 @@ func NewOverview(s *whimbrel.Status, url, dir string) *Overview {
 const labelWidth = len("Modified ")
 
 func (d *Overview) write(pg *page) {
-	pg.hanging("Target   " + d.Target + fmt.Sprintf(" (set %q)", d.Set), labelWidth)
+	pg.hanging("Target   "+d.Target+fmt.Sprintf(" (set %q)", d.Set), labelWidth)
 	version := "nothing is applied"
 	if d.Version != whimbrel.NilVersion {
 		version = pg.digits.Label(d.Version)
@@ -79,7 +79,7 @@ func (d *Overview) write(pg *page) {
 			}
 		}
 	}
-	pg.hanging("Version  " + version, labelWidth)
+	pg.hanging("Version  "+version, labelWidth)
 	migrations := len(d.Pending)
 	pending := pg.warn(listWords(slices.Concat(some(migrations, "migration"), some(len(d.status.Repeats), "repeatable script"))))
 	if migrations > 0 && migrations <= 10 {
@@ -88,19 +88,19 @@ func (d *Overview) write(pg *page) {
 	switch i := d.Interrupted; {
 	case i == nil:
 	case i.Running:
-		pg.hanging("State    " + pg.warn(i.words(pg)), labelWidth)
+		pg.hanging("State    "+pg.warn(i.words(pg)), labelWidth)
 	default:
-		pg.hanging("State    " + pg.bad(i.words(pg)), labelWidth)
+		pg.hanging("State    "+pg.bad(i.words(pg)), labelWidth)
 	}
-	pg.hanging("Pending  " + cmp.Or(pending, "nothing"), labelWidth)
+	pg.hanging("Pending  "+cmp.Or(pending, "nothing"), labelWidth)
 	if len(d.status.Modified) > 0 {
-		pg.hanging("Modified " + pg.bad(pg.labels(d.status.Modified)), labelWidth)
+		pg.hanging("Modified "+pg.bad(pg.labels(d.status.Modified)), labelWidth)
 	}
 	frozen := "no"
 	if d.Frozen {
 		frozen = pg.warn(d.status.frozen)
 	}
-	pg.hanging("Frozen   " + frozen, labelWidth)
+	pg.hanging("Frozen   "+frozen, labelWidth)
 	pg.hanging("Drift    unknown (\"whimbrel drift\" checks)", labelWidth)
 	pg.line("")
 	pg.line("Next: " + pg.bold(d.Next))
