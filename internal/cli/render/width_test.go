@@ -63,7 +63,7 @@ func realistic() []struct {
 		}}), []string{"20260101120000", longName, longReason, "statement by statement, outside a transaction"}},
 		{"history", show(&History{AllSets: true, Entries: []Entry{
 			{ID: 104711, Set: "billing", Version: v, Name: longName, Direction: "failed", Tried: "up", At: at, Duration: long, User: "deploy", Host: longHost, App: "whimbrel", OSUser: "runner", Error: longReason, Actor: "GitHub Actions run 123 of org/repo by alice (https://github.com/org/repo/actions/runs/123)"},
-			{ID: 104712, Set: "billing", Version: v, Name: longName, Direction: "up", At: at, Duration: long, User: "deploy", Host: longHost, Note: longReason},
+			{ID: 104712, Set: "billing", Version: v, Name: longName, Direction: "up", At: at, Duration: long, User: "deploy", Host: longHost, Reason: longReason},
 		}}), []string{"2026-11-23 11:52:47", "20260101120000", longName, longHost, longReason, "104711"}},
 		{"settings", show(&Settings{Settings: []Setting{
 			{Name: "frozen", Value: "true", ChangedAt: at, Until: at, ChangedBy: "deploy@" + longHost, Reason: longReason, Doc: "nothing can migrate the database"},
