@@ -143,7 +143,9 @@ func (a *app) migrate(cmd *cobra.Command, m *migrateFlags, goal whimbrel.Goal, i
 	}
 	result := &whimbrel.Result{Set: t.set.Name()}
 	if err == nil {
+		planned := time.Since(begun)
 		result, err = confirmed(ctx, a, &m.overrule, func() (*whimbrel.Result, error) {
+			begun = time.Now().Add(-planned) // without the time of a question
 			return mig.Apply(ctx, plan, whimbrel.ApplyOptions{Reason: m.reason, Overrule: m.overrule})
 		})
 	}

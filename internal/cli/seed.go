@@ -49,6 +49,7 @@ database, confirm with --yes and the database's name.`,
 			defer t.close()
 			t.begin(seeding)
 			result, err := confirmed(ctx, a, &opts.Overrule, func() (*whimbrel.Result, error) {
+				begun = time.Now() // without the time of a question
 				return t.migrator().Seed(ctx, scripts, opts)
 			})
 			result.Duration = time.Since(begun)
