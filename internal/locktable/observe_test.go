@@ -414,16 +414,16 @@ func (o *observer) waitedFor(ended chan error) bool {
 }
 
 // add adds what was seen of another execution of the same statement.
-func (a *observation) add(b observation) {
+func (o *observation) add(b observation) {
 	for _, l := range b.Locks {
-		i := slices.IndexFunc(a.Locks, func(old lock) bool { return old.On == l.On })
+		i := slices.IndexFunc(o.Locks, func(old lock) bool { return old.On == l.On })
 		switch {
 		case i < 0:
-			a.Locks = append(a.Locks, l)
-		case covers(level(l.Mode), level(a.Locks[i].Mode)):
-			a.Locks[i] = l
+			o.Locks = append(o.Locks, l)
+		case covers(level(l.Mode), level(o.Locks[i].Mode)):
+			o.Locks[i] = l
 		}
 	}
-	sortLocks(a.Locks)
-	a.Rewrites, a.Empties, a.Rebuilds, a.Builds = b.Rewrites, b.Empties, b.Rebuilds, b.Builds
+	sortLocks(o.Locks)
+	o.Rewrites, o.Empties, o.Rebuilds, o.Builds = b.Rewrites, b.Empties, b.Rebuilds, b.Builds
 }
