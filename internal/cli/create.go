@@ -197,9 +197,15 @@ func (a *app) waitFor(ctx context.Context, url string, opts database.Options, ti
 }
 
 // answers sends a query. Errors about Whimbrel's own tables are answers, too.
-func answers(ctx context.Context, url string, opts database.Options, limit time.Duration) error {
-	ctx, stop := context.WithTimeout(ctx, limit)
+func answers(ctx context.Context, url string, opts database.Options, limit time.Duration) (err error) {
+	ctx, stop := context.WithTimeoutCause(ctx, limit, errSlow)
 	defer stop()
+	defer func() {
+		// Otherwise the error says that somebody cancelled the query.
+		if err != nil && errors.Is(context.Cause(ctx), errSlow) {
+			err = errSlow
+		}
+	}()
 	db, err := database.Open(ctx, url, opts)
 	if err != nil {
 		return err
@@ -213,6 +219,9 @@ func answers(ctx context.Context, url string, opts database.Options, limit time.
 	}
 	return err
 }
+
+// errSlow reports that an attempt had no answer in time.
+var errSlow = errors.New("the last attempt took too long")
 
 // notReadyError reports a database that did not answer in time.
 type notReadyError struct {

@@ -222,7 +222,7 @@ func TestPasswordForEveryURL(t *testing.T) {
 			u.Path += "_new"
 			other := u.String()
 			for _, args := range [][]string{
-				{"wait", "--timeout", "1ms", "--database", target},
+				{"wait", "--timeout", "1m", "--database", target},
 				{"up", "--database", target, "--dir", migrations},
 				{"snapshot", "--out", schema, "--database", target},
 				{"verify", "--scratch", target, "--dir", migrations},
