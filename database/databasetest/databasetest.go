@@ -67,6 +67,17 @@ type Target struct {
 	// Notice is a statement for which the server sends a notice or warning that contains
 	// "whimbrel".
 	Notice string
+	// Block lets another session hold a lock on a table, in a transaction that does nothing more:
+	// every other statement that uses the table waits. end ends the session, from any goroutine; it
+	// returns nil if the session was terminated.
+	Block func(ctx context.Context, table string) (end func() error, err error)
+	// Deadlock lets another session lock the table wanted and then wait for the table held, which
+	// the caller has changed in a transaction. It returns when the session waits, and will not be
+	// the one that the database chooses when the caller waits for it.
+	Deadlock func(ctx context.Context, held, wanted string) (end func() error, err error)
+	// Blockers says that the database can tell which sessions block a statement, Terminates that
+	// the driver can terminate them. Both need Block.
+	Blockers, Terminates bool
 	// Break severs the connections of a Database of this target without its knowledge, as a failing
 	// network or a kill would.
 	Break func(db database.Database)
@@ -111,7 +122,7 @@ func cases() []testCase {
 	var all []testCase
 	for _, part := range [][]testCase{
 		stateCases, txCases, scriptCases, historyCases, nameCases, settingCases, metadataCases, resetCases,
-		lockCases, runCases, journalCases, sessionCases, faultCases, closeCases, cloneCases,
+		lockCases, blockedCases, runCases, journalCases, sessionCases, faultCases, closeCases, cloneCases,
 	} {
 		all = append(all, part...)
 	}

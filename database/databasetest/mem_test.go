@@ -74,7 +74,16 @@ func memTarget(target *memdb.Target) Target {
 		},
 		Slow:   "SELECT forever()",
 		Notice: "NOTICE 'hello from whimbrel'",
-		Break:  func(db database.Database) { db.(*memdb.Database).Kill() },
+		Block: func(_ context.Context, table string) (func() error, error) {
+			release := target.Block(table, database.Blockage{Blockers: []database.Blocker{{Holder: database.Holder{PID: 7}, Kind: database.BlockerIdle}}})
+			return func() error { release(); return nil }, nil
+		},
+		Deadlock: func(_ context.Context, _, wanted string) (func() error, error) {
+			target.Deadlock(wanted, 1)
+			return func() error { return nil }, nil
+		},
+		Blockers: true, Terminates: true,
+		Break: func(db database.Database) { db.(*memdb.Database).Kill() },
 	}
 }
 

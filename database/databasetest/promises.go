@@ -68,6 +68,17 @@ var (
 	waitingCalled  = define("lock.waiting", "LockOptions.Waiting", "Waiting is called when the lock is found taken.")
 	waitingHolder  = define("lock.waiting.holder", "LockOptions.Waiting", "Waiting receives the holder, or the zero Holder.")
 
+	lockTimeout       = define("lock.statement-timeout", "LockOptions.LockTimeout", "A statement that waits for a lock for longer than LockTimeout fails with a *StatementError that is ErrLockTimeout.")
+	lockTimeoutNone   = define("lock.statement-timeout.none", "LockOptions.LockTimeout", "A LockTimeout of 0 or less means no limit.")
+	lockTimeoutScript = define("lock.statement-timeout.directive", "LockOptions.LockTimeout", "The lock timeout of a script's directives takes precedence.")
+	lockTimeoutUndoes = define("lock.statement-timeout.undone", "ErrLockTimeout", "After a lock timeout the transaction is rolled back: its effects and its locks are gone.")
+	deadlockUndoes    = define("lock.deadlock", "ErrDeadlock", "A statement that ends a deadlock fails with a *StatementError that is ErrDeadlock, and its transaction is rolled back.")
+	blockedTells      = define("lock.blocked", "LockOptions.Blocked", "Blocked is called when a statement waits, with the sessions that block it.")
+	blockedSilent     = define("lock.blocked.silent", "LockOptions.Blocked", "Blocked is not called if nothing waits.")
+	terminateAsks     = define("lock.terminate", "LockOptions.Terminate", "Terminate is called with each session that a statement waits for, and decides.")
+	terminateEnds     = define("lock.terminate.ends", "LockOptions.Terminate", "A session is terminated if Terminate returns true, and the statement continues.")
+	terminatedTells   = define("lock.terminated", "LockOptions.Terminate", "Terminated is called after a session was terminated.")
+
 	foundHead        = define("found.head", "Found.Head", "Found.Head is the Head of State under the lock.")
 	foundInterrupted = define("found.interrupted", "Found.Interrupted", "Found.Interrupted reports an interrupted run of the set.")
 	recordedEntries  = define("recorded.entries", "Recorded.Entries", "Recorded has the entries as the history has them.")
