@@ -3,6 +3,7 @@ package whimbrel
 import (
 	"context"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -42,9 +43,19 @@ type Status struct {
 	Migrations []MigrationStatus
 	// Repeatables are all repeatable scripts of the set and of the database, ordered by name.
 	Repeatables []RepeatableStatus
-	Settings    database.Settings
+	// Running is the process that migrates the set now. It is nil if there is none, if nothing is
+	// pending, or if the database can't tell.
+	Running  *Running
+	Settings database.Settings
 
 	repeats []string
+}
+
+// Running is a process that migrates.
+type Running struct {
+	database.Holder
+	// Version is the migration that the process applies, or NilVersion if that is unknown.
+	Version int64
 }
 
 // RepeatableStatus is the state of a repeatable script. StatePending means that it never ran,
@@ -76,11 +87,15 @@ type MigrationStatus struct {
 	AppliedAt time.Time
 	Duration  time.Duration
 	Marked    bool
+	// Running reports that Status.Running applies it now. Its State does not change before its
+	// transaction is committed.
+	Running bool
 	// Problem is the reason why a pending version can't be applied: its script is unfinished.
 	Problem error
 }
 
-// Status reads the state of the set with one query. It locks and changes nothing.
+// Status reads the state of the set with one query, and with another the process that migrates, if
+// something is pending. It locks and changes nothing.
 func (m *Migrator) Status(ctx context.Context) (*Status, error) {
 	m = m.call(ctx)
 	st, err := m.db.State(ctx, m.set.Name())
@@ -108,7 +123,38 @@ func (m *Migrator) Status(ctx context.Context) (*Status, error) {
 		}
 		s.Migrations = append(s.Migrations, ms)
 	}
-	return s, nil
+	return s, m.findRunning(ctx, s)
+}
+
+// findRunning finds the process that migrates. The journal of a run has it already.
+func (m *Migrator) findRunning(ctx context.Context, s *Status) error {
+	if s.Interrupted != nil && s.Interrupted.Held || len(s.repeats)+len(s.PendingVersions()) == 0 {
+		return nil
+	}
+	h, held, err := database.LockHolder(ctx, m.db, s.Set)
+	if err != nil || !held {
+		return err
+	}
+	s.Running = &Running{Holder: h, Version: NilVersion}
+	version, ok := versionOf(h)
+	for i := range s.Migrations {
+		if ms := &s.Migrations[i]; ok && ms.Version == version {
+			ms.Running, s.Running.Version = true, version
+		}
+	}
+	return nil
+}
+
+// versionOf returns the version of the script that a process executes, if its task, or else the
+// name of its application ("whimbrel: 0005_orders_by_time"), names one.
+func versionOf(h database.Holder) (version int64, ok bool) {
+	task := h.Task
+	if task == "" {
+		_, task, _ = strings.Cut(h.App, ": ")
+	}
+	digits := task[:len(task)-len(strings.TrimLeft(task, "0123456789"))]
+	version, err := strconv.ParseInt(digits, 10, 64)
+	return version, err == nil
 }
 
 // interruptedAt returns the text of the statement at which the interrupted run resumes.

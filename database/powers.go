@@ -30,6 +30,7 @@ const (
 	PowerCheck    Power = "refuse statements ahead of time" // Checker
 	PowerCreate   Power = "create and drop databases"       // Creator, of a Driver
 	PowerBackend  Power = "name the process on the server"  // Backender
+	PowerHolder   Power = "name the process that migrates"  // HolderReader
 )
 
 // PowerError reports that a driver does not have a power. errors.Is(err, errors.ErrUnsupported)
@@ -272,4 +273,21 @@ func Backend(r Run) int64 {
 		return b.Backend()
 	}
 	return 0
+}
+
+// HolderReader is a Database that can tell which process migrates.
+type HolderReader interface {
+	// LockHolder returns the process that holds the migration lock of a set, and whether any does, as
+	// far as the database can tell. It locks nothing, and waits for no migration.
+	LockHolder(ctx context.Context, set string) (h Holder, held bool, err error)
+}
+
+// LockHolder returns the process that migrates a set now. held is false if none does, or if the
+// driver is no [HolderReader].
+func LockHolder(ctx context.Context, db Database, set string) (h Holder, held bool, err error) {
+	r, err := power[HolderReader](db, PowerHolder)
+	if err != nil {
+		return h, false, nil
+	}
+	return r.LockHolder(ctx, set)
 }

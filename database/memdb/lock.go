@@ -142,3 +142,17 @@ func (d *Database) isOver(h *hold) error {
 	}
 	return nil
 }
+
+// LockHolder returns the process that holds the lock of a set.
+func (d *Database) LockHolder(ctx context.Context, set string) (h database.Holder, held bool, err error) {
+	if err := ctx.Err(); err != nil {
+		return h, false, err
+	}
+	d.target.mu.Lock()
+	defer d.target.mu.Unlock()
+	l := d.target.locks[lockKey{d.own, set}]
+	if l == nil {
+		return h, false, nil
+	}
+	return l.holder, true, nil
+}

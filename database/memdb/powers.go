@@ -11,6 +11,7 @@ var (
 	_ interface {
 		drivers.Database
 		database.Cloner
+		database.HolderReader
 	} = (*Database)(nil)
 	_ drivers.Tx   = (*transaction)(nil)
 	_ database.Run = (*run)(nil)

@@ -113,16 +113,37 @@ func (db *Database) newGuard(ctx context.Context) (*guard, error) {
 		c.giveBack()
 		return nil, err
 	}
-	g := &guard{c: c, names: lockNames{f.database, db.names.History}}
-	if f.fold {
-		g.names = lockNames{strings.ToLower(f.database), strings.ToLower(db.names.History)}
-	}
+	g := &guard{c: c, names: db.lockNames(f)}
 	g.form = db.formOf(f, g.names)
 	if err := g.shorten(ctx); err != nil {
 		c.giveBack()
 		return nil, err
 	}
 	return g, nil
+}
+
+// lockNames returns what identifies the locks of this database and its history.
+func (db *Database) lockNames(f *facts) lockNames {
+	if f.fold {
+		return lockNames{strings.ToLower(f.database), strings.ToLower(db.names.History)}
+	}
+	return lockNames{f.database, db.names.History}
+}
+
+// LockHolder returns the process that holds the lock of a set.
+func (db *Database) LockHolder(ctx context.Context, set string) (h database.Holder, held bool, err error) {
+	err = db.reading(ctx, func(ctx context.Context, c *conn) error {
+		f, err := db.learn(ctx, c)
+		if err != nil {
+			return err
+		}
+		all, err := db.formOf(f, db.lockNames(f)).holders(ctx, c, []string{set})
+		for _, h = range all {
+			held = true
+		}
+		return err
+	})
+	return h, held, err
 }
 
 // formOf chooses the form of the lock.

@@ -152,6 +152,21 @@ func (db *Database) holder(ctx context.Context, c *conn, l location, set string)
 	return db.holderOf(ctx, c, lockKey, l.historyID(), keptAsASCII(set))
 }
 
+// LockHolder returns the process that holds the lock of a set. It takes one round trip, once the
+// tables are found.
+func (db *Database) LockHolder(ctx context.Context, set string) (h database.Holder, held bool, err error) {
+	c, err := db.acquire(ctx)
+	if err != nil {
+		return h, false, err
+	}
+	defer c.giveBack()
+	l, err := db.locate(ctx, c)
+	if err != nil || !l.made() {
+		return h, false, err
+	}
+	return c.firstHolder(ctx, holdersQuery(lockKey)+" LIMIT 1", l.historyID(), keptAsASCII(set))
+}
+
 // holderOf returns a process that holds the lock with a key, whose parameters are args; or the zero
 // Holder.
 func (db *Database) holderOf(ctx context.Context, c *conn, key string, args ...arg) database.Holder {

@@ -11,6 +11,7 @@ var (
 		drivers.Database
 		database.Locator
 		database.Identifier
+		database.HolderReader
 		database.Cloner
 	} = (*Database)(nil)
 	_ drivers.Tx = (*transaction)(nil)

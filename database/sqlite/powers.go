@@ -11,6 +11,7 @@ var (
 		drivers.Database
 		database.Locator
 		database.Cloner
+		database.HolderReader
 		database.Checker
 	} = (*db)(nil)
 	_ drivers.Tx   = (*transaction)(nil)

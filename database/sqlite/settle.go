@@ -52,3 +52,29 @@ func (d *db) living(ctx context.Context, c *conn) (map[string]guardMark, error) 
 	}
 	return marks, nil
 }
+
+// LockHolder returns the process of a Run that holds the lock of a set. The lock of a Tx is the
+// file's write lock, whose owner SQLite does not know.
+func (d *db) LockHolder(ctx context.Context, set string) (h database.Holder, held bool, err error) {
+	err = d.read(ctx, func(ctx context.Context) error {
+		if d.absent() {
+			return nil
+		}
+		c, err := d.reader(ctx)
+		if err != nil {
+			return err
+		}
+		defer c.release()
+		marks, err := d.living(ctx, c)
+		if err != nil {
+			_, err = d.missing(ctx, c, err)
+			return err
+		}
+		g, ok := marks[set]
+		if held = ok; held {
+			h = g.holder()
+		}
+		return nil
+	})
+	return h, held, err
+}

@@ -1,9 +1,11 @@
 package render
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/whimbrel-db/whimbrel"
 	"github.com/whimbrel-db/whimbrel/database"
@@ -27,6 +29,8 @@ type Status struct {
 	// Repeats lists the repeatable scripts that the next up runs, Repeatables all of them.
 	Repeats     []string           `json:"repeats"`
 	Repeatables []RepeatableStatus `json:"repeatables"`
+	// Running is the process that migrates now, if it is not that of Interrupted.
+	Running *Running `json:"running,omitempty"`
 	// Refused is why the next up would fail, for status --exit-code.
 	Refused  *Failure `json:"refused,omitempty"`
 	frozen   string   // by whom, since when and why; "" if the database is not frozen
@@ -90,6 +94,9 @@ func NewStatus(s *whimbrel.Status, dir string) *Status {
 				ms.State = stateRunning
 			}
 		}
+		if m.Running {
+			ms.State = stateRunning
+		}
 		if !m.AppliedAt.IsZero() {
 			ms.Duration = Pointer(Millis(m.Duration))
 		}
@@ -113,8 +120,44 @@ func NewStatus(s *whimbrel.Status, dir string) *Status {
 		}
 		d.Repeatables = append(d.Repeatables, rs)
 	}
+	if r := s.Running; r != nil {
+		d.Running = &Running{Holder: *cmp.Or(NewHolder(r.Holder), &Holder{})}
+		for _, m := range s.Migrations {
+			if m.Running {
+				d.Running.Version, d.Running.name = Pointer(m.Version), m.Name
+			}
+		}
+	}
 	d.frozen = FrozenBy(s.Settings)
 	return d
+}
+
+// Running is a process that migrates.
+type Running struct {
+	Holder
+	Version *int64 `json:"version,omitempty"` // that it applies, if known
+	name    string
+}
+
+// words describes the process, and what it does as far as that is known.
+func (r *Running) words(pg *page) string {
+	parts := []string{"Another process is migrating"}
+	if r.Version != nil {
+		parts[0] = pg.digits.Name(*r.Version, r.name) + ": running"
+	}
+	if since := time.Time(r.Since); !since.IsZero() {
+		parts = append(parts, "started "+ago(time.Since(since)))
+	}
+	if r.Host != "" {
+		parts = append(parts, "on host "+oneLine(r.Host))
+	}
+	if r.PID != 0 {
+		parts = append(parts, fmt.Sprintf("pid %d", r.PID))
+	}
+	if r.User != "" {
+		parts = append(parts, "user "+oneLine(r.User))
+	}
+	return strings.Join(parts, ", ")
 }
 
 func (s *Status) write(pg *page) {
@@ -189,6 +232,9 @@ func (s *Status) lacks(i *Interrupted) bool {
 // remarks explains the states that need attention, and what to do.
 func (s *Status) remarks(pg *page) []string {
 	var all []string
+	if s.Running != nil {
+		all = append(all, pg.warn(s.Running.words(pg))+".")
+	}
 	if i := s.Interrupted; i != nil {
 		switch {
 		case i.Running:
