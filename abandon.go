@@ -3,10 +3,10 @@ package whimbrel
 import (
 	"context"
 	"fmt"
-	"regexp"
 	"time"
 
 	"github.com/whimbrel-db/whimbrel/database"
+	"github.com/whimbrel-db/whimbrel/internal/lazyregexp"
 	"github.com/whimbrel-db/whimbrel/migration"
 	"github.com/whimbrel-db/whimbrel/sqltext"
 )
@@ -211,7 +211,7 @@ func leavesNothing(st sqltext.Statement) bool {
 }
 
 // setsMore matches SET statements that change more than the session. Pragmas can change the file.
-var setsMore = regexp.MustCompile(`(?i)\b(global|persist(_only)?|password|statement|default\s+role|resource\s+group)\b`)
+var setsMore = lazyregexp.New(`(?i)\b(global|persist(_only)?|password|statement|default\s+role|resource\s+group)\b`)
 
 // end removes what the interrupted statement left, and ends the run.
 func (a *abandoner) end(ctx context.Context, done *Abandoned) error {

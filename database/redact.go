@@ -4,10 +4,11 @@ import (
 	"cmp"
 	"fmt"
 	"net/url"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/whimbrel-db/whimbrel/internal/lazyregexp"
 )
 
 // In a message, hidden replaces a secret, and unknown a part of a URL that is left out.
@@ -49,7 +50,7 @@ var (
 
 func isFileScheme(scheme string) bool { return slices.Contains(fileSchemes, scheme) }
 
-var schemeForm = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9+.-]*$`)
+var schemeForm = lazyregexp.New(`^[A-Za-z][A-Za-z0-9+.-]*$`)
 
 // cutScheme cuts "scheme://" or "sqlite:" off a URL. A text with neither is not a URL: the word
 // before its colon may be a user or a password.
@@ -65,8 +66,8 @@ func cutScheme(raw string) (scheme, rest string, ok bool) {
 }
 
 var (
-	plainPath   = regexp.MustCompile(`^([A-Za-z]:[\\/])?[^:@=?&#%\s]*$`)
-	keywordPair = regexp.MustCompile(`(?i)(^|\s)(host|hostaddr|port|user|dbname|password|passfile|sslmode|sslpassword)\s*=`)
+	plainPath   = lazyregexp.New(`^([A-Za-z]:[\\/])?[^:@=?&#%\s]*$`)
+	keywordPair = lazyregexp.New(`(?i)(^|\s)(host|hostaddr|port|user|dbname|password|passfile|sslmode|sslpassword)\s*=`)
 )
 
 // redactPlain returns a text without a scheme: a path unchanged, and only the keywords of libpq's
@@ -82,7 +83,7 @@ func redactPlain(text string) string {
 	return cmp.Or(strings.Join(keys, " "), unknown)
 }
 
-var filePath = regexp.MustCompile(`^(/*[A-Za-z]:[\\/])?[^:@]*$|^:memory:$`)
+var filePath = lazyregexp.New(`^(/*[A-Za-z]:[\\/])?[^:@]*$|^:memory:$`)
 
 // redactFile returns the path of a file. A path with ":" or "@" was probably meant for a server.
 func redactFile(scheme, rest string) string {
@@ -104,8 +105,8 @@ var shownParams = []string{
 }
 
 var (
-	paramName  = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_.-]{0,40}$`)
-	plainValue = regexp.MustCompile(`^[A-Za-z0-9_.,-]{0,40}$`)
+	paramName  = lazyregexp.New(`^[A-Za-z_][A-Za-z0-9_.-]{0,40}$`)
+	plainValue = lazyregexp.New(`^[A-Za-z0-9_.,-]{0,40}$`)
 )
 
 // redactQuery returns the parameters' names, and the values of those that are not secret.
@@ -145,10 +146,10 @@ const (
 )
 
 var (
-	hostPort     = regexp.MustCompile(`^(\[[0-9A-Fa-f:.]*(%25[A-Za-z0-9]+)?\]|[\pL\pN._~%-]*)(:[0-9]*)?$`)
-	userinfoForm = regexp.MustCompile(`^([A-Za-z0-9._~!$&'()*+,;=:-]|%[0-9A-Fa-f]{2})*$`)
-	pathForm     = regexp.MustCompile(`^(/[^:@#?]*)?$`)
-	controls     = regexp.MustCompile(`[\s\x00-\x20\x7f]`)
+	hostPort     = lazyregexp.New(`^(\[[0-9A-Fa-f:.]*(%25[A-Za-z0-9]+)?\]|[\pL\pN._~%-]*)(:[0-9]*)?$`)
+	userinfoForm = lazyregexp.New(`^([A-Za-z0-9._~!$&'()*+,;=:-]|%[0-9A-Fa-f]{2})*$`)
+	pathForm     = lazyregexp.New(`^(/[^:@#?]*)?$`)
+	controls     = lazyregexp.New(`[\s\x00-\x20\x7f]`)
 )
 
 // splitURL splits the URL of a server. problem is why the parts are uncertain, or "".
@@ -273,7 +274,7 @@ func secretsOf(raw string) (secrets []string) {
 	return slices.Compact(secrets)
 }
 
-var secretName = regexp.MustCompile(`(?i)pass|pwd|token|secret|key|auth`)
+var secretName = lazyregexp.New(`(?i)pass|pwd|token|secret|key|auth`)
 
 func decoded(s string) string {
 	if plain, err := url.PathUnescape(s); err == nil {
@@ -317,7 +318,7 @@ func isWordByte(c byte) bool {
 }
 
 // urlInText matches an apparent URL in a text, up to the last "@" of its line.
-var urlInText = regexp.MustCompile(`[^\s"'` + "`" + `<>()]*://(?:[^\n]*@)?[^\s]*`)
+var urlInText = lazyregexp.New(`[^\s"'` + "`" + `<>()]*://(?:[^\n]*@)?[^\s]*`)
 
 // RedactText redacts all apparent URLs in a text, except web addresses without a user.
 func RedactText(text string) string {

@@ -2,11 +2,10 @@ package inspect
 
 import (
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
-	"sync"
 
+	"github.com/whimbrel-db/whimbrel/internal/lazyregexp"
 	"github.com/whimbrel-db/whimbrel/migration"
 	"github.com/whimbrel-db/whimbrel/sqltext"
 )
@@ -80,9 +79,7 @@ const (
 
 // risky matches effects of a block other than changing the schema. It is a pattern, because the
 // code of a block is a string.
-var risky = sync.OnceValue(func() *regexp.Regexp {
-	return regexp.MustCompile(`(?i)\b(insert|update|delete|merge|truncate|copy|setval|perform|call|execute|restart|role|user|group|database|tablespace|system)\b`)
-})
+var risky = lazyregexp.New(`(?i)\b(insert|update|delete|merge|truncate|copy|setval|perform|call|execute|restart|role|user|group|database|tablespace|system)\b`)
 
 // outside returns a statement's effect outside the schema, or "" if it has none, or none that
 // lasts. MySQL's databases have no privileges, and its snapshots don't contain AUTO_INCREMENT
@@ -101,7 +98,7 @@ func outside(sql string, d sqltext.Dialect) string {
 		switch {
 		case mysql:
 			return outsideQuery(l)
-		case risky().MatchString(sql):
+		case risky.MatchString(sql):
 			return mayWrite
 		}
 		return ""

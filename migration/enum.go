@@ -2,10 +2,10 @@ package migration
 
 import (
 	"cmp"
-	"regexp"
 	"slices"
 	"strings"
 
+	"github.com/whimbrel-db/whimbrel/internal/lazyregexp"
 	"github.com/whimbrel-db/whimbrel/sqltext"
 )
 
@@ -59,7 +59,7 @@ type addedValue struct {
 
 // addsValue matches an ALTER TYPE … ADD VALUE in the body of a DO, possibly in a string. It is
 // a pattern, not a reading of tokens, because it looks into strings within strings.
-var addsValue = regexp.MustCompile(`(?is)\balter\s+type\s+((?:"[^"]+"|[\pL_][\pL\pN_$]*)(?:\s*\.\s*(?:"[^"]+"|[\pL_][\pL\pN_$]*))*)\s+add\s+value\s+(?:if\s+not\s+exists\s+)?'+((?:[^'])+)'+(?:\s+(?:before|after)\s+'+[^']+'+)?`)
+var addsValue = lazyregexp.New(`(?is)\balter\s+type\s+((?:"[^"]+"|[\pL_][\pL\pN_$]*)(?:\s*\.\s*(?:"[^"]+"|[\pL_][\pL\pN_$]*))*)\s+add\s+value\s+(?:if\s+not\s+exists\s+)?'+((?:[^'])+)'+(?:\s+(?:before|after)\s+'+[^']+'+)?`)
 
 // readEnum reads one statement, or the data of a COPY. in is the number of the script's own
 // transaction.

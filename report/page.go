@@ -8,6 +8,7 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/whimbrel-db/whimbrel"
@@ -20,17 +21,19 @@ import (
 //go:embed page.html page.css
 var files embed.FS
 
-// pageTemplate is parsed when the program starts, because a broken template is a mistake in it.
-var pageTemplate = template.Must(template.New("page.html").Funcs(template.FuncMap{
-	"line":  plaintext.Line,
-	"lines": plaintext.Lines,
-	"when":  times.Format,
-	"day":   func(t time.Time) string { return t.UTC().Format("2 January 2006") },
-	"clock": func(t time.Time) string { return t.UTC().Format("15:04:05") },
-	"iso":   func(t time.Time) string { return t.UTC().Format(time.RFC3339) },
-	"took":  took,
-	"count": count,
-}).ParseFS(files, "page.html"))
+// pageTemplate is the template, which is parsed with the first page.
+var pageTemplate = sync.OnceValues(func() (*template.Template, error) {
+	return template.New("page.html").Funcs(template.FuncMap{
+		"line":  plaintext.Line,
+		"lines": plaintext.Lines,
+		"when":  times.Format,
+		"day":   func(t time.Time) string { return t.UTC().Format("2 January 2006") },
+		"clock": func(t time.Time) string { return t.UTC().Format("15:04:05") },
+		"iso":   func(t time.Time) string { return t.UTC().Format(time.RFC3339) },
+		"took":  took,
+		"count": count,
+	}).ParseFS(files, "page.html")
+})
 
 // view is what the template shows.
 type view struct {
@@ -68,7 +71,11 @@ func (p Page) Write(w io.Writer) error {
 		v.Differences = differences(p.Targets, v.Targets)
 	}
 	v.Schema = schemaOf(p.Targets, v.Targets)
-	return pageTemplate.Execute(w, v)
+	page, err := pageTemplate()
+	if err != nil {
+		return err
+	}
+	return page.Execute(w, v)
 }
 
 // Smallest is the width to which a narrow window shrinks the picture. Below that, it scrolls.

@@ -1,20 +1,16 @@
 package source
 
 import (
-	"regexp"
-	"sync"
-
+	"github.com/whimbrel-db/whimbrel/internal/lazyregexp"
 	"github.com/whimbrel-db/whimbrel/migration"
 )
 
 // golangMigrateNames matches the names that golang-migrate reads; it skips all others.
-var golangMigrateNames = sync.OnceValue(func() *regexp.Regexp {
-	return regexp.MustCompile(`^([0-9]+)_(.*)\.(down|up)\.(.*)$`)
-})
+var golangMigrateNames = lazyregexp.New(`^([0-9]+)_(.*)\.(down|up)\.(.*)$`)
 
 // golangMigrateName reads the name of one of its files.
 func golangMigrateName(name string) (half, bool) {
-	m := golangMigrateNames().FindStringSubmatch(name)
+	m := golangMigrateNames.FindStringSubmatch(name)
 	if m == nil {
 		return half{}, false
 	}

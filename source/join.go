@@ -3,12 +3,11 @@ package source
 import (
 	"cmp"
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
+	"github.com/whimbrel-db/whimbrel/internal/lazyregexp"
 	"github.com/whimbrel-db/whimbrel/migration"
 	"github.com/whimbrel-db/whimbrel/sqltext"
 )
@@ -149,9 +148,7 @@ func (j *joiner) always() bool { return j.dialect == sqltext.MySQL }
 
 // settings matches what changes the session in a statement whose form does not tell. It is a
 // pattern, not a reading of tokens, because such statements execute strings.
-var settings = sync.OnceValue(func() *regexp.Regexp {
-	return regexp.MustCompile(`(?i)\bset_config\b|\btemp(orary)?\b|\bset\s+(local\s+|session\s+)?(role|search_path|session)\b`)
-})
+var settings = lazyregexp.New(`(?i)\bset_config\b|\btemp(orary)?\b|\bset\s+(local\s+|session\s+)?(role|search_path|session)\b`)
 
 // changes reports whether later scripts in the same transaction would see what a statement changes
 // in the session.
@@ -160,7 +157,7 @@ func changes(st sqltext.Statement) bool {
 	case "SET", "RESET":
 		return true
 	case "SELECT", "WITH", "VALUES", "TABLE", "EXPLAIN", "INSERT", "UPDATE", "DELETE", "MERGE", "DO", "CALL":
-		return st.Session && settings().MatchString(st.Text)
+		return st.Session && settings.MatchString(st.Text)
 	}
 	return st.Session
 }
@@ -184,15 +181,13 @@ func wrong(st *sqltext.Statement, msg string) error {
 }
 
 // headDirective is a comment that is a directive.
-var headDirective = sync.OnceValue(func() *regexp.Regexp {
-	return regexp.MustCompile(`(?i)(--|/\*)(\s*)whimbrel\s*:(\s*skip-on-scratch\b)?`)
-})
+var headDirective = lazyregexp.New(`(?i)(--|/\*)(\s*)whimbrel\s*:(\s*skip-on-scratch\b)?`)
 
 // undirect turns the directives at the beginning of a script into ordinary comments, except those
 // of its first statement.
 func undirect(head string) string {
-	return headDirective().ReplaceAllStringFunc(head, func(found string) string {
-		m := headDirective().FindStringSubmatch(found)
+	return headDirective.ReplaceAllStringFunc(head, func(found string) string {
+		m := headDirective.FindStringSubmatch(found)
 		if m[3] != "" {
 			return found
 		}

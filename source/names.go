@@ -2,10 +2,10 @@ package source
 
 import (
 	"fmt"
-	"regexp"
 	"strconv"
 	"strings"
-	"sync"
+
+	"github.com/whimbrel-db/whimbrel/internal/lazyregexp"
 )
 
 // numbered is a name that begins with a version.
@@ -16,16 +16,14 @@ type numbered struct {
 }
 
 // dated matches versions that are written as a date: only the digits count.
-var dated = sync.OnceValue(func() *regexp.Regexp {
-	return regexp.MustCompile(`^[0-9]{4}-[0-9]{2}-[0-9]{2}(-[0-9]+)*`)
-})
+var dated = lazyregexp.New(`^[0-9]{4}-[0-9]{2}-[0-9]{2}(-[0-9]+)*`)
 
 // cutVersion cuts the version off the beginning of a name: digits, or a date with dashes. The error
 // is a message without the name.
 func cutVersion(name string) (n numbered, rest string, err error) {
 	end := 0
 	if isDashed(name) {
-		end = len(dated().FindString(name))
+		end = len(dated.FindString(name))
 	}
 	if end == 0 {
 		end = len(name) - len(strings.TrimLeft(name, "0123456789"))
@@ -47,7 +45,7 @@ func hasSQLSuffix(name string) bool {
 
 // isDashed reports whether a version is written as a date with dashes.
 func isDashed(name string) bool {
-	return len(name) > 4 && name[4] == '-' && dated().MatchString(name)
+	return len(name) > 4 && name[4] == '-' && dated.MatchString(name)
 }
 
 // date returns the version's digits if it looks like a date: a day, or a day and a time.

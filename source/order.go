@@ -4,10 +4,10 @@ import (
 	"cmp"
 	"fmt"
 	"path"
-	"regexp"
 	"slices"
 	"strings"
-	"sync"
+
+	"github.com/whimbrel-db/whimbrel/internal/lazyregexp"
 )
 
 // Versions are numbers here. Diesel and dbmate compare theirs as texts, and people write dates. If
@@ -105,9 +105,7 @@ func (f *folder) checkShortDates(all []entry) (found bool) {
 }
 
 // clock matches a time of day after a day, as in 2024-03-13_170000_name.
-var clock = sync.OnceValue(func() *regexp.Regexp {
-	return regexp.MustCompile(`^[_.]([0-9]{6}|[0-9]{4})([_.].*)$`)
-})
+var clock = lazyregexp.New(`^[_.]([0-9]{6}|[0-9]{4})([_.].*)$`)
 
 // shortDate reports a date that comes, as a number, before an earlier one. Without dashes it may be
 // a number that only looks like a date.
@@ -120,7 +118,7 @@ func (f *folder) shortDate(e, before entry) {
 	if isDashed(e.file) {
 		sep, remedy = "-", fmt.Sprintf("write its date with %d digits", len(before.digits))
 	}
-	if m := clock().FindStringSubmatch(e.rest); m != nil {
+	if m := clock.FindStringSubmatch(e.rest); m != nil {
 		remedy = "did you mean " + strings.TrimSuffix(e.file, e.rest) + sep + m[1] + m[2] + "?"
 	}
 	if isDashed(e.file) {

@@ -2,10 +2,10 @@ package sqltext
 
 import (
 	"cmp"
-	"regexp"
 	"slices"
 	"strings"
-	"sync"
+
+	"github.com/whimbrel-db/whimbrel/internal/lazyregexp"
 )
 
 // Masked replaces a secret.
@@ -129,9 +129,7 @@ func secretName(name string) bool {
 
 // inLiteral matches a password in a connection string or a document, in the content of a literal,
 // which is not SQL.
-var inLiteral = sync.OnceValue(func() *regexp.Regexp {
-	return regexp.MustCompile(`(?i)((?:password|passwd|passphrase|pwd|secret|token)"?\s*[=:]\s*)(''[^']+''|'(?:[^'\\]|\\.|'')*'?|"(?:[^"\\]|\\.)*"?|[^\s'",;&)]+)|(://[^\s/:@']*:)([^\s'"]*)@|(://[^\s/:@']+:)([^\s'"@:/]*[^0-9\s'"@:/][^\s'"@:/]*)`)
-})
+var inLiteral = lazyregexp.New(`(?i)((?:password|passwd|passphrase|pwd|secret|token)"?\s*[=:]\s*)(''[^']+''|'(?:[^'\\]|\\.|'')*'?|"(?:[^"\\]|\\.)*"?|[^\s'",;&)]+)|(://[^\s/:@']*:)([^\s'"]*)@|(://[^\s/:@']+:)([^\s'"@:/]*[^0-9\s'"@:/][^\s'"@:/]*)`)
 
 func (f *secretFinder) token() {
 	t := f.tokens[f.i]
@@ -214,7 +212,7 @@ func (f *secretFinder) literal(t Token) {
 	if len(inner) < len(f.text) {
 		found = Secrets(inner, f.dialect) // of SQL in it, as a DO block has
 	}
-	for _, m := range inLiteral().FindAllStringSubmatchIndex(inner, -1) {
+	for _, m := range inLiteral.FindAllStringSubmatchIndex(inner, -1) {
 		for g := 4; g < len(m); g += 4 { // the values: groups 2, 4 and 6
 			if m[g] >= 0 {
 				found = append(found, Span{m[g], m[g+1]})

@@ -3,12 +3,12 @@ package memdb
 import (
 	"context"
 	"maps"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/whimbrel-db/whimbrel/database"
+	"github.com/whimbrel-db/whimbrel/internal/lazyregexp"
 	"github.com/whimbrel-db/whimbrel/migration"
 	"github.com/whimbrel-db/whimbrel/sqltext"
 )
@@ -54,8 +54,8 @@ func (t *Target) unblock(l *tableLock) {
 }
 
 var (
-	namedTable   = regexp.MustCompile(`(?is)\b(?:TABLE|INTO|FROM|ON|COPY)\s+` + nameSQL)
-	concurrently = regexp.MustCompile(`(?i)\bCONCURRENTLY\b`)
+	namedTable   = lazyregexp.New(`(?is)\b(?:TABLE|INTO|FROM|ON|COPY)\s+` + nameSQL)
+	concurrently = lazyregexp.New(`(?i)\bCONCURRENTLY\b`)
 )
 
 // blocking returns a lock that a statement must wait for, or nil. A statement that a deadlock ends

@@ -3,12 +3,12 @@ package memdb
 import (
 	"context"
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 
 	"github.com/whimbrel-db/whimbrel/database"
 	"github.com/whimbrel-db/whimbrel/database/internal/drivers"
+	"github.com/whimbrel-db/whimbrel/internal/lazyregexp"
 	"github.com/whimbrel-db/whimbrel/metadata"
 	"github.com/whimbrel-db/whimbrel/migration"
 	"github.com/whimbrel-db/whimbrel/sqltext"
@@ -179,7 +179,7 @@ func (tx *transaction) Query(ctx context.Context, statement string) (*database.R
 	return &database.Rows{}, tx.flush(ctx)
 }
 
-var literals = regexp.MustCompile(`'(?:[^']|'')*'|[^,]+`)
+var literals = lazyregexp.New(`'(?:[^']|'')*'|[^,]+`)
 
 func (d *Database) rowsOf(m []string) (*database.Rows, error) {
 	name := unquote(m[1])

@@ -1,9 +1,9 @@
 package memdb
 
 import (
-	"regexp"
 	"strings"
 
+	"github.com/whimbrel-db/whimbrel/internal/lazyregexp"
 	"github.com/whimbrel-db/whimbrel/sqltext"
 )
 
@@ -15,7 +15,7 @@ type savepoint struct {
 	changes int // the number of changes before it
 }
 
-var savepointForm = regexp.MustCompile(`(?is)^(SAVEPOINT|RELEASE(?:\s+SAVEPOINT)?|ROLLBACK(?:\s+(?:WORK|TRANSACTION))?\s+TO(?:\s+SAVEPOINT)?)\s+` + nameSQL + `$`)
+var savepointForm = lazyregexp.New(`(?is)^(SAVEPOINT|RELEASE(?:\s+SAVEPOINT)?|ROLLBACK(?:\s+(?:WORK|TRANSACTION))?\s+TO(?:\s+SAVEPOINT)?)\s+` + nameSQL + `$`)
 
 // control executes SAVEPOINT, RELEASE or ROLLBACK TO in a transaction with these changes, and
 // returns the remaining changes.

@@ -7,11 +7,11 @@ import (
 	"io"
 	"iter"
 	"maps"
-	"regexp"
 	"slices"
 	"strings"
 
 	"github.com/whimbrel-db/whimbrel/database"
+	"github.com/whimbrel-db/whimbrel/internal/lazyregexp"
 	"github.com/whimbrel-db/whimbrel/metadata"
 	"github.com/whimbrel-db/whimbrel/migration"
 	"github.com/whimbrel-db/whimbrel/sqltext"
@@ -111,14 +111,14 @@ const (
 
 // form is one kind of statement.
 type form struct {
-	re *regexp.Regexp
+	re *lazyregexp.Regexp
 	do func(m []string, s session) change
 }
 
 func stmt(pattern string, do func(m []string, s session) change) form {
 	pattern = strings.ReplaceAll(pattern, "NAME", nameSQL)
 	pattern = strings.ReplaceAll(pattern, " ", `\s+`)
-	return form{regexp.MustCompile(`(?is)^` + pattern + emptySQL + `$`), do}
+	return form{lazyregexp.New(`(?is)^` + pattern + emptySQL + `$`), do}
 }
 
 var forms = []form{

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"regexp"
 	"strconv"
 	"strings"
 	"syscall"
@@ -17,6 +16,7 @@ import (
 
 	"github.com/whimbrel-db/whimbrel/database"
 	"github.com/whimbrel-db/whimbrel/database/internal/drivers"
+	"github.com/whimbrel-db/whimbrel/internal/lazyregexp"
 	"github.com/whimbrel-db/whimbrel/sqltext"
 )
 
@@ -124,7 +124,7 @@ func plain(err error) string {
 	return err.Error()
 }
 
-var nearText = regexp.MustCompile(`(?s)near '(.*)' at line (\d+)$`)
+var nearText = lazyregexp.New(`(?s)near '(.*)' at line (\d+)$`)
 
 // near returns the position of the text that the server quotes, in the line that it reports.
 func near(st sqltext.Statement, message string) sqltext.Position {

@@ -4,12 +4,12 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 
 	"github.com/whimbrel-db/whimbrel/catalog"
 	"github.com/whimbrel-db/whimbrel/database"
+	"github.com/whimbrel-db/whimbrel/internal/lazyregexp"
 	"github.com/whimbrel-db/whimbrel/sqltext"
 )
 
@@ -238,7 +238,7 @@ func (h *hold) named(ctx context.Context, st sqltext.Statement) (*catalog.Snapsh
 	return catalog.New("MySQL", "", objects), nil
 }
 
-var counter = regexp.MustCompile(` AUTO_INCREMENT=[0-9]+`)
+var counter = lazyregexp.New(` AUTO_INCREMENT=[0-9]+`)
 
 // define reads an object's definition. If the object was just dropped, its kind becomes empty.
 func (c *conn) define(ctx context.Context, o *catalog.Object) error {

@@ -3,9 +3,10 @@ package mysql
 import (
 	"context"
 	"database/sql"
-	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/whimbrel-db/whimbrel/internal/lazyregexp"
 )
 
 // session is the visible state that a script can change in a session: the database, the system
@@ -62,7 +63,7 @@ func (c *conn) readVariables(ctx context.Context, variables map[string]string) e
 
 // userVariable matches names of user variables. Other matches do no harm. It is a pattern, not a
 // reading of tokens, because strings that a script executes have such names, too.
-var userVariable = regexp.MustCompile("@([\\pL\\pN_.$]+|`(?:[^`]|``)+`|'(?:[^'\\\\]|''|\\\\.)+'|\"(?:[^\"\\\\]|\"\"|\\\\.)+\")")
+var userVariable = lazyregexp.New("@([\\pL\\pN_.$]+|`(?:[^`]|``)+`|'(?:[^'\\\\]|''|\\\\.)+'|\"(?:[^\"\\\\]|\"\"|\\\\.)+\")")
 
 // see records the user variables of a statement before it runs.
 func (s *session) see(text string) {
@@ -135,7 +136,7 @@ func (c *conn) setAll(ctx context.Context, set []string) error {
 	return nil
 }
 
-var plainNumber = regexp.MustCompile(`^-?[0-9]+(\.[0-9]+)?$`)
+var plainNumber = lazyregexp.New(`^-?[0-9]+(\.[0-9]+)?$`)
 
 // variableValue returns a variable's value in the form for SET.
 func variableValue(name, value string) string {

@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"regexp"
+	"strings"
 	"time"
 
 	"github.com/whimbrel-db/whimbrel/database"
@@ -87,11 +87,10 @@ func (c *conn) beginLimited(ctx context.Context, compound bool, w waits) error {
 	return err
 }
 
-// oldMariaDB matches the versions without compound statements outside of routines.
-var oldMariaDB = regexp.MustCompile(`^(5\.|10\.0\.)`)
-
 // compound reports whether the server executes IF … THEN … END IF outside of routines.
-func (f *facts) compound() bool { return f.maria && !oldMariaDB.MatchString(f.version) }
+func (f *facts) compound() bool {
+	return f.maria && !strings.HasPrefix(f.version, "5.") && !strings.HasPrefix(f.version, "10.0.")
+}
 
 // releasing returns a statement that evaluates an expression, which releases locks, and gives the
 // session its own limits back.

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"io"
-	"regexp"
 	"strconv"
 	"sync"
 
@@ -13,6 +12,7 @@ import (
 
 	"github.com/whimbrel-db/whimbrel/database"
 	"github.com/whimbrel-db/whimbrel/database/internal/drivers"
+	"github.com/whimbrel-db/whimbrel/internal/lazyregexp"
 	"github.com/whimbrel-db/whimbrel/sqltext"
 )
 
@@ -80,7 +80,7 @@ func (d *copyData) end() error {
 }
 
 // copyLine matches the line of the data in a server error: "COPY t, line 3".
-var copyLine = regexp.MustCompile(`(?m)^COPY .*?, \S+ (\d+)`)
+var copyLine = lazyregexp.New(`(?m)^COPY .*?, \S+ (\d+)`)
 
 // explain adds the position of the line that the server reported.
 func (d *copyData) explain(st sqltext.Statement, pg *pgconn.PgError) error {

@@ -1,24 +1,24 @@
 package postgres
 
 import (
-	"regexp"
 	"slices"
 	"strings"
 
+	"github.com/whimbrel-db/whimbrel/internal/lazyregexp"
 	"github.com/whimbrel-db/whimbrel/sqltext"
 )
 
 // Custom settings, with a dot in their names, are not in pg_settings. So those that a script
 // changes are found in its text.
 var (
-	customSet    = regexp.MustCompile(`(?i)\bset\s+(?:session\s+|local\s+)?("?[a-z_][\w$]*"?(?:\."?[a-z_][\w$]*"?)+)\s*(?:=|to\b)`)
-	customConfig = regexp.MustCompile(`(?i)\bset_config\s*\(\s*e?'([^']*\.[^']*)'`)
-	listen       = regexp.MustCompile(`(?i)listen\b`)
-	customReset  = regexp.MustCompile(`(?i)\breset\s+("?[a-z_][\w$]*"?(?:\."?[a-z_][\w$]*"?)+)`)
+	customSet    = lazyregexp.New(`(?i)\bset\s+(?:session\s+|local\s+)?("?[a-z_][\w$]*"?(?:\."?[a-z_][\w$]*"?)+)\s*(?:=|to\b)`)
+	customConfig = lazyregexp.New(`(?i)\bset_config\s*\(\s*e?'([^']*\.[^']*)'`)
+	listen       = lazyregexp.New(`(?i)listen\b`)
+	customReset  = lazyregexp.New(`(?i)\breset\s+("?[a-z_][\w$]*"?(?:\."?[a-z_][\w$]*"?)+)`)
 )
 
 // resetsAll matches statements that reset custom settings without naming them.
-var resetsAll = regexp.MustCompile(`(?i)\b(reset|discard)\s+all\b`)
+var resetsAll = lazyregexp.New(`(?i)\b(reset|discard)\s+all\b`)
 
 // customSettings returns the names of the custom settings that a statement may change.
 func customSettings(st sqltext.Statement) []string {
@@ -26,7 +26,7 @@ func customSettings(st sqltext.Statement) []string {
 		return nil
 	}
 	var names []string
-	for _, re := range []*regexp.Regexp{customSet, customConfig, customReset} {
+	for _, re := range []*lazyregexp.Regexp{customSet, customConfig, customReset} {
 		for _, m := range re.FindAllStringSubmatch(st.Text, -1) {
 			name := strings.ToLower(strings.ReplaceAll(m[1], `"`, ""))
 			if !strings.HasPrefix(name, "whimbrel.") && !slices.Contains(names, name) {

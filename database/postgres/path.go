@@ -3,13 +3,13 @@ package postgres
 import (
 	"context"
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/whimbrel-db/whimbrel/database/postgres/internal/pgddl"
+	"github.com/whimbrel-db/whimbrel/internal/lazyregexp"
 	"github.com/whimbrel-db/whimbrel/sqltext"
 )
 
@@ -41,7 +41,7 @@ func command(sql string) query { return query{sql: sql, path: callers} }
 
 // columnType matches a column and its type in CREATE TABLE, unless the type is a word of the SQL
 // grammar.
-var columnType = regexp.MustCompile(`(?m)^(\t\w+) (text|timestamptz|oid|name|json|jsonb)\b`)
+var columnType = lazyregexp.New(`(?m)^(\t\w+) (text|timestamptz|oid|name|json|jsonb)\b`)
 
 // makeTable returns a command that creates a table or an index, for which an event trigger may run.
 // It qualifies the column types with pg_catalog.

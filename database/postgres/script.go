@@ -4,7 +4,6 @@ import (
 	"context"
 	"io"
 	"iter"
-	"regexp"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -14,6 +13,7 @@ import (
 
 	"github.com/whimbrel-db/whimbrel/database"
 	"github.com/whimbrel-db/whimbrel/database/internal/drivers"
+	"github.com/whimbrel-db/whimbrel/internal/lazyregexp"
 	"github.com/whimbrel-db/whimbrel/migration"
 	"github.com/whimbrel-db/whimbrel/sqltext"
 )
@@ -246,7 +246,7 @@ func needsSimple(st sqltext.Statement) bool {
 }
 
 // dollarNumber matches in strings, too, which costs no more than the simple protocol does.
-var dollarNumber = regexp.MustCompile(`\$[0-9]`)
+var dollarNumber = lazyregexp.New(`\$[0-9]`)
 
 // changesLexing reports whether a statement may change how the server reads the following text,
 // which must therefore be in another message.

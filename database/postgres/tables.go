@@ -3,7 +3,6 @@ package postgres
 import (
 	"context"
 	"fmt"
-	"regexp"
 	"strings"
 	"sync"
 	"time"
@@ -12,6 +11,7 @@ import (
 
 	"github.com/whimbrel-db/whimbrel/database"
 	"github.com/whimbrel-db/whimbrel/database/internal/drivers"
+	"github.com/whimbrel-db/whimbrel/internal/lazyregexp"
 	"github.com/whimbrel-db/whimbrel/migration"
 )
 
@@ -101,7 +101,7 @@ var tableColumns = sync.OnceValue(func() arg {
 	return array(all)
 })
 
-var columnName = regexp.MustCompile(`(?m)^\t([a-z_]+) `)
+var columnName = lazyregexp.New(`(?m)^\t([a-z_]+) `)
 
 // createText returns the statement that creates one of the tables, on one line.
 func (db *Database) createText(schema string, r role) string {

@@ -3,8 +3,8 @@ package postgres
 import (
 	"fmt"
 	"iter"
-	"regexp"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/whimbrel-db/whimbrel/database"
@@ -54,9 +54,9 @@ func setConfig(name, value string, local bool) query {
 }
 
 // setsLimit reports whether a statement sets the lock timeout itself.
-func setsLimit(st sqltext.Statement) bool { return st.Session && lockTimeoutName.MatchString(st.Text) }
-
-var lockTimeoutName = regexp.MustCompile(`(?i)lock_timeout`)
+func setsLimit(st sqltext.Statement) bool {
+	return st.Session && strings.Contains(strings.ToLower(st.Text), "lock_timeout")
+}
 
 // limiter removes the lock timeout of a Tx for statements that block nobody while they wait: those
 // that take weak locks, as long as the transaction holds no other lock.

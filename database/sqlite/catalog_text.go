@@ -2,11 +2,11 @@ package sqlite
 
 import (
 	"cmp"
-	"regexp"
 	"slices"
 	"strings"
 
 	"github.com/whimbrel-db/whimbrel/catalog"
+	"github.com/whimbrel-db/whimbrel/internal/lazyregexp"
 	"github.com/whimbrel-db/whimbrel/sqltext"
 )
 
@@ -27,7 +27,7 @@ func withoutEnd(sql string) string {
 }
 
 // plainName is the form of names that need no quotes, unless they are keywords.
-var plainName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
+var plainName = lazyregexp.New(`^[A-Za-z_][A-Za-z0-9_]*$`)
 
 // form returns the common form of all tokens with the same meaning: keywords, and names that need
 // no quotes, in lower case and without quotes.

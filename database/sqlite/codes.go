@@ -2,11 +2,12 @@ package sqlite
 
 import (
 	"fmt"
-	"regexp"
 	"strings"
 
 	client "modernc.org/sqlite"
 	lib "modernc.org/sqlite/lib"
+
+	"github.com/whimbrel-db/whimbrel/internal/lazyregexp"
 )
 
 // codeName returns the name of an extended result code, or "" for 0.
@@ -25,7 +26,7 @@ func codeName(c int) string {
 }
 
 // primaryName matches the name in the client's text of a primary code.
-var primaryName = regexp.MustCompile(`\((SQLITE_\w+)\)$`)
+var primaryName = lazyregexp.New(`\((SQLITE_\w+)\)$`)
 
 // extended are the names of the extended codes of a primary code, which SQLite numbers from 1.
 var extended = map[int]string{

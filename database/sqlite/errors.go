@@ -12,6 +12,7 @@ import (
 
 	"github.com/whimbrel-db/whimbrel/database"
 	"github.com/whimbrel-db/whimbrel/database/internal/drivers"
+	"github.com/whimbrel-db/whimbrel/internal/lazyregexp"
 	"github.com/whimbrel-db/whimbrel/sqltext"
 )
 
@@ -98,7 +99,7 @@ func (d *db) connectError(err error) error {
 	return &database.ConnectError{Target: d.target(), Code: codeName(c), Hint: hint, Err: &drivers.Reworded{Message: message(err), Err: err}}
 }
 
-var nearToken = regexp.MustCompile(`^near "((?s:.+))": syntax error$`)
+var nearToken = lazyregexp.New(`^near "((?s:.+))": syntax error$`)
 
 // statementError returns the error of a statement. Its position is that of the token in a syntax
 // error, if the token occurs once in the statement, and that of the statement otherwise.
@@ -133,7 +134,7 @@ func statementError(st sqltext.Statement, err error) *database.StatementError {
 }
 
 // missingArgument matches the client's error for a statement with a parameter.
-var missingArgument = regexp.MustCompile(`^missing (?:named argument "(.*)"|argument with index \d+)$`)
+var missingArgument = lazyregexp.New(`^missing (?:named argument "(.*)"|argument with index \d+)$`)
 
 // parameter returns the offset of a parameter if it occurs exactly once, and -1 otherwise. Without
 // a name it is a question mark.

@@ -3,12 +3,12 @@ package sqlite
 import (
 	"net/url"
 	"path/filepath"
-	"regexp"
 	"runtime"
 	"slices"
 	"strings"
 
 	"github.com/whimbrel-db/whimbrel/database"
+	"github.com/whimbrel-db/whimbrel/internal/lazyregexp"
 )
 
 // target is the result of parsing a URL.
@@ -35,17 +35,17 @@ var refusedParams = map[string]string{
 // refusedPragmas are pragmas that a URL must not have: each with a condition for its value, nil for
 // any, and the reason.
 var refusedPragmas = map[string]struct {
-	value *regexp.Regexp
+	value *lazyregexp.Regexp
 	why   string
 }{
-	"journal_mode":    {regexp.MustCompile(`(?i)^(off|memory)$`), "SQLite could not roll back after a crash, which would damage the file"},
-	"locking_mode":    {regexp.MustCompile(`(?i)^exclusive$`), "each connection would lock out all others permanently"},
+	"journal_mode":    {lazyregexp.New(`(?i)^(off|memory)$`), "SQLite could not roll back after a crash, which would damage the file"},
+	"locking_mode":    {lazyregexp.New(`(?i)^exclusive$`), "each connection would lock out all others permanently"},
 	"writable_schema": {nil, "it is meant for repairs, not for each connection; use it in a script that needs it"},
 	"schema_version":  {nil, "it damages the file"},
 	"query_only":      {nil, "nothing could be migrated; use mode=ro for a database that is only read"},
 }
 
-var pragmaForm = regexp.MustCompile(`(?is)^\s*(?:main\s*\.\s*)?(\w+)\s*(?:[(=]\s*['"]?([^'"();]*?)['"]?\s*\)?)?\s*$`)
+var pragmaForm = lazyregexp.New(`(?is)^\s*(?:main\s*\.\s*)?(\w+)\s*(?:[(=]\s*['"]?([^'"();]*?)['"]?\s*\)?)?\s*$`)
 
 // checkPragma returns why a pragma is refused in a URL, or "".
 func checkPragma(text string) string {
@@ -60,7 +60,7 @@ func checkPragma(text string) string {
 }
 
 // server matches a URL with a server's user and password in place of a file.
-var server = regexp.MustCompile(`^/*(.|[^/:]{2}.*)?:[^/\\].*@|^/*[^/:]{2}.*:.*@`)
+var server = lazyregexp.New(`^/*(.|[^/:]{2}.*)?:[^/\\].*@|^/*[^/:]{2}.*:.*@`)
 
 // parseURL parses "sqlite:path?parameters".
 func parseURL(raw string) (target, error) {

@@ -9,6 +9,7 @@ import (
 	"github.com/whimbrel-db/whimbrel"
 	"github.com/whimbrel-db/whimbrel/database"
 	"github.com/whimbrel-db/whimbrel/internal/cli/render"
+	"github.com/whimbrel-db/whimbrel/internal/lazyregexp"
 )
 
 // cause is a class of errors that the file of a migration did not cause, with what to do first.
@@ -68,7 +69,7 @@ func adviceFor(e *database.StatementError) string {
 	return ""
 }
 
-var mysqlNumber = regexp.MustCompile(`^error (\d+)$`)
+var mysqlNumber = lazyregexp.New(`^error (\d+)$`)
 
 // codesOf returns the code of an error and, for MySQL, its number.
 func codesOf(e *database.StatementError) []string {
@@ -101,12 +102,12 @@ func cancelled(e *database.StatementError) string {
 const thisRole = "THIS_ROLE"
 
 var (
-	deniedObject = regexp.MustCompile(`^permission denied for (large object|foreign-data wrapper|foreign server|materialized view|[a-z]+) (.+)$`)
-	mustOwn      = regexp.MustCompile(`^must be owner of ([a-z-]+(?: [a-z-]+)*) (\S+)$`)
-	deniedMySQL  = regexp.MustCompile(`(?s)^(.+) command denied to user ('[^']*'@'[^']*') for (table|column|routine) (.+)$`)
-	deniedSchema = regexp.MustCompile(`(?s)^Access denied for user ('[^']*'@'[^']*') to database '(.+)'$`)
-	needMySQL    = regexp.MustCompile(`you need \(at least one of\) the (.+?) privilege`)
-	attribute    = regexp.MustCompile(`\bthe (SUPERUSER|CREATEROLE|CREATEDB|REPLICATION|BYPASSRLS)\b`)
+	deniedObject = lazyregexp.New(`^permission denied for (large object|foreign-data wrapper|foreign server|materialized view|[a-z]+) (.+)$`)
+	mustOwn      = lazyregexp.New(`^must be owner of ([a-z-]+(?: [a-z-]+)*) (\S+)$`)
+	deniedMySQL  = lazyregexp.New(`(?s)^(.+) command denied to user ('[^']*'@'[^']*') for (table|column|routine) (.+)$`)
+	deniedSchema = lazyregexp.New(`(?s)^Access denied for user ('[^']*'@'[^']*') to database '(.+)'$`)
+	needMySQL    = lazyregexp.New(`you need \(at least one of\) the (.+?) privilege`)
+	attribute    = lazyregexp.New(`\bthe (SUPERUSER|CREATEROLE|CREATEDB|REPLICATION|BYPASSRLS)\b`)
 )
 
 // grant returns the GRANT that is missing, with the names that the server reports.
@@ -162,9 +163,9 @@ func onKind(kind string) string {
 }
 
 var (
-	writesTo   = regexp.MustCompile(`(?is)^\s*(insert\s+into|update(?:\s+only)?|delete\s+from(?:\s+only)?|truncate(?:\s+table)?(?:\s+only)?|copy)\s+([^\s(;*]+)`)
-	references = regexp.MustCompile(`(?i)\breferences\b`)
-	creates    = regexp.MustCompile(`(?i)^\s*(create|alter)\b`)
+	writesTo   = lazyregexp.New(`(?is)^\s*(insert\s+into|update(?:\s+only)?|delete\s+from(?:\s+only)?|truncate(?:\s+table)?(?:\s+only)?|copy)\s+([^\s(;*]+)`)
+	references = lazyregexp.New(`(?i)\breferences\b`)
+	creates    = lazyregexp.New(`(?i)^\s*(create|alter)\b`)
 )
 
 // privilege returns the privilege that a statement needs on an object, which PostgreSQL doesn't
@@ -231,7 +232,7 @@ func (a *app) nameRole(f *render.Failure) {
 	f.Next = strings.ReplaceAll(f.Next, thisRole, role)
 }
 
-var plainName = regexp.MustCompile(`^[a-z_][a-z0-9_]*$`)
+var plainName = lazyregexp.New(`^[a-z_][a-z0-9_]*$`)
 
 // runAgain is how advice ends; the command that resumes a run takes its place.
 const runAgain = "run the command again"

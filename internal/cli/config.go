@@ -9,7 +9,6 @@ import (
 	"maps"
 	"path/filepath"
 	"reflect"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -17,6 +16,7 @@ import (
 	"github.com/goccy/go-yaml/ast"
 	"github.com/goccy/go-yaml/token"
 
+	"github.com/whimbrel-db/whimbrel/internal/lazyregexp"
 	"github.com/whimbrel-db/whimbrel/internal/yamltext"
 )
 
@@ -244,7 +244,7 @@ func (c *config) beside(path string) string {
 	return filepath.Join(filepath.Dir(c.path), path)
 }
 
-var variable = regexp.MustCompile(`\$\{([A-Za-z_][A-Za-z0-9_]*)\}`)
+var variable = lazyregexp.New(`\$\{([A-Za-z_][A-Za-z0-9_]*)\}`)
 
 // expand replaces each ${NAME} with the environment variable.
 func (c *config) expand(s *scalar, lookup func(string) (string, bool)) (string, error) {

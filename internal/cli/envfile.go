@@ -1,17 +1,18 @@
 package cli
 
 import (
-	"regexp"
 	"strings"
+
+	"github.com/whimbrel-db/whimbrel/internal/lazyregexp"
 )
 
 // maxEnvFile limits the size of an --env-file.
 const maxEnvFile = 1 << 20
 
 var (
-	envName  = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
+	envName  = lazyregexp.New(`^[A-Za-z_][A-Za-z0-9_]*$`)
 	escapes  = strings.NewReplacer(`\n`, "\n", `\t`, "\t", `\"`, `"`, `\\`, `\`, `\$`, `$`)
-	trailing = regexp.MustCompile(`\s+#.*$`)
+	trailing = lazyregexp.New(`\s+#.*$`)
 )
 
 // useEnvFile adds the variables of a file to the environment. Variables that the process already

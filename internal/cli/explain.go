@@ -8,7 +8,6 @@ import (
 	"io"
 	"io/fs"
 	"net"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -19,6 +18,7 @@ import (
 	"github.com/whimbrel-db/whimbrel/database"
 	"github.com/whimbrel-db/whimbrel/internal/cli/render"
 	"github.com/whimbrel-db/whimbrel/internal/durations"
+	"github.com/whimbrel-db/whimbrel/internal/lazyregexp"
 	"github.com/whimbrel-db/whimbrel/migration"
 	"github.com/whimbrel-db/whimbrel/source"
 	"github.com/whimbrel-db/whimbrel/sqltext"
@@ -282,8 +282,8 @@ func onlyCount(n int) string {
 }
 
 var (
-	schemeless  = regexp.MustCompile(`^([A-Za-z]:[\\/]|[^:]*$)`)
-	keywordForm = regexp.MustCompile(`(^|\s)(host|hostaddr|port|user|dbname|password)\s*=`)
+	schemeless  = lazyregexp.New(`^([A-Za-z]:[\\/]|[^:]*$)`)
+	keywordForm = lazyregexp.New(`(^|\s)(host|hostaddr|port|user|dbname|password)\s*=`)
 )
 
 // urlHint returns advice on common mistakes: a file path or libpq keywords in place of a URL.

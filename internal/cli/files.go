@@ -6,9 +6,9 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"regexp"
 
 	"github.com/whimbrel-db/whimbrel/internal/filekind"
+	"github.com/whimbrel-db/whimbrel/internal/lazyregexp"
 )
 
 // The size limits for files and standard input, in bytes. The whole content is kept in memory.
@@ -46,7 +46,7 @@ func readFile(path string, limit int64) ([]byte, error) {
 const devStdout = "/dev/stdout"
 
 // openDescriptor matches the names of files that are already open, such as a shell's >(command).
-var openDescriptor = regexp.MustCompile(`^(/dev/stderr|(/dev|/proc/self)/fd/[0-9]+)$`)
+var openDescriptor = lazyregexp.New(`^(/dev/stderr|(/dev|/proc/self)/fd/[0-9]+)$`)
 
 // writeOutput writes the file that --out names: a regular file, which it creates if necessary,
 // /dev/null, standard output, or a file that is already open. It opens nothing else, because a pipe

@@ -3,13 +3,13 @@ package cli
 import (
 	"bytes"
 	"fmt"
-	"regexp"
 	"strings"
 
 	"github.com/charmbracelet/x/ansi"
 	"github.com/spf13/cobra"
 
 	"github.com/whimbrel-db/whimbrel/internal/cli/render"
+	"github.com/whimbrel-db/whimbrel/internal/lazyregexp"
 )
 
 // maxHelpWidth is the maximum width of help texts, in columns.
@@ -48,7 +48,7 @@ func fitHelp(cmd *cobra.Command, width int) {
 }
 
 // inheritedFlags matches the part of cobra's template that lists the flags of every command.
-var inheritedFlags = regexp.MustCompile(`(?s)\n\nGlobal Flags:\n.*?\{\{end\}\}`)
+var inheritedFlags = lazyregexp.New(`(?s)\n\nGlobal Flags:\n.*?\{\{end\}\}`)
 
 const seeFlags = `Flags of every command, such as --database and --dir: see "whimbrel help flags".`
 

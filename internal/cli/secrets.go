@@ -2,7 +2,6 @@ package cli
 
 import (
 	"io"
-	"regexp"
 	"strings"
 	"sync"
 
@@ -10,22 +9,25 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/whimbrel-db/whimbrel/database"
+	"github.com/whimbrel-db/whimbrel/internal/lazyregexp"
 )
 
 // likeURL matches a text that starts like a database URL or another connection string with a
 // password.
-var likeURL = regexp.MustCompile(`(?i)^\s*([a-z][a-z0-9+.-]*://|(sqlite3?|postgres(ql)?|mysql|mariadb):|[^\s/@:]*:[^\s@]*@|(.*\s)?(password|sslpassword)\s*=)`)
+var likeURL = lazyregexp.New(`(?i)^\s*([a-z][a-z0-9+.-]*://|(sqlite3?|postgres(ql)?|mysql|mariadb):|[^\s/@:]*:[^\s@]*@|(.*\s)?(password|sslpassword)\s*=)`)
 
 // startsLikeURL matches a text that starts like a database URL and unlike any SQL statement. It
 // omits the other forms of likeURL, because a statement can compare a column "password" or contain
 // a colon and an @.
-var startsLikeURL = regexp.MustCompile(`(?i)^\s*([a-z][a-z0-9+.-]*://|(sqlite3?|postgres(ql)?|mysql|mariadb):)`)
+var startsLikeURL = lazyregexp.New(urlStart)
+
+const urlStart = `(?i)^\s*([a-z][a-z0-9+.-]*://|(sqlite3?|postgres(ql)?|mysql|mariadb):)`
 
 // onlyURL matches a text that starts with a URL or user:password@host.
-var onlyURL = regexp.MustCompile(startsLikeURL.String() + `|^\s*[^\s/@:]*:[^\s@]*@`)
+var onlyURL = lazyregexp.New(urlStart + `|^\s*[^\s/@:]*:[^\s@]*@`)
 
 // passwordOf matches password=…, also within a sentence.
-var passwordOf = regexp.MustCompile(`(?is)\b((?:ssl)?password)\s*=\s*('(?:[^'\\]|\\.)*'?|"[^"]*"?|[^\s'"]\S*)`)
+var passwordOf = lazyregexp.New(`(?is)\b((?:ssl)?password)\s*=\s*('(?:[^'\\]|\\.)*'?|"[^"]*"?|[^\s'"]\S*)`)
 
 // shownSentence returns a reason as the history may keep it, with URLs and passwords redacted.
 func shownSentence(text string) string {

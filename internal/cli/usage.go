@@ -3,7 +3,6 @@ package cli
 import (
 	"errors"
 	"fmt"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -13,6 +12,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/whimbrel-db/whimbrel/internal/durations"
+	"github.com/whimbrel-db/whimbrel/internal/lazyregexp"
 	"github.com/whimbrel-db/whimbrel/internal/spelling"
 )
 
@@ -164,7 +164,7 @@ func parseVersions(args []string) ([]int64, error) {
 	return vs, nil
 }
 
-var plainNumber = regexp.MustCompile(`^[0-9]+$`)
+var plainNumber = lazyregexp.New(`^[0-9]+$`)
 
 // parseTimeout parses a duration that is not negative.
 func parseTimeout(s string) (time.Duration, error) {

@@ -2,14 +2,15 @@
 package durations
 
 import (
-	"regexp"
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/whimbrel-db/whimbrel/internal/lazyregexp"
 )
 
 // long matches the units that package time lacks.
-var long = regexp.MustCompile(`^(?:([0-9]+)w)?(?:([0-9]+)d)?`)
+var long = lazyregexp.New(`^(?:([0-9]+)w)?(?:([0-9]+)d)?`)
 
 const (
 	day  = 24 * time.Hour

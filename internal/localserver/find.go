@@ -6,16 +6,17 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/whimbrel-db/whimbrel/internal/lazyregexp"
 )
 
 // found is a folder with the programs of a server.
 type found struct{ folder, version string }
 
-var versionNumber = regexp.MustCompile(`\d+(\.\d+)+`)
+var versionNumber = lazyregexp.New(`\d+(\.\d+)+`)
 
 // search returns the folders that have all the programs, with the version of the last of them.
 func search(ctx context.Context, folders []string, programs ...string) []found {

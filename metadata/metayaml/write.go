@@ -4,13 +4,12 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"unicode/utf8"
 
+	"github.com/whimbrel-db/whimbrel/internal/lazyregexp"
 	"github.com/whimbrel-db/whimbrel/metadata"
 )
 
@@ -177,9 +176,7 @@ func flow(v any) string {
 }
 
 // plainForm matches most strings that need no quotes.
-var plainForm = sync.OnceValue(func() *regexp.Regexp {
-	return regexp.MustCompile(`^[\pL_/][\pL\pN _./@+()%=~'"!?;$^-]*([,:][\pL\pN _./@+()%=~'"!?;$^-]+)*[.!?]?$`)
-})
+var plainForm = lazyregexp.New(`^[\pL_/][\pL\pN _./@+()%=~'"!?;$^-]*([,:][\pL\pN _./@+()%=~'"!?;$^-]+)*[.!?]?$`)
 
 // isPlain reports whether a string needs no quotes: YAML would read some words as another type, a
 // colon before a space as the end of a key, and drop spaces at the end.
@@ -189,7 +186,7 @@ func isPlain(s string) bool {
 		return false
 	}
 	keyLike := strings.Contains(s, ": ") || strings.HasSuffix(s, ":")
-	return plainForm().MatchString(s) && !keyLike && !strings.HasSuffix(s, " ") && !strings.Contains(s, "  ")
+	return plainForm.MatchString(s) && !keyLike && !strings.HasSuffix(s, " ") && !strings.Contains(s, "  ")
 }
 
 // scalar formats a string on one line.
