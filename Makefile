@@ -67,7 +67,7 @@ dist: ## build the files of a release into dist/release, for all platforms
 	@scripts/dist
 
 .PHONY: dist-check
-dist-check: ## build two platforms twice, in different folders, and compare
+dist-check: ## build two platforms twice, in different folders, and compare; limit the size
 	@scripts/dist check
 
 .PHONY: vet

@@ -2,46 +2,28 @@ package report
 
 import (
 	"cmp"
-	"embed"
+	_ "embed" // for the style
 	"fmt"
-	"html/template"
 	"io"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/whimbrel-db/whimbrel"
 	"github.com/whimbrel-db/whimbrel/database"
 	"github.com/whimbrel-db/whimbrel/diagram"
-	"github.com/whimbrel-db/whimbrel/internal/plaintext"
 	"github.com/whimbrel-db/whimbrel/internal/times"
 )
 
-//go:embed page.html page.css
-var files embed.FS
+//go:embed page.css
+var pageStyle string
 
-// pageTemplate is the template, which is parsed with the first page.
-var pageTemplate = sync.OnceValues(func() (*template.Template, error) {
-	return template.New("page.html").Funcs(template.FuncMap{
-		"line":  plaintext.Line,
-		"lines": plaintext.Lines,
-		"when":  times.Format,
-		"day":   func(t time.Time) string { return t.UTC().Format("2 January 2006") },
-		"clock": func(t time.Time) string { return t.UTC().Format("15:04:05") },
-		"iso":   func(t time.Time) string { return t.UTC().Format(time.RFC3339) },
-		"took":  took,
-		"count": count,
-	}).ParseFS(files, "page.html")
-})
-
-// view is what the template shows.
+// view is what the page shows.
 type view struct {
 	Title   string
 	Lead    badge // the state of all targets in a sentence
 	Made    time.Time
 	Tool    string
-	Style   template.CSS
 	Targets []*targetView
 	// Rows are the migrations of all targets.
 	Rows        []migrationRow
@@ -51,13 +33,8 @@ type view struct {
 
 // Write writes the page.
 func (p Page) Write(w io.Writer) error {
-	style, err := files.ReadFile("page.css")
-	if err != nil {
-		return err
-	}
 	v := &view{
 		Title: cmp.Or(p.Title, "Database report"), Made: p.Made, Tool: whimbrel.ToolVersion(),
-		Style: template.CSS(style), //nolint:gosec // it is a file of this package
 	}
 	if v.Made.IsZero() {
 		v.Made = time.Now()
@@ -71,11 +48,8 @@ func (p Page) Write(w io.Writer) error {
 		v.Differences = differences(p.Targets, v.Targets)
 	}
 	v.Schema = schemaOf(p.Targets, v.Targets)
-	page, err := pageTemplate()
-	if err != nil {
-		return err
-	}
-	return page.Execute(w, v)
+	_, err := io.WriteString(w, string(v.html()))
+	return err
 }
 
 // Smallest is the width to which a narrow window shrinks the picture. Below that, it scrolls.
@@ -330,7 +304,7 @@ func who(e database.Entry) string {
 // schemaView is the diagram of a schema, and its tables as lists.
 type schemaView struct {
 	Target  *targetView
-	Picture template.HTML
+	Picture string  // SVG
 	Width   float64 // of the picture, in pixels
 	Diagram *diagram.Diagram
 	Objects int
@@ -347,7 +321,7 @@ func schemaOf(targets []*Target, views []*targetView) *schemaView {
 		return &schemaView{
 			Target: views[i], Diagram: d, Objects: t.Snapshot.Count(), Others: len(targets) > 1,
 			Width:   picture.Width,
-			Picture: template.HTML(picture.SVG), //nolint:gosec // package diagram escapes every text
+			Picture: picture.SVG,
 		}
 	}
 	return nil

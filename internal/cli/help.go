@@ -1,9 +1,10 @@
 package cli
 
 import (
-	"bytes"
+	"cmp"
 	"fmt"
 	"strings"
+	"unicode"
 
 	"github.com/charmbracelet/x/ansi"
 	"github.com/spf13/cobra"
@@ -25,30 +26,92 @@ func (a *app) helpWidth() int {
 	return maxHelpWidth
 }
 
-// fitHelp wraps the help texts of a command and its subcommands to a width.
-func fitHelp(cmd *cobra.Command, width int) {
-	cmd.Long = reflow(cmd.Long, width)
-	for _, c := range cmd.Commands() {
-		fitHelp(c, width)
+// printHelp prints the help of a command, wrapped to a width.
+func printHelp(cmd *cobra.Command, width int) {
+	about := strings.TrimRightFunc(reflow(cmp.Or(cmd.Long, cmd.Short), width), unicode.IsSpace)
+	if about != "" {
+		about += "\n\n"
 	}
-	if !cmd.HasParent() {
-		help := cmd.HelpFunc()
-		cmd.SetHelpFunc(func(cmd *cobra.Command, args []string) {
-			var text bytes.Buffer
-			out := cmd.OutOrStdout()
-			cmd.SetOut(&text)
-			help(cmd, args)
-			cmd.SetOut(out)
-			fmt.Fprint(out, fitLines(text.String(), width))
-		})
-		usage := strings.ReplaceAll(cmd.UsageTemplate(), "Flags.FlagUsages ", fmt.Sprintf("Flags.FlagUsagesWrapped %d ", width))
-		usage = strings.Replace(usage, "{{if .HasAvailableLocalFlags}}", "{{if not .HasParent}}\n\n"+seeFlags+"{{else if .HasAvailableLocalFlags}}", 1)
-		cmd.SetUsageTemplate(inheritedFlags.ReplaceAllLiteralString(usage, "\n\n"+seeFlags+"{{end}}"))
+	if cmd.Runnable() || cmd.HasSubCommands() {
+		about += cmd.UsageString()
 	}
+	fmt.Fprint(cmd.OutOrStdout(), fitLines(about, width))
 }
 
-// inheritedFlags matches the part of cobra's template that lists the flags of every command.
-var inheritedFlags = lazyregexp.New(`(?s)\n\nGlobal Flags:\n.*?\{\{end\}\}`)
+// printUsage prints how a command is used, as cobra does, except that the flags of every command
+// have a page of their own. Cobra's template is not changed instead, because package text/template
+// makes the program larger: see report/markup.go.
+func printUsage(cmd *cobra.Command, width int) error {
+	var b strings.Builder
+	b.WriteString("Usage:")
+	if cmd.Runnable() {
+		b.WriteString("\n  " + cmd.UseLine())
+	}
+	if cmd.HasAvailableSubCommands() {
+		b.WriteString("\n  " + cmd.CommandPath() + " [command]")
+	}
+	if len(cmd.Aliases) > 0 {
+		b.WriteString("\n\nAliases:\n  " + cmd.NameAndAliases())
+	}
+	if cmd.HasExample() {
+		b.WriteString("\n\nExamples:\n" + cmd.Example)
+	}
+	b.WriteString(subcommands(cmd) + flagUsages(cmd, width) + helpTopics(cmd))
+	if cmd.HasAvailableSubCommands() {
+		b.WriteString("\n\nUse \"" + cmd.CommandPath() + " [command] --help\" for more information about a command.")
+	}
+	_, err := fmt.Fprintln(cmd.OutOrStderr(), b.String())
+	return err
+}
+
+// subcommands lists the commands of a command by groups.
+func subcommands(cmd *cobra.Command) string {
+	list := func(heading string, in func(*cobra.Command) bool) (text string) {
+		for _, c := range cmd.Commands() {
+			if in(c) && (c.IsAvailableCommand() || c.Name() == "help") {
+				text += fmt.Sprintf("\n  %-*s %s", c.NamePadding(), c.Name(), c.Short)
+			}
+		}
+		if text != "" {
+			text = "\n\n" + heading + text
+		}
+		return text
+	}
+	text := ""
+	for _, g := range cmd.Groups() {
+		text += list(g.Title, func(c *cobra.Command) bool { return c.GroupID == g.ID })
+	}
+	heading := "Available Commands:"
+	if len(cmd.Groups()) > 0 {
+		heading = "Additional Commands:"
+	}
+	return text + list(heading, func(c *cobra.Command) bool { return c.GroupID == "" })
+}
+
+// helpTopics lists the help topics of a command.
+func helpTopics(cmd *cobra.Command) (text string) {
+	if cmd.HasHelpSubCommands() {
+		text += "\n\nAdditional help topics:"
+		for _, c := range cmd.Commands() {
+			if c.IsAdditionalHelpTopicCommand() {
+				text += fmt.Sprintf("\n  %-*s %s", c.CommandPathPadding(), c.CommandPath(), c.Short)
+			}
+		}
+	}
+	return text
+}
+
+// flagUsages explains the flags of a command, apart from those of every command.
+func flagUsages(cmd *cobra.Command, width int) string {
+	text := ""
+	if cmd.HasParent() && cmd.HasAvailableLocalFlags() {
+		text = "\n\nFlags:\n" + strings.TrimRightFunc(cmd.LocalFlags().FlagUsagesWrapped(width), unicode.IsSpace)
+	}
+	if !cmd.HasParent() || cmd.HasAvailableInheritedFlags() {
+		text += "\n\n" + seeFlags
+	}
+	return text
+}
 
 const seeFlags = `Flags of every command, such as --database and --dir: see "whimbrel help flags".`
 
@@ -64,7 +127,7 @@ func fitLines(text string, width int) string {
 	return strings.Join(lines, "\n")
 }
 
-var columnGap = regexp.MustCompile(`\S( {2,})\S`)
+var columnGap = lazyregexp.New(`\S( {2,})\S`)
 
 // secondPart returns the column of what follows the first gap in a line, or an indentation if that
 // would leave less than half of the width.

@@ -1,12 +1,11 @@
 package cli
 
 import (
+	"fmt"
 	"strings"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
-
-	"github.com/whimbrel-db/whimbrel"
 )
 
 // globalFlags are the flags that every command has.
@@ -65,8 +64,13 @@ You can kill it at any moment, or start it many times at once: no manual repair 
 			}
 			return refuseURLs(cmd, args)
 		},
-		RunE:    func(cmd *cobra.Command, _ []string) error { return a.overview(cmd) },
-		Version: whimbrel.ToolVersion(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if version, err := cmd.Flags().GetBool("version"); err == nil && version {
+				_, err := fmt.Fprintln(cmd.OutOrStdout(), thisVersion())
+				return err
+			}
+			return a.overview(cmd)
+		},
 	}
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		if !cmd.HasParent() && len(a.Args) > 0 && !strings.HasPrefix(a.Args[0], "-") {
@@ -74,7 +78,8 @@ You can kill it at any moment, or start it many times at once: no manual repair 
 		}
 		return flagError(cmd, err)
 	})
-	root.SetVersionTemplate(thisVersion().String() + "\n")
+	root.SetHelpFunc(func(cmd *cobra.Command, _ []string) { printHelp(cmd, a.helpWidth()) })
+	root.SetUsageFunc(func(cmd *cobra.Command) error { return printUsage(cmd, a.helpWidth()) })
 	root.CompletionOptions.HiddenDefaultCmd = false
 	g, f := &a.global, root.PersistentFlags()
 	f.StringVar(&g.database, "database", "", "`URL` of the database, such as postgres://me@host/app, mysql://me@host/app or sqlite:app.db (default $WHIMBREL_DATABASE_URL, then $DATABASE_URL)")
@@ -117,6 +122,5 @@ You can kill it at any moment, or start it many times at once: no manual repair 
 	root.AddCommand(flagsTopic(root, a.helpWidth()))
 	completionCommand(root)
 	a.completeGlobals(root)
-	fitHelp(root, a.helpWidth())
 	return root
 }

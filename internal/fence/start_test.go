@@ -1,6 +1,7 @@
 package fence
 
 import (
+	"bytes"
 	"go/ast"
 	"go/constant"
 	"go/parser"
@@ -19,11 +20,22 @@ import (
 // and small maps need a few; a regular expression needs hundreds.
 const startAllocations = 32
 
-// The program does next to nothing before main.
+// The program does next to nothing before main. It does not link text/template, because the linker
+// then keeps every exported method of every type.
 func TestStart(t *testing.T) {
 	program := filepath.Join(t.TempDir(), "whimbrel")
 	if out, err := exec.Command("go", "build", "-o", program, module+"/cmd/whimbrel").CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
+	}
+	code, err := os.ReadFile(program)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Contains(code, []byte("report.(*view).html")) {
+		t.Error("the program doesn't contain the names of its functions")
+	}
+	if bytes.Contains(code, []byte("text/template.(*state).evalField")) {
+		t.Error("the program links text/template, which makes it 2.5 MB larger")
 	}
 	cmd := exec.Command(program, "version")
 	cmd.Env = append(os.Environ(), "GODEBUG=inittrace=1")
