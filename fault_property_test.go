@@ -50,31 +50,39 @@ func runsAndTransactions(n int) []script {
 }
 
 // Up to four processes apply and roll back migrations, in transactions and in runs. Their calls are
-// interleaved at random, and processes are killed before, after and in the middle of any call. No
+// interleaved at random, and processes are killed before, after and in the middle of any call.
+// Deadlocks and locks of other sessions make statements fail, and the processes retry them. No
 // script runs twice or out of turn, the history is what happened, and one more process always
 // completes everything.
 func TestAnyInterleavingOfRuns(t *testing.T) {
 	t.Parallel()
 	set := newSet(t, runsAndTransactions(5)...)
-	var resumed atomic.Int64
+	var resumed, retried atomic.Int64
 	rapid.Check(t, func(rt *rapid.T) {
 		var all []*process
 		for i := range rapid.IntRange(1, 4).Draw(rt, "processes") {
 			g := rapid.SampledFrom(goals).Draw(rt, fmt.Sprintf("goal%d", i))
 			all = append(all, &process{what: g.what, do: g.do, set: set, opts: whimbrel.Options{MigrationLockTimeout: time.Minute, Observe: func(_ context.Context, e whimbrel.Event) {
-				if _, ok := e.(whimbrel.Resumed); ok {
+				switch e := e.(type) {
+				case whimbrel.Resumed:
 					resumed.Add(1)
+				case whimbrel.Retrying:
+					if e.Pause > 0 {
+						retried.Add(1)
+					}
 				}
 			}}})
 		}
 		start := rapid.SampledFrom([]int64{whimbrel.NilVersion, 1, 2, 4, 5}).Draw(rt, "start")
 		choices := rapid.SliceOfN(rapid.IntRange(0, 1<<16), 20, 200).Draw(rt, "choices")
+		obstacles := drawObstacles(rt, "log", "t2", "t3", "t4", "t5")
 		var problems []string
 		synctest.Test(t, func(t *testing.T) {
 			target := memdb.New()
 			if start != whimbrel.NilVersion {
 				mustMigrate(t, migrator(t, target, set), whimbrel.Version(start))
 			}
+			put(target, obstacles)
 			interleave(t, target, all, choices, brokenCall)
 			for i, p := range all {
 				if p.err != nil && !mayHappen(p.err) && !begunMeanwhile(p.err) {
@@ -87,7 +95,7 @@ func TestAnyInterleavingOfRuns(t *testing.T) {
 			rt.Fatal(strings.Join(problems, "\n"))
 		}
 	})
-	t.Logf("runs were resumed %d times", resumed.Load())
+	t.Logf("runs were resumed %d times; %d attempts followed a lock timeout or a deadlock", resumed.Load(), retried.Load())
 }
 
 // brokenCall kills about one call in ten: before it does anything, in the middle, or after it has

@@ -55,7 +55,8 @@ var goals = []struct {
 }
 
 // The calls of up to four processes are interleaved at random, with kills between any two calls and
-// lost answers to COMMIT. The history stays true, no script runs twice, and progress is always
+// lost answers to COMMIT. Deadlocks and locks of other sessions make statements fail, and the
+// processes retry them. The history stays true, no script runs twice, and progress is always
 // possible. The set may have repeatable scripts, and a squash that older builds lack.
 func TestAnyInterleavingAnyKill(t *testing.T) {
 	t.Parallel()
@@ -73,12 +74,13 @@ func TestAnyInterleavingAnyKill(t *testing.T) {
 				opts: whimbrel.Options{Atomic: rapid.Bool().Draw(rt, fmt.Sprintf("atomic%d", i)), MigrationLockTimeout: time.Minute},
 			})
 		}
-		queue := rapid.Bool().Draw(rt, "queue")
+		queue, obstacles := rapid.Bool().Draw(rt, "queue"), drawObstacles(rt, "t1", "t2", "t3", "t4")
 		choices := rapid.SliceOfN(rapid.IntRange(0, 1<<16), 0, 60).Draw(rt, "choices")
 		var problems []string
 		synctest.Test(t, func(t *testing.T) {
 			target, sets := memdb.New(), builds(t, squash, repeat)
 			target.Queue(queue)
+			put(target, obstacles)
 			for _, p := range all {
 				p.set = sets[1]
 				if p.older {
@@ -112,6 +114,35 @@ func builds(t *testing.T, squash, repeat bool) (sets [2]*migration.Set) {
 		}
 	}
 	return sets
+}
+
+// obstacle is something that makes statements which name a table fail or wait.
+type obstacle struct {
+	table     string
+	deadlocks int           // the next statements that a deadlock ends
+	held      time.Duration // how long another session locks the table
+}
+
+// drawObstacles returns obstacles for tables.
+func drawObstacles(rt *rapid.T, tables ...string) []obstacle {
+	return rapid.SliceOfN(rapid.Custom(func(rt *rapid.T) obstacle {
+		return obstacle{
+			table: rapid.SampledFrom(tables).Draw(rt, "table"), deadlocks: rapid.IntRange(0, 3).Draw(rt, "deadlocks"),
+			held: time.Duration(rapid.IntRange(0, 30).Draw(rt, "held")) * time.Second,
+		}
+	}), 0, 3).Draw(rt, "obstacles")
+}
+
+// put places obstacles in a target.
+func put(target *memdb.Target, obstacles []obstacle) {
+	for _, o := range obstacles {
+		if o.deadlocks > 0 {
+			target.Deadlock(o.table, o.deadlocks)
+		}
+		if o.held > 0 {
+			time.AfterFunc(o.held, target.Block(o.table, reader))
+		}
+	}
 }
 
 // interleave runs the processes. Each choice selects a process and the outcome of its next call.

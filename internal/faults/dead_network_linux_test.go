@@ -211,7 +211,7 @@ func checkKeepalives(ctx context.Context, url string) error {
 	}
 	defer db.Close()
 	s := &scenario{files: []file{{up: "CREATE TABLE transacted" + settings}, {up: "CREATE TABLE worker" + settings + "; VACUUM worker"}}, do: up}
-	if err := s.run(ctx, db, nil); err != nil {
+	if err := s.run(ctx, db, nil, nil); err != nil {
 		return err
 	}
 	c, err := pgx.Connect(ctx, url)

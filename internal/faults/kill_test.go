@@ -47,7 +47,7 @@ func childMain(text string) int {
 		ctx := context.Background()
 		var db database.Database
 		if db, err = database.Open(ctx, c.URL, database.Options{App: "to be killed"}); err == nil {
-			err = scenarioOf(c.Scenario).run(ctx, db, c.Words)
+			err = scenarioOf(c.Scenario).run(ctx, db, c.Words, nil)
 			db.Close()
 		}
 	}

@@ -37,6 +37,18 @@ func (p *mariaDB) connect(t testing.TB) {
 
 func (p *mariaDB) disconnect() { p.observing.Close() }
 
+func (p *mariaDB) block(ctx context.Context, table string) (func(), error) {
+	c, err := p.pool.Conn(ctx)
+	if err != nil {
+		return nil, err
+	}
+	_, err = c.ExecContext(ctx, "LOCK TABLES "+table+" WRITE")
+	return func() {
+		_, _ = c.ExecContext(context.WithoutCancel(ctx), "UNLOCK TABLES")
+		c.Close()
+	}, err
+}
+
 func (p *mariaDB) observer(context.Context) (database.Database, error) { return p.observing, nil }
 
 func (*mariaDB) placeholders() []string {

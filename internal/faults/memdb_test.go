@@ -31,6 +31,10 @@ func (p *memory) open(ctx context.Context) (database.Database, error) {
 	return p.target.Open(ctx, database.Options{})
 }
 
+func (p *memory) block(_ context.Context, table string) (func(), error) {
+	return p.target.Block(table, database.Blockage{}), nil
+}
+
 func (p *memory) observer(ctx context.Context) (database.Database, error) { return p.open(ctx) }
 
 // ways returns a kill before a call, after it, and in the middle of it.

@@ -52,6 +52,10 @@ func (p *postgres) disconnect() {
 	p.conn.Close(context.Background())
 }
 
+func (p *postgres) block(ctx context.Context, table string) (func(), error) {
+	return p.openTransaction(ctx, "LOCK TABLE "+table)
+}
+
 func (p *postgres) observer(context.Context) (database.Database, error) { return p.observing, nil }
 
 func (*postgres) placeholders() []string {

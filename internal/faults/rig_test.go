@@ -10,6 +10,8 @@ import (
 	"math"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/whimbrel-db/whimbrel"
@@ -31,6 +33,8 @@ type place interface {
 	clean(context.Context) error
 	// open opens the database as a new process does.
 	open(context.Context) (database.Database, error)
+	// block lets another session lock a table until release is called.
+	block(ctx context.Context, table string) (release func(), err error)
 	// observer returns a Database that stays open and goes through no wire.
 	observer(context.Context) (database.Database, error)
 	// describe returns the tables, rows, indexes, whether these are valid, and the locks that are
@@ -66,6 +70,9 @@ type rig struct {
 	mutate func(database.Database) database.Database
 	// schema is the full snapshot after the last scenario without a fault; "" without -every.
 	schema string
+	// release ends the session that blocks the scenario; nil if there is none.
+	release func()
+	retried atomic.Bool // a process has tried the scenario's step twice, and tries again
 }
 
 type opener = func(context.Context) (database.Database, error)
@@ -80,11 +87,30 @@ func (r *rig) attempt(ctx context.Context, open opener, s *scenario) error {
 	if r.mutate != nil {
 		db = r.mutate(db)
 	}
-	return s.run(ctx, db, r.placeholders())
+	return s.run(ctx, db, r.placeholders(), r.releaseAfterRetries())
+}
+
+// retriedTwice is the attempt after two that failed.
+const retriedTwice = 3
+
+// releaseAfterRetries returns an observer that ends the session that blocks, once a process has
+// tried twice.
+func (r *rig) releaseAfterRetries() func(context.Context, whimbrel.Event) {
+	release := r.release
+	return func(_ context.Context, e whimbrel.Event) {
+		if retry, ok := e.(whimbrel.Retrying); ok && release != nil && retry.Attempt >= retriedTwice {
+			r.retried.Store(true)
+			release()
+		}
+	}
 }
 
 // prepare brings the place into the state before the scenario's command.
 func (r *rig) prepare(ctx context.Context, s *scenario) error {
+	if r.release != nil { // the last scenario may have failed
+		r.release()
+		r.release = nil
+	}
 	if err := r.clean(ctx); err != nil {
 		return fmt.Errorf("cleaning: %w", err)
 	}
@@ -96,7 +122,15 @@ func (r *rig) prepare(ctx context.Context, s *scenario) error {
 		return err
 	}
 	defer db.Close()
-	return s.before(ctx, whimbrel.New(db, s.set(r.placeholders()), whimbrel.Options{MigrationLockTimeout: testTimeout}))
+	err = s.before(ctx, whimbrel.New(db, s.set(r.placeholders()), whimbrel.Options{MigrationLockTimeout: testTimeout}))
+	if err != nil || s.blocked == "" {
+		return err
+	}
+	release, err := r.block(ctx, s.blocked)
+	if err == nil {
+		r.release = sync.OnceFunc(release)
+	}
+	return err
 }
 
 // playUnbroken executes a scenario without a fault, and returns the final state.
@@ -110,6 +144,9 @@ func (r *rig) playThrough(ctx context.Context, open opener, s *scenario) (string
 	}
 	if err := r.attempt(ctx, open, s); err != nil {
 		return "", fmt.Errorf("without any fault: %w", err)
+	}
+	if s.blocked != "" && !r.retried.Swap(false) {
+		return "", errors.New("nothing was tried again, although another session blocked the command")
 	}
 	if *every {
 		var err error

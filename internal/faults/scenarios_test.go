@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/whimbrel-db/whimbrel"
 	"github.com/whimbrel-db/whimbrel/database"
@@ -24,6 +25,9 @@ type scenario struct {
 	before, do func(context.Context, *whimbrel.Migrator) error
 	// ddl is set if the scenario needs transactions that can change the schema.
 	ddl bool
+	// blocked is a table that another session keeps locked until a process has tried the command's
+	// step twice; "" for none.
+	blocked string
 	// race has two processes execute the command at once, one of which is broken.
 	race bool
 }
@@ -97,6 +101,30 @@ INSERT INTO a VALUES (41);
 INSERT INTO a VALUES (42);
 COMMIT;`,
 	}
+	// waits executes statements outside a transaction, of which one waits for a lock on table a.
+	waits = file{
+		up: `CREATE TABLE w (x int);
+INSERT INTO w VALUES (60);
+INSERT INTO a VALUES (61);
+BEGIN;
+INSERT INTO w VALUES (62);
+COMMIT;
+INSERT INTO a VALUES (63);`,
+		down: `INSERT INTO w VALUES (64);
+INSERT INTO a VALUES (65);
+BEGIN;
+INSERT INTO a VALUES (66);
+COMMIT;
+DROP TABLE w;`,
+	}
+	// waitsInside has a transaction of its own, which waits for a lock on table b.
+	waitsInside = file{up: `{set seven};
+INSERT INTO a VALUES (70);
+BEGIN;
+INSERT INTO a VALUES (71);
+INSERT INTO b VALUES (72);
+COMMIT;
+INSERT INTO a VALUES (73);`, down: "DELETE FROM a"}
 	index = file{"CREATE INDEX{concurrently} a_x ON a (x)", "DROP INDEX{concurrently} a_x{of a}"}
 )
 
@@ -141,7 +169,14 @@ var scenarios = []*scenario{
 	{name: "a rollback", files: []file{tableA, tableB, indexB, mixed}, before: up, do: rollback},
 	{name: "recording only", files: []file{tableA, tableB, indexB}, do: mark},
 	{name: "two processes", files: []file{tableA, mixed, after}, do: up, race: true},
+	{name: "a transaction that is tried again", files: []file{tableA, tableB, after}, opts: impatient, before: to(1), do: up, blocked: "a"},
+	{name: "a statement that is tried again", files: []file{tableA, waits, after}, opts: impatient, before: to(1), do: up, blocked: "a"},
+	{name: "a transaction of a run that is tried again", files: []file{tableA, tableB, waitsInside}, opts: impatient, before: to(2), do: up, blocked: "b"},
+	{name: "a run down that is tried again", files: []file{tableA, waits}, opts: impatient, before: up, do: to(1), blocked: "a"},
 }
+
+// impatient lets statements wait for locks as short as possible.
+var impatient = whimbrel.Options{LockTimeout: time.Millisecond}
 
 // unnamed creates an index without a name, so executing its statement twice creates two.
 var unnamed = &scenario{name: "an index without a name", files: []file{tableA, {up: "{index without a name}"}}, before: to(1), do: up}
@@ -161,15 +196,11 @@ func scenarioOf(name string) *scenario {
 	panic("there is no scenario " + name)
 }
 
-// run executes the command.
-func (s *scenario) run(ctx context.Context, db database.Database, words []string) error {
-	return s.do(ctx, s.migrator(db, words))
-}
-
-func (s *scenario) migrator(db database.Database, words []string) *whimbrel.Migrator {
+// run executes the command. observe may be nil.
+func (s *scenario) run(ctx context.Context, db database.Database, words []string, observe func(context.Context, whimbrel.Event)) error {
 	opts := s.opts
-	opts.MigrationLockTimeout = testTimeout
-	return whimbrel.New(db, s.set(words), opts)
+	opts.MigrationLockTimeout, opts.Observe = testTimeout, observe
+	return s.do(ctx, whimbrel.New(db, s.set(words), opts))
 }
 
 // set returns the scenario's migrations, with words in the place of the placeholders.
