@@ -2,79 +2,172 @@ package mysql
 
 import (
 	"context"
-	"database/sql"
+	"errors"
 	"strings"
 	"time"
 
 	"github.com/whimbrel-db/whimbrel/database"
-	"github.com/whimbrel-db/whimbrel/database/internal/drivers"
-	"github.com/whimbrel-db/whimbrel/database/mysql/internal/mycatalog"
+	"github.com/whimbrel-db/whimbrel/sqltext"
 )
 
-// lookForBlocker is the interval between checks whether a statement is blocked.
-const lookForBlocker = time.Second
+// A statement is looked at for the first time when most of its lock timeout has passed, or after
+// lookUnlimited if it has none. While it waits, it is looked at again after a part of the timeout.
+const (
+	lookUnlimited = time.Second
+	lookAtLeast   = 100 * time.Millisecond
+)
 
-// tellBlocked reports, until stop is called, when the worker's statement waits for another
-// transaction, and which one if the server can tell. It asks on the guard, which is otherwise idle.
-func (r *run) tellBlocked() (stop func()) {
-	if r.blocked == nil {
-		return func() {}
+// lookFirst and lookAgain are when a statement with a lock timeout is looked at.
+func lookFirst(limit time.Duration) time.Duration {
+	if limit <= 0 {
+		return lookUnlimited
 	}
-	g, worker := r.h.guard, r.h.worker.id
-	return drivers.Every(lookForBlocker, lookForBlocker, func(ctx context.Context) bool {
-		if !g.mu.TryLock() {
-			return true // another function is ending the statement
-		}
-		h, waits := g.blocker(worker)
-		g.mu.Unlock()
-		if waits && ctx.Err() == nil {
-			r.blocked(database.Blockage{Blockers: []database.Blocker{{Holder: h}}})
-		}
-		return true
-	})
+	return wholeSeconds(limit) * 4 / 5
 }
 
-// blocker reports whether a connection waits for a lock, and who holds that lock.
-func (g *guard) blocker(worker int64) (h database.Holder, waits bool) {
+func lookAgain(limit time.Duration) time.Duration {
+	if limit <= 0 {
+		return lookUnlimited
+	}
+	return max(wholeSeconds(limit)/5, lookAtLeast)
+}
+
+// observer finds out what the worker's statements wait for. It asks on the guard, which is
+// otherwise idle. A goroutine per statement uses it, one after the other.
+type observer struct {
+	h *hold
+	// What the server does not offer, or not to this user, isn't asked for again.
+	noPerf, noPlugin, noTransactions, noDataLocks bool
+
+	exempt map[string]string // by user, why its sessions are never terminated; nil until known
+	locks  []string          // expressions for the holders of all migration locks; nil until known
+	ended  map[int64]string  // sessions that were terminated, or why they could not be
+}
+
+// wait is one statement that may wait.
+type wait struct {
+	st    sqltext.Statement
+	limit time.Duration
+	sent  time.Time
+	idle  time.Time // when it was last seen not to wait
+	told  bool      // it was reported
+}
+
+// watchWaits reports, until stop is called with the statement's error, what the statement waits
+// for.
+func (h *hold) watchWaits(st sqltext.Statement, limit time.Duration) (stop func(error)) {
+	if h.opts.Blocked == nil && h.opts.Terminate == nil || h.worker.id == 0 {
+		return func(error) {}
+	}
+	if h.observer == nil {
+		h.observer = &observer{h: h, ended: map[int64]string{}}
+	}
+	if h.ownLimits || setsLimits(st) { // unknown ones, of a second or more
+		h.ownLimits = true
+		limit = time.Second
+	}
+	w := &wait{st: st, limit: limit, sent: time.Now()}
+	w.idle = w.sent
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		h.observer.look(ctx, w)
+	}()
+	return func(err error) {
+		cancel()
+		<-done
+		h.observer.last(w, err)
+	}
+}
+
+// setsLimits reports whether a statement may set limits of its own for the waits for locks.
+func setsLimits(st sqltext.Statement) bool {
+	return st.Session && strings.Contains(strings.ToLower(st.Text), "lock_wait_timeout")
+}
+
+// look looks at a statement until ctx ends.
+func (o *observer) look(ctx context.Context, w *wait) {
+	pause := lookFirst(w.limit)
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(pause):
+		}
+		switch waits, looked := o.lookOnce(ctx, w); {
+		case !looked:
+			pause = lookAtLeast
+		case waits:
+			pause = lookAgain(w.limit)
+		default:
+			pause = lookFirst(w.limit) // it may begin to wait later
+		}
+	}
+}
+
+// lookOnce looks once, unless another function uses the guard: to check its lock, or to end the
+// statement. It reports whether the statement waits.
+func (o *observer) lookOnce(ctx context.Context, w *wait) (waits, looked bool) {
+	if !o.h.guard.mu.TryLock() {
+		return false, false
+	}
+	b, waits := o.blockage(w)
+	o.h.guard.mu.Unlock()
+	if !waits {
+		w.idle = time.Now()
+		return false, true
+	}
+	if ctx.Err() != nil {
+		return true, true
+	}
+	w.told = true
+	if o.h.opts.Blocked != nil {
+		o.h.opts.Blocked(b)
+	}
+	o.terminate(ctx, b)
+	return true, true
+}
+
+// last reports a lock timeout that no look has found, because the user may not see it.
+func (o *observer) last(w *wait, err error) {
+	if w.told || o.h.opts.Blocked == nil || !errors.Is(lockError(number(err)), database.ErrLockTimeout) {
+		return
+	}
+	if !o.noTransactions { // perhaps nobody has looked yet
+		o.h.guard.mu.Lock()
+		(&picture{o: o}).readTransactions()
+		o.h.guard.mu.Unlock()
+	}
+	if !o.noTransactions {
+		return
+	}
+	o.h.opts.Blocked(database.Blockage{SQL: w.st.Text, Index: w.st.Index, Waited: time.Since(w.sent), Hidden: needsProcess})
+}
+
+// Why something is hidden.
+const (
+	needsProcess = "the server shows this user only its own sessions and no locks of rows: GRANT PROCESS ON *.* shows all"
+	needsLocks   = "the server does not say which session holds a metadata lock: on MariaDB, INSTALL SONAME 'metadata_lock_info' shows it; elsewhere performance_schema does, with SELECT on it"
+)
+
+// ask executes a query on the guard, which its caller holds. A query that takes long would keep the
+// guard from its checks, so the server ends it. It returns false if there is no answer.
+func (o *observer) ask(query string, f func(scan func(...any) error) error, args ...any) error {
 	ctx, stop := context.WithTimeout(context.Background(), cancelGrace)
 	defer stop()
-	ask := func(query string, args ...any) (id int64) {
-		var n sql.NullInt64
-		if g.c.QueryRowContext(ctx, mycatalog.Whole(query), args...).Scan(&n) != nil {
-			return 0 // the server has no such table, or the user can't read it
+	rows, err := o.h.guard.c.QueryContext(ctx, quickly(query), args...)
+	if err != nil {
+		if broken(err) {
+			o.h.guard.c.gone = true
 		}
-		return n.Int64
+		return err
 	}
-	var state sql.NullString
-	if err := g.c.QueryRowContext(ctx, mycatalog.Whole("SELECT state FROM information_schema.processlist WHERE id = ?"), worker).Scan(&state); err != nil {
-		return h, false
-	}
-	s := strings.ToLower(state.String)
-	var id int64
-	if strings.HasPrefix(s, "waiting for") && strings.Contains(s, "lock") {
-		waits = true
-		// A transaction that used the table holds the lock. If the server can't identify it, it is
-		// known only if there is just one.
-		id = ask("SELECT min(l.thread_id) FROM information_schema.metadata_lock_info l JOIN information_schema.innodb_trx t ON t.trx_mysql_thread_id = l.thread_id WHERE l.thread_id NOT IN (?, ?)", worker, g.id)
-		if id == 0 {
-			id = ask("SELECT IF(count(*) = 1, min(trx_mysql_thread_id), 0) FROM information_schema.innodb_trx WHERE trx_mysql_thread_id NOT IN (?, ?)", worker, g.id)
+	defer rows.Close()
+	for rows.Next() {
+		if err := f(rows.Scan); err != nil {
+			return err
 		}
-	} else {
-		id = ask(`SELECT min(b.trx_mysql_thread_id) FROM information_schema.innodb_lock_waits w JOIN information_schema.innodb_trx b ON b.trx_id = w.blocking_trx_id
-JOIN information_schema.innodb_trx r ON r.trx_id = w.requesting_trx_id WHERE r.trx_mysql_thread_id = ?`, worker)
-		waits = id != 0
 	}
-	if id == 0 {
-		return h, waits
-	}
-	h = database.Holder{PID: id}
-	var user, host, query, since sql.NullString
-	err := g.c.QueryRowContext(ctx, mycatalog.Whole(`SELECT p.user, p.host, LEFT(p.info, 200), (SELECT CAST(CONVERT_TZ(trx_started, @@session.time_zone, '+00:00') AS char(26)) FROM information_schema.innodb_trx WHERE trx_mysql_thread_id = p.id)
-FROM information_schema.processlist p WHERE p.id = ?`), id).Scan(&user, &host, &query, &since)
-	if err == nil {
-		h.User, h.Query = user.String, query.String
-		h.Host, _, _ = strings.Cut(host.String, ":")
-		h.Since, _ = parseTime(since.String)
-	}
-	return h, waits
+	return rows.Err()
 }

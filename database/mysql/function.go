@@ -4,7 +4,9 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"time"
 
+	"github.com/whimbrel-db/whimbrel/database"
 	"github.com/whimbrel-db/whimbrel/migration"
 	"github.com/whimbrel-db/whimbrel/sqltext"
 )
@@ -32,10 +34,15 @@ func (b *transaction) call(ctx context.Context, s *migration.Script, fn any) err
 	}
 	ctx, release := b.db.life.Until(ctx)
 	defer release()
-	t := &tx{c: b.h.worker, session: b.session}
+	t := &tx{h: b.h, c: b.h.worker, session: b.session, limit: limitOf(b.h.opts, s)}
 	err := do(ctx, t)
 	if err == nil && t.ended != nil { // the function ignored it
 		err = fmt.Errorf("the server rolled the transaction back: %w", t.ended)
+	}
+	if lock := lockError(number(err)); lock != nil {
+		e := statementError(b.last, err).(*database.StatementError)
+		e.Message = err.Error() // with what the function says
+		return e
 	}
 	if err != nil {
 		return fmt.Errorf("%s: %w", s.File, err)
@@ -45,9 +52,16 @@ func (b *transaction) call(ctx context.Context, s *migration.Script, fn any) err
 
 // tx refuses statements that would end the transaction.
 type tx struct {
+	h       *hold
 	c       *conn
 	session *session
-	ended   error // a deadlock error, after which the server rolled back
+	limit   time.Duration // of the waits for locks
+	ended   error         // a deadlock error, after which the server rolled back
+}
+
+// watch is hold.watchWaits for a statement of the function.
+func (t *tx) watch(query string) (stop func(error)) {
+	return t.h.watchWaits(sqltext.Statement{Text: query}, t.limit)
 }
 
 func (t *tx) note(err error) {
@@ -76,7 +90,9 @@ func (t *tx) ExecContext(ctx context.Context, query string, args ...any) (sql.Re
 	if err := t.check(query); err != nil {
 		return nil, err
 	}
+	watched := t.watch(query)
 	res, err := t.c.exec(ctx, query, args...)
+	watched(err)
 	t.note(err)
 	return res, err
 }
@@ -86,7 +102,9 @@ func (t *tx) QueryContext(ctx context.Context, query string, args ...any) (*sql.
 	if err := t.check(query); err != nil {
 		return nil, err
 	}
+	watched := t.watch(query)
 	rows, err := t.c.QueryContext(ctx, query, args...)
+	watched(err)
 	t.note(err)
 	return rows, err
 }
@@ -95,7 +113,9 @@ func (t *tx) QueryRowContext(ctx context.Context, query string, args ...any) *sq
 	if err := t.check(query); err != nil { // a Row with our error can't be created
 		return t.c.QueryRowContext(ctx, "SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = "+literal(fmt.Sprintf("%.120s", err)))
 	}
+	watched := t.watch(query)
 	row := t.c.QueryRowContext(ctx, query, args...)
+	watched(row.Err())
 	t.note(row.Err())
 	return row
 }

@@ -29,6 +29,8 @@ type hold struct {
 	database    string
 	triggers    string            // triggers on Whimbrel's tables
 	interrupted bool              // the set had an interrupted run when the lock was acquired
+	observer    *observer         // once a statement was to be observed
+	ownLimits   bool              // the script may have set limits for the waits for locks
 	lockWait    time.Duration     // limits the wait for locks on Whimbrel's tables
 	hasRow      bool              // the set has a row in the journal
 	journal     *database.Journal // in that row, once known

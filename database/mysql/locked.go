@@ -12,6 +12,10 @@ import (
 	"github.com/whimbrel-db/whimbrel/database/mysql/internal/mycatalog"
 )
 
+// lookForBlocker is the interval between checks whether a query waits for a lock on Whimbrel's
+// tables.
+const lookForBlocker = time.Second
+
 // minLockWait is the shortest limit for a wait for locks on Whimbrel's tables.
 const minLockWait = time.Second
 

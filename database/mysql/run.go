@@ -22,7 +22,6 @@ type run struct {
 	timed    *migration.Script // the script whose lock timeout is set, or was until it set another
 	waits    waits             // its limits; the zero waits once they are set
 	executed int               // how many of its statements
-	blocked  func(database.Blockage)
 }
 
 // Guard holds the set's lock on a connection of its own.
@@ -36,7 +35,7 @@ func (db *Database) Guard(ctx context.Context, set string, opts database.LockOpt
 	if err != nil {
 		return nil, found, err
 	}
-	r := &run{db: db, h: h, blocked: opts.Blocked}
+	r := &run{db: db, h: h}
 	if err := r.Open(db.life, r.end); err != nil {
 		return nil, found, err
 	}
@@ -141,7 +140,6 @@ func (r *run) Exec(ctx context.Context, s *migration.Script, st sqltext.Statemen
 		if r.timed != s {
 			r.timed, r.executed, r.waits = s, 0, waitsOf(limitOf(r.h.opts, s))
 		}
-		defer r.tellBlocked()()
 		if done != nil {
 			return r.transact(ctx, s, st, done)
 		}
@@ -149,7 +147,7 @@ func (r *run) Exec(ctx context.Context, s *migration.Script, st sqltext.Statemen
 			return err
 		}
 		r.executed++
-		e := executor{db: r.db, c: r.h.worker, script: s, n: r.executed}
+		e := executor{db: r.db, h: r.h, c: r.h.worker, script: s, n: r.executed}
 		err := e.statement(ctx, st)
 		if r.own {
 			err = r.h.worker.undo(ctx, err)
@@ -167,7 +165,7 @@ func (r *run) Exec(ctx context.Context, s *migration.Script, st sqltext.Statemen
 // statement ends, or one of its own.
 func (r *run) transact(ctx context.Context, s *migration.Script, st sqltext.Statement, done *database.Journal) error {
 	r.executed++
-	e := executor{db: r.db, c: r.h.worker, script: s, n: r.executed}
+	e := executor{db: r.db, h: r.h, c: r.h.worker, script: s, n: r.executed}
 	err := r.begun(ctx, st)
 	if err == nil && st.Tx != sqltext.TxCommit {
 		err = e.statement(ctx, st)

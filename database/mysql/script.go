@@ -18,6 +18,7 @@ import (
 // executor executes the statements of a script on a connection.
 type executor struct {
 	db     *Database
+	h      *hold
 	c      *conn
 	script *migration.Script
 	n      int
@@ -65,7 +66,9 @@ func (e *executor) statement(ctx context.Context, st sqltext.Statement) error {
 		limited, stop = context.WithTimeoutCause(ctx, d, errTimeout)
 	}
 	defer stop()
+	watched := e.h.watchWaits(st, limitOf(e.h.opts, e.script))
 	err := e.send(limited, st)
+	watched(err)
 	e.n++
 	switch {
 	case err == nil:

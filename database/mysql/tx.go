@@ -115,7 +115,7 @@ func (b *transaction) script(ctx context.Context, s *migration.Script) error {
 }
 
 func (b *transaction) statements(ctx context.Context, s *migration.Script, a *migration.Analysis) error {
-	e := executor{db: b.db, c: b.h.worker, script: s}
+	e := executor{db: b.db, h: b.h, c: b.h.worker, script: s}
 	for st, err := range a.Body() {
 		if err != nil {
 			return err
