@@ -76,7 +76,8 @@ func (l *lease) take(ctx context.Context, g *guard, set string) (bool, database.
 	}
 	all, err := l.holders(ctx, g.c, []string{set})
 	for _, h := range all {
-		return false, h, err
+		h.Query = l.query(ctx, g.c, set)
+		return false, l.db.task(ctx, g.c, set, h), err
 	}
 	return false, database.Holder{}, err
 }
@@ -165,6 +166,13 @@ func (l *lease) free(ctx context.Context, g *guard, worker *conn, set string) er
 			return err
 		}
 	}
+}
+
+// query returns the statement that a worker on this node executes, "" if it is on another one.
+func (l *lease) query(ctx context.Context, c *conn, set string) string {
+	var info sql.NullString
+	c.row(ctx, "SELECT LEFT(info, 200) FROM information_schema.processlist WHERE id = IS_USED_LOCK("+literal(l.names.works(set))+")", nil, &info)
+	return l.db.scripts(info.String)
 }
 
 func (l *lease) holders(ctx context.Context, c *conn, sets []string) (map[string]database.Holder, error) {

@@ -207,7 +207,7 @@ func (a advisory) take(ctx context.Context, g *guard, set string) (bool, databas
 		if !holder.Valid {
 			return false, database.Holder{}, nil // it was released at this moment
 		}
-		return false, a.who(ctx, g.c, holder.Int64, worker.Int64), nil
+		return false, a.db.task(ctx, g.c, set, a.who(ctx, g.c, holder.Int64, worker.Int64)), nil
 	}
 	if !worker.Valid {
 		return true, database.Holder{}, nil
@@ -285,7 +285,7 @@ func (a advisory) holders(ctx context.Context, c *conn, sets []string) (map[stri
 			return nil, ownError("reading the holder of a migration lock", err)
 		}
 		if holder.Valid || worker.Valid {
-			h := a.who(ctx, c, holder.Int64, worker.Int64)
+			h := a.db.task(ctx, c, set, a.who(ctx, c, holder.Int64, worker.Int64))
 			found[set+"\x00"+number64(max(holder.Int64, worker.Int64))] = h
 		}
 	}
@@ -304,7 +304,7 @@ FROM information_schema.processlist WHERE id = ?`, []any{max(worker, id), id}, &
 	if err != nil {
 		return h // the holder is only informative
 	}
-	h.User, h.Query = user.String, query.String
+	h.User, h.Query = user.String, a.db.scripts(query.String)
 	h.Host, _, _ = strings.Cut(host.String, ":")
 	if a.perf {
 		c.row(ctx, `SELECT ATTR_VALUE FROM performance_schema.session_connect_attrs WHERE PROCESSLIST_ID = ? AND ATTR_NAME = 'program_name'`, []any{id}, &h.App)

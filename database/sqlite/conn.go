@@ -6,11 +6,13 @@ import (
 	sqldriver "database/sql/driver"
 	"errors"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"os"
 	"time"
 
 	"github.com/whimbrel-db/whimbrel/database"
+	"github.com/whimbrel-db/whimbrel/migration"
 )
 
 // minTimeout is the shortest limit for waiting for the file at the end of a migration, whatever
@@ -19,6 +21,22 @@ const minTimeout = time.Second
 
 // fileTimeout returns the limit for waiting for the file after the lock was acquired.
 func fileTimeout(opts database.LockOptions) time.Duration { return max(opts.Timeout, minTimeout) }
+
+// noLimit is a wait that only a context ends.
+const noLimit = time.Duration(math.MaxInt64)
+
+// lockLimit returns how long each wait of a script's statement for other connections may take: as
+// its directives say, or else the options.
+func lockLimit(opts database.LockOptions, s *migration.Script) time.Duration {
+	limit := opts.LockTimeout
+	if s.LockTimeout != 0 {
+		limit = s.LockTimeout
+	}
+	if limit <= 0 {
+		return noLimit
+	}
+	return limit
+}
 
 // bg is the context of statements that never wait and must not be interrupted: after an interrupted
 // COMMIT the client doesn't know whether it took effect.

@@ -113,6 +113,13 @@ func statementError(st sqltext.Statement, err error) *database.StatementError {
 	}
 	if locked, ok := drivers.AsType[*lockedFile](err); ok { // the statement itself failed
 		err, e.Err, e.Hint = locked.err, locked.err, "another process has locked the file for "+locked.waited.Round(time.Millisecond).String()+": try again later, or wait longer (lock-timeout)"
+		e.Lock = database.ErrLockTimeout
+	}
+	if known, ok := drivers.AsType[*database.StatementError](err); ok {
+		err, e.Err = known.Err, known.Err
+	}
+	if code(err) == lib.SQLITE_BUSY_SNAPSHOT { // no waiting helps, but another transaction does
+		e.Lock = database.ErrDeadlock
 	}
 	e.Code, e.Message = codeName(code(err)), message(err)
 	if m := nearToken.FindStringSubmatch(e.Message); m != nil && strings.Count(st.Text, m[1]) == 1 {

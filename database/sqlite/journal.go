@@ -141,7 +141,8 @@ func (r *run) commitOwn(ctx context.Context, st sqltext.Statement, done *databas
 // named adds the statement to an error.
 func named(st sqltext.Statement, err error) error {
 	var known *database.StatementError
-	if err == nil || errors.As(err, &known) {
+	var locked *lockedFile
+	if err == nil || errors.As(err, &known) && !errors.As(err, &locked) {
 		return err
 	}
 	return statementError(st, err)

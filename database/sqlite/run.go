@@ -30,7 +30,9 @@ type run struct {
 	path    string // of the side file
 	session *session
 	keys    foreignKeys
-	failed  error // of releasing the lock
+	failed  error             // of releasing the lock
+	timed   *migration.Script // the script for which SQLite's own waiting is limited
+	wait    time.Duration     // that limit
 }
 
 // runBusyTimeout is how long a statement waits inside SQLite for readers when it commits: repeated
@@ -110,7 +112,8 @@ func (r *run) settle(ctx context.Context) (err error) {
 		err = r.keys.read(ctx, r.c)
 	}
 	if err == nil {
-		err = r.c.do(fmt.Sprintf("PRAGMA busy_timeout = %d", runBusyTimeout.Milliseconds()))
+		r.wait = runBusyTimeout
+		err = r.c.do(fmt.Sprintf("PRAGMA busy_timeout = %d", r.wait.Milliseconds()))
 	}
 	if err != nil {
 		r.unguard()
@@ -145,14 +148,29 @@ func (r *run) Exec(ctx context.Context, s *migration.Script, st sqltext.Statemen
 	if err := refusePragma(st); err != nil {
 		return err
 	}
-	limit := fileTimeout(r.opts)
-	if s.LockTimeout > 0 {
-		limit = s.LockTimeout
+	limit := lockLimit(r.opts, s)
+	if err := r.limitBusy(s, limit); err != nil {
+		return err
 	}
 	if done != nil {
 		return r.transact(ctx, s, st, done, limit)
 	}
 	return r.execute(ctx, s, st, limit)
+}
+
+// limitBusy sets how long SQLite itself waits in the script's statements, before the first of them:
+// not longer than the limit.
+func (r *run) limitBusy(s *migration.Script, limit time.Duration) error {
+	if r.timed == s {
+		return nil
+	}
+	r.timed = s
+	wait := min(limit, runBusyTimeout)
+	if wait == r.wait {
+		return nil
+	}
+	r.wait = wait
+	return r.c.do(fmt.Sprintf("PRAGMA busy_timeout = %d", wait.Milliseconds()))
 }
 
 // refusePragma refuses a journal mode with which SQLite could not roll back after a crash.

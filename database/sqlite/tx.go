@@ -1,6 +1,7 @@
 package sqlite
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -176,11 +177,34 @@ func (b *transaction) statements(ctx context.Context, s *migration.Script, a *mi
 		if err != nil {
 			return err
 		}
-		if err := b.c.statement(ctx, s, st); err != nil {
+		if err := b.statement(ctx, s, st); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// statement executes one statement of a script. It repeats a statement that finds an attached
+// database locked, as long as the transaction is open.
+func (b *transaction) statement(ctx context.Context, s *migration.Script, st sqltext.Statement) error {
+	var lost error
+	err := poll(ctx, lockLimit(b.opts, s), func() error {
+		err := b.c.statement(ctx, s, st)
+		if isBusy(err) && !b.c.inTransaction() { // SQLite has rolled back
+			lost, err = &lockedFile{err: err}, nil
+		}
+		return err
+	})
+	return named(st, cmp.Or(lost, err))
+}
+
+// inTransaction reports whether a transaction is open.
+func (c *conn) inTransaction() bool {
+	if c.do("BEGIN") != nil {
+		return true
+	}
+	c.rollback()
+	return false
 }
 
 // statement executes one statement of a script.
@@ -277,7 +301,8 @@ func (b *transaction) Commit(ctx context.Context) (recorded database.Recorded, e
 		err = fmt.Errorf("the transaction failed earlier: %w", err)
 	} else {
 		b.d.remember(b)
-		err = b.commitError(b.c.commit(ctx, fileTimeout(b.opts)))
+		limit, scripts := b.commitLimit()
+		err = b.commitError(b.c.commit(ctx, limit), scripts)
 	}
 	if err != nil {
 		b.d.forget()
@@ -285,6 +310,20 @@ func (b *transaction) Commit(ctx context.Context) (recorded database.Recorded, e
 	}
 	b.done = true
 	return recordedAt(b.found.Head, b.entries), nil
+}
+
+// commitLimit returns how long COMMIT waits for readers: as the scripts of the transaction say, if
+// one of them or the options have a lock timeout.
+func (b *transaction) commitLimit() (limit time.Duration, scripts bool) {
+	for _, s := range b.scripts {
+		if s.LockTimeout != 0 || b.opts.LockTimeout > 0 {
+			limit = max(limit, lockLimit(b.opts, s))
+		}
+	}
+	if limit == 0 {
+		return fileTimeout(b.opts), false
+	}
+	return limit, true
 }
 
 // recordedAt returns the entries, which have become durable, and the head that they moved.
@@ -295,8 +334,9 @@ func recordedAt(head int64, entries []database.Entry) database.Recorded {
 	return database.Recorded{Entries: entries, Head: head}
 }
 
-// commitError explains why the transaction could not be committed.
-func (b *transaction) commitError(err error) error {
+// commitError explains why the transaction could not be committed. scripts says that a lock timeout
+// of the scripts limited it.
+func (b *transaction) commitError(err error, scripts bool) error {
 	if err == nil {
 		return nil
 	}
@@ -315,10 +355,21 @@ func (b *transaction) commitError(err error) error {
 		}
 		return e
 	}
+	if isBusy(err) && scripts {
+		return b.commitTimeout(err)
+	}
 	if isBusy(err) {
 		return fmt.Errorf("commit failed, nothing was changed: %w", err)
 	}
 	return b.d.connectError(err)
+}
+
+// commitTimeout is the error of a COMMIT that waited too long for readers.
+func (b *transaction) commitTimeout(err error) error {
+	s := b.scripts[len(b.scripts)-1]
+	e := statementError(sqltext.Statement{Pos: sqltext.Position{File: s.File, Line: max(s.Line, 1), Column: 1}, Text: "COMMIT"}, err)
+	e.Message = "at COMMIT, other connections were reading the database; nothing was changed"
+	return e
 }
 
 func (b *transaction) Rollback(context.Context) error {
