@@ -10,29 +10,41 @@ import (
 	"github.com/whimbrel-db/whimbrel/sqltext"
 )
 
-// conflicts lists, for a mode in which a metadata lock is requested, the modes of others with which
-// it can't be granted. These are the server's own tables.
-var conflicts = map[string][]string{
-	"INTENTION_EXCLUSIVE":   {"SHARED", "EXCLUSIVE"},
-	"SHARED":                {"INTENTION_EXCLUSIVE", "EXCLUSIVE"},
-	"SHARED_HIGH_PRIO":      {"EXCLUSIVE"},
-	"SHARED_READ":           {"SHARED_NO_READ_WRITE", "EXCLUSIVE"},
-	"SHARED_WRITE":          {"SHARED_READ_ONLY", "SHARED_NO_WRITE", "SHARED_NO_READ_WRITE", "EXCLUSIVE"},
-	"SHARED_WRITE_LOW_PRIO": {"SHARED_READ_ONLY", "SHARED_NO_WRITE", "SHARED_NO_READ_WRITE", "EXCLUSIVE"},
-	"SHARED_UPGRADABLE":     {"SHARED_UPGRADABLE", "SHARED_NO_WRITE", "SHARED_NO_READ_WRITE", "EXCLUSIVE"},
-	"SHARED_READ_ONLY":      {"SHARED_WRITE", "SHARED_WRITE_LOW_PRIO", "SHARED_NO_READ_WRITE", "EXCLUSIVE"},
-	"SHARED_NO_WRITE":       {"SHARED_WRITE", "SHARED_WRITE_LOW_PRIO", "SHARED_UPGRADABLE", "SHARED_NO_WRITE", "SHARED_NO_READ_WRITE", "EXCLUSIVE"},
-	"SHARED_NO_READ_WRITE": {
-		"SHARED_READ", "SHARED_WRITE", "SHARED_WRITE_LOW_PRIO", "SHARED_UPGRADABLE", "SHARED_READ_ONLY", "SHARED_NO_WRITE", "SHARED_NO_READ_WRITE", "EXCLUSIVE",
-	},
+// conflicts returns, for a mode in which a metadata lock is requested, the modes of others with
+// which it can't be granted, besides EXCLUSIVE. These are the server's own tables.
+func conflicts(wants string) (modes []string, known bool) {
+	switch wants {
+	case "INTENTION_EXCLUSIVE":
+		return []string{"SHARED"}, true
+	case "SHARED":
+		return []string{"INTENTION_EXCLUSIVE"}, true
+	case "SHARED_HIGH_PRIO":
+		return nil, true
+	case "SHARED_READ":
+		return []string{"SHARED_NO_READ_WRITE"}, true
+	case "SHARED_WRITE", "SHARED_WRITE_LOW_PRIO":
+		return []string{"SHARED_READ_ONLY", "SHARED_NO_WRITE", "SHARED_NO_READ_WRITE"}, true
+	case "SHARED_UPGRADABLE":
+		return []string{"SHARED_UPGRADABLE", "SHARED_NO_WRITE", "SHARED_NO_READ_WRITE"}, true
+	case "SHARED_READ_ONLY":
+		return []string{"SHARED_WRITE", "SHARED_WRITE_LOW_PRIO", "SHARED_NO_READ_WRITE"}, true
+	case "SHARED_NO_WRITE":
+		return []string{"SHARED_WRITE", "SHARED_WRITE_LOW_PRIO", "SHARED_UPGRADABLE", "SHARED_NO_WRITE", "SHARED_NO_READ_WRITE"}, true
+	case "SHARED_NO_READ_WRITE":
+		return []string{
+			"SHARED_READ", "SHARED_WRITE", "SHARED_WRITE_LOW_PRIO", "SHARED_UPGRADABLE", "SHARED_READ_ONLY", "SHARED_NO_WRITE", "SHARED_NO_READ_WRITE",
+		}, true
+	}
+	return nil, false
 }
 
-// conflicting modes can't be held at the same time; known is false for a mode of another server.
+// conflict reports whether two modes can't be held at the same time; known is false for a mode of
+// another kind of server.
 func conflict(wants, holds string) (is, known bool) {
 	if wants == "EXCLUSIVE" || holds == "EXCLUSIVE" {
 		return true, true
 	}
-	modes, known := conflicts[wants]
+	modes, known := conflicts(wants)
 	return !known || slices.Contains(modes, holds), known
 }
 

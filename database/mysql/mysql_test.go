@@ -2,10 +2,14 @@ package mysql_test
 
 import (
 	"context"
+	"crypto/sha256"
 	"database/sql"
+	"errors"
+	"fmt"
 	"net/url"
 	"strings"
 	"testing"
+	"time"
 
 	client "github.com/go-sql-driver/mysql"
 
@@ -94,6 +98,13 @@ func target(t *testing.T, url string, open opener) databasetest.Target {
 		},
 		Slow:   "SELECT SLEEP(120)",
 		Notice: "SELECT CAST('whimbrel' AS SIGNED)",
+		Block: func(ctx context.Context, table string) (func() error, error) {
+			return blockTable(ctx, t, db, url, table)
+		},
+		Deadlock: func(ctx context.Context, held, wanted string) (func() error, error) {
+			return deadlock(ctx, db, held, wanted)
+		},
+		Blockers: true, Terminates: true,
 		Break: func(database.Database) {
 			ids, err := column(context.Background(), db, "SELECT id FROM information_schema.processlist WHERE db = DATABASE() AND id <> CONNECTION_ID()")
 			if err != nil {
@@ -104,6 +115,69 @@ func target(t *testing.T, url string, open opener) databasetest.Target {
 			}
 		},
 	}
+}
+
+// blockTable lets a session of an ordinary user lock all rows of a table, and the gaps between
+// them.
+func blockTable(ctx context.Context, t testing.TB, db *sql.DB, url, table string) (end func() error, err error) {
+	name := url[strings.LastIndexByte(url, '/')+1:]
+	user := userOf(t, db, name)
+	pool := testdb.OpenMariaDB(t, strings.Replace(url, "root@", user+"@", 1))
+	c, err := pool.Conn(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, s := range []string{"START TRANSACTION", "SELECT * FROM `" + table + "` FOR UPDATE"} {
+		if _, err := c.ExecContext(ctx, s); err != nil {
+			return nil, err
+		}
+	}
+	return func() error {
+		c.ExecContext(context.Background(), "ROLLBACK") // it may have been terminated
+		return pool.Close()
+	}, nil
+}
+
+// userOf creates an ordinary user without a password, for one database.
+func userOf(t testing.TB, db *sql.DB, name string) string {
+	user := fmt.Sprintf("u%x", sha256.Sum256([]byte(name)))[:30]
+	for _, s := range []string{"CREATE USER IF NOT EXISTS " + user, "GRANT ALL ON `" + name + "`.* TO " + user} {
+		_, err := db.ExecContext(background(t), s)
+		must(t, err)
+	}
+	t.Cleanup(func() { db.Exec("DROP USER IF EXISTS " + user) })
+	return user
+}
+
+// deadlock lets a session lock all rows of the table wanted and then wait for those of held. It
+// changes more rows than the caller, so the server ends the caller's transaction.
+func deadlock(ctx context.Context, db *sql.DB, held, wanted string) (end func() error, err error) {
+	c, err := db.Conn(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, s := range []string{"START TRANSACTION", "SELECT * FROM `" + wanted + "` FOR UPDATE", "INSERT INTO `" + wanted + "` SELECT seq FROM seq_1_to_300"} {
+		if _, err := c.ExecContext(ctx, s); err != nil {
+			return nil, err
+		}
+	}
+	var id int64
+	if err := c.QueryRowContext(ctx, "SELECT CONNECTION_ID()").Scan(&id); err != nil {
+		return nil, err
+	}
+	waited := make(chan error, 1)
+	go func() {
+		_, err := c.ExecContext(ctx, "SELECT * FROM `"+held+"` FOR UPDATE")
+		waited <- err
+	}()
+	for waits := false; !waits && err == nil; time.Sleep(10 * time.Millisecond) {
+		err = db.QueryRowContext(ctx, "SELECT count(*) > 0 FROM information_schema.innodb_trx WHERE trx_mysql_thread_id = ? AND trx_state = 'LOCK WAIT'", id).Scan(&waits)
+	}
+	return func() error {
+		err := <-waited
+		_, rerr := c.ExecContext(context.Background(), "ROLLBACK")
+		return errors.Join(err, rerr, c.Close())
+	}, err
 }
 
 func sessionChanges(name string) []databasetest.SessionChange {
