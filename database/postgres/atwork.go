@@ -2,12 +2,11 @@ package postgres
 
 import (
 	"context"
-	"fmt"
 	"math"
 	"time"
 
 	"github.com/whimbrel-db/whimbrel/database"
-	"github.com/whimbrel-db/whimbrel/database/internal/drivers"
+	"github.com/whimbrel-db/whimbrel/migration"
 	"github.com/whimbrel-db/whimbrel/sqltext"
 )
 
@@ -60,23 +59,30 @@ func (r *run) untilDone(ctx context.Context, st sqltext.Statement, was *before, 
 	})
 }
 
-// untilFree waits without limit until no other process works on a table. Waiting inside the server
-// would need a snapshot, for which a CREATE INDEX CONCURRENTLY of the other process waits in turn.
-func (r *run) untilFree(ctx context.Context, table int64) error {
-	return r.db.poll(ctx, r.worker, r.set, database.LockOptions{Timeout: math.MaxInt64, Waiting: r.reportBlocker}, func(ctx context.Context) (bool, database.Holder, error) {
+// untilFree waits without limit until no other process works on the table of a statement. Waiting
+// inside the server would need a snapshot, for which a CREATE INDEX CONCURRENTLY of the other
+// process waits in turn.
+func (r *run) untilFree(ctx context.Context, st sqltext.Statement, table int64) error {
+	began := time.Now()
+	opts := database.LockOptions{Timeout: math.MaxInt64, Waiting: func(h database.Holder) { r.reportBlocker(st, h, time.Since(began)) }}
+	return r.db.poll(ctx, r.worker, r.set, opts, func(ctx context.Context) (bool, database.Holder, error) {
 		h, found, err := r.another(ctx, worksOn("$1::oid"), number(table))
 		return !found, h, err
 	})
 }
 
-// reportBlocker reports the session that blocks the running statement, at most once per interval.
-func (r *run) reportBlocker(h database.Holder) {
-	r.reporting.Lock()
-	defer r.reporting.Unlock()
-	if r.blocked != nil && time.Since(r.reportedAt) >= blockedInterval {
-		r.reportedAt = time.Now()
-		r.blocked(database.Blockage{Blockers: []database.Blocker{{Holder: h}}})
+// reportBlocker reports the session for whose end a statement is not sent yet, at most about once
+// per second.
+func (r *run) reportBlocker(st sqltext.Statement, h database.Holder, waited time.Duration) {
+	if r.opts.Blocked == nil || time.Since(r.reportedAt) < unlimitedCheck-unlimitedCheck/10 {
+		return
 	}
+	r.reportedAt = time.Now()
+	h.Query = shownQuery(h.Query)
+	r.opts.Blocked(database.Blockage{
+		SQL: sqltext.Mask(st.Text, sqltext.PostgreSQL), Index: st.Index, Waited: waited,
+		Blockers: []database.Blocker{{Holder: h, Kind: database.BlockerSession, Exempt: "the statement is sent when it has ended"}},
+	})
 }
 
 // another finds another process of the database.
@@ -88,45 +94,15 @@ func (r *run) another(ctx context.Context, where string, args ...arg) (h databas
 	return h, found, err
 }
 
-// The driver checks once per blockedCheck whether a statement is blocked. It reports that at most
-// once per blockedInterval.
-const (
-	blockedCheck    = time.Second
-	blockedInterval = blockedCheck - blockedCheck/10
-)
-
-// reportBlockers reports, until stop is called, which session blocks a statement. It uses a
-// connection of its own, opened for the first statement that takes longer: the guard's query would
-// need a snapshot in its long transaction, for which CREATE INDEX CONCURRENTLY would wait.
-func (r *run) reportBlockers(st sqltext.Statement) (stop func()) {
-	if r.blocked == nil {
-		return func() {}
-	}
-	return drivers.Every(blockedCheck, blockedCheck, func(ctx context.Context) bool {
-		if r.monitor == nil || r.monitor.broken() {
-			var err error
-			if r.monitor, err = r.db.beside(ctx, r.guard); err != nil {
-				r.monitor = nil
-				return false // the report is optional
-			}
-		}
-		if h, found, err := r.blocker(ctx, st); err == nil && found {
-			r.reportBlocker(h)
-		}
-		return true
-	})
+// newWatcher returns the watcher of the worker's statements. A pooler assigns the sessions.
+func (r *run) newWatcher() *watcher {
+	return r.db.newWatcher(r.worker, r.own, r.opts, func() int64 { return r.at.PID })
 }
 
-// blocker returns the session that the worker waits for. CREATE INDEX CONCURRENTLY waits for one
-// transaction after the other.
-func (r *run) blocker(ctx context.Context, st sqltext.Statement) (h database.Holder, found bool, err error) {
-	worker, args := `SELECT $1::int AS pid`, []arg{number(r.at.PID)}
-	if r.pooled {
-		worker, args = `SELECT a.pid FROM pg_catalog.pg_stat_activity a WHERE `+here+` AND `+isThis, []arg{text(st.Text)}
+// watchedLimit returns the lock timeout of a statement, for the watcher.
+func (r *run) watchedLimit(s *migration.Script, st sqltext.Statement) time.Duration {
+	if r.ownLimit || r.waitsFreely(st) {
+		return 0
 	}
-	return r.monitor.firstHolder(ctx, fmt.Sprintf(`SELECT '', b.pid, a.usename, coalesce(a.client_hostname, pg_catalog.host(a.client_addr), ''), a.application_name, a.xact_start,
-	CASE WHEN b.pid = 0 THEN 'a prepared transaction' WHEN a.query <> '<insufficient privilege>' THEN pg_catalog.left(a.query, 200) END
-FROM (%s) w CROSS JOIN LATERAL (SELECT pg_catalog.unnest(pg_catalog.pg_blocking_pids(w.pid))
-	UNION SELECT p.current_locker_pid FROM pg_catalog.pg_stat_progress_create_index p WHERE p.pid = w.pid AND p.current_locker_pid > 0) b(pid)
-LEFT JOIN pg_catalog.pg_stat_activity a ON a.pid = b.pid ORDER BY a.xact_start LIMIT 1`, worker), args...)
+	return lockLimit(s, r.opts.LockTimeout)
 }

@@ -22,13 +22,13 @@ func (r *run) concurrently(ctx context.Context, st sqltext.Statement, what *pgdd
 	if err := r.worker.pipeline(ctx, append(beforeQueries(what, &now), r.lift()...)...); err != nil {
 		return err
 	}
-	if err := r.untilFree(ctx, now.Table); err != nil {
+	if err := r.untilFree(ctx, st, now.Table); err != nil {
 		return err
 	}
 	if what.Kind == pgddl.CreateIndex && what.Name != nil {
 		return r.createIndex(ctx, st, what)
 	}
-	return r.execute(ctx, st, nil)
+	return r.execute(ctx, st, nil, 0)
 }
 
 // createIndex executes CREATE INDEX CONCURRENTLY. IF NOT EXISTS accepts an invalid index, so
@@ -36,7 +36,7 @@ func (r *run) concurrently(ctx context.Context, st sqltext.Statement, what *pgdd
 func (r *run) createIndex(ctx context.Context, st sqltext.Statement, what *pgddl.Statement) error {
 	const tries = 3
 	for try := 1; ; try++ {
-		err := r.execute(ctx, st, nil)
+		err := r.execute(ctx, st, nil, 0)
 		if err != nil && !hasCode(err, "42P07") || err == nil && !what.IfNotExists {
 			return err
 		}
@@ -55,12 +55,12 @@ func (r *run) createIndex(ctx context.Context, st sqltext.Statement, what *pgddl
 			return err
 		}
 		if found { // another session is building it
-			if err := r.untilFree(ctx, x.Table); err != nil {
+			if err := r.untilFree(ctx, st, x.Table); err != nil {
 				return err
 			}
 			continue
 		}
-		if err := r.execute(ctx, sqltext.Statement{Text: x.drop(), Pos: st.Pos, Index: st.Index}, nil); err != nil {
+		if err := r.execute(ctx, sqltext.Statement{Text: x.drop(), Pos: st.Pos, Index: st.Index}, nil, 0); err != nil {
 			return err
 		}
 		if r.db.opts.Notice != nil {

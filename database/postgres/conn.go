@@ -21,6 +21,8 @@ type conn struct {
 	closing  context.Context // done when the Database is closed
 	unusable bool            // a script removed state of the session, so nobody else may get it
 	server   server          // the server it leads to, once known
+	watch    *watcher        // of the statements of scripts; nil: none
+	backend  int64           // the server process of the open transaction, once known
 }
 
 // do calls f with the connection. If ctx ends, do cancels f's statement on the server and waits for
@@ -74,6 +76,7 @@ type query struct {
 	done    func(pgconn.CommandTag) error
 	// explains a server error; nil: as an error of Whimbrel's own statement
 	fail  func(*pgconn.PgError) error
+	at    *watched   // it is a statement of a script, or COMMIT
 	quiet bool       // its notices are suppressed
 	often bool       // it is repeated often enough to be prepared
 	path  searchPath // pg_catalog by default
@@ -86,10 +89,23 @@ func (c *conn) pipeline(ctx context.Context, queries ...query) error {
 	if len(queries) == 0 {
 		return nil
 	}
-	return c.do(ctx, pipelined(queries))
+	if c.watch != nil {
+		var s sent
+		for _, q := range queries {
+			if q.at != nil {
+				s.statements = append(s.statements, *q.at)
+			}
+		}
+		defer c.watch.watch(s)()
+	}
+	return c.do(ctx, watchedPipeline(queries, c.watch))
 }
 
 func pipelined(queries []query) func(context.Context, *pgx.Conn) error {
+	return watchedPipeline(queries, nil)
+}
+
+func watchedPipeline(queries []query, w *watcher) func(context.Context, *pgx.Conn) error {
 	return func(ctx context.Context, pc *pgx.Conn) error {
 		queries := withPaths(queries, pc.PgConn().TxStatus() != 'I')
 		p := pc.PgConn().StartPipeline(ctx)
@@ -98,7 +114,7 @@ func pipelined(queries []query) func(context.Context, *pgx.Conn) error {
 		for i, q := range queries {
 			prepares[i] = known.send(p, q)
 		}
-		err := p.Sync()
+		err, answered := p.Sync(), 0
 		var unread error // an answer that we could not read; the server continues
 		for i := 0; err == nil && i < len(queries); i++ {
 			setQuiet(pc, queries[i].quiet)
@@ -108,6 +124,10 @@ func pipelined(queries []query) func(context.Context, *pgx.Conn) error {
 			var bad error
 			if bad, err = readAnswer(p, queries[i], err); unread == nil {
 				unread = bad
+			}
+			if queries[i].at != nil {
+				answered++
+				w.answer(answered)
 			}
 		}
 		setQuiet(pc, false)

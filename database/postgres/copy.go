@@ -6,6 +6,7 @@ import (
 	"io"
 	"strconv"
 	"sync"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -16,8 +17,9 @@ import (
 	"github.com/whimbrel-db/whimbrel/sqltext"
 )
 
-// copyIn sends COPY … FROM stdin and its data.
-func (c *conn) copyIn(ctx context.Context, st sqltext.Statement, data io.Reader) error {
+// copyIn sends COPY … FROM stdin and its data. limit is the lock timeout, for the watcher.
+func (c *conn) copyIn(ctx context.Context, st sqltext.Statement, data io.Reader, limit time.Duration) error {
+	defer c.watch.watch(sent{statements: []watched{{st, limit}}, message: true})()
 	return c.do(ctx, func(ctx context.Context, pc *pgx.Conn) error {
 		d := &copyData{r: data, at: drivers.Advance(st.Start, st.Raw).Offset, line: 1, starts: make([]int64, linesKept)}
 		d.starts[1] = d.at

@@ -22,6 +22,7 @@ func (b *transaction) call(ctx context.Context, s *migration.Script, fn any) err
 	if err := b.flush(ctx); err != nil {
 		return err
 	}
+	defer b.c.watch.watch(sent{statements: []watched{{limit: lockLimit(s, b.opts.LockTimeout)}}})()
 	ctx, release := b.c.untilClosed(ctx)
 	defer release()
 	return b.c.use(func(pc *pgx.Conn) error {

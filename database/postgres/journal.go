@@ -233,6 +233,7 @@ func (r *run) reconnect(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	c.watch = r.worker.watch
 	r.worker.giveBack()
 	r.worker, r.session, r.names, r.timed = c, session{}, nil, nil
 	if err := c.pipeline(ctx, c.learnServer()); err != nil {
@@ -285,7 +286,7 @@ func (r *run) transact(ctx context.Context, s *migration.Script, st sqltext.Stat
 	if r.changed { // the script may have made read-only the default
 		begin.sql = "BEGIN READ WRITE"
 	}
-	limits := r.limitsInside(s, st)
+	limits, limit := r.limitsInside(s, st), r.watchedLimit(s, st)
 	var err error
 	switch own := r.worker.inTransaction(); {
 	case own && st.Tx != sqltext.TxCommit:
@@ -294,13 +295,13 @@ func (r *run) transact(ctx context.Context, s *migration.Script, st sqltext.Stat
 		_, err = r.commit(ctx, put...)
 	case data != nil || needsSimple(st):
 		if err = r.worker.pipeline(ctx, append([]query{begin}, limits...)...); err == nil {
-			if err = r.execute(ctx, st, data); err == nil {
+			if err = r.execute(ctx, st, data, limit); err == nil {
 				_, err = r.commit(ctx, put...)
 			}
 		}
 	default:
 		queries := append([]query{begin}, limits...)
-		queries = append(queries, query{sql: st.Text, path: callers, fail: func(pg *pgconn.PgError) error {
+		queries = append(queries, query{sql: st.Text, path: callers, at: &watched{st: st, limit: limit}, fail: func(pg *pgconn.PgError) error {
 			return statementError(st, pg, st.Text, st.Pos)
 		}})
 		_, err = r.commit(ctx, append(queries, put...)...)

@@ -41,9 +41,11 @@ func guardWith(t testing.TB, db database.Database, opts database.LockOptions) da
 }
 
 // execTx executes scripts in a Tx of its own.
-func execTx(t testing.TB, db database.Database, opts database.LockOptions, scripts ...*migration.Script) error {
-	t.Helper()
-	b := beginWith(t, db, opts)
+func execTx(t testing.TB, db database.Database, set string, opts database.LockOptions, scripts ...*migration.Script) error {
+	b, _, err := db.Begin(background(t), set, opts)
+	if err != nil {
+		return err
+	}
 	defer b.Rollback(context.Background())
 	for _, s := range scripts {
 		if err := b.Exec(background(t), s); err != nil {
@@ -119,7 +121,7 @@ func TestLockTimeoutOfAScript(t *testing.T) {
 			if name == "PgBouncer" {
 				at = connect(t, pooled)
 			}
-			must(t, execTx(t, db, limited(tt.opts), tt.scripts...))
+			must(t, execTx(t, db, "s", limited(tt.opts), tt.scripts...))
 			equal(t, "the lock timeout "+tt.name+" in "+name, value(t, at, "SELECT string_agg(x, ' ' ORDER BY n) FROM seen"), tt.want)
 			do(t, at, "DELETE FROM seen")
 			if name == "a pool" {
@@ -200,11 +202,11 @@ func TestLockTimeoutIsAnErrorOfItsOwn(t *testing.T) {
 		"NOWAIT":            {script("LOCK TABLE v NOWAIT"), 0},
 		"a changed session": {script("SET work_mem = '7MB'; TABLE v"), 1},
 	} {
-		e := as[*database.StatementError](t, execTx(t, db, opts, tt.script))
+		e := as[*database.StatementError](t, execTx(t, db, "s", opts, tt.script))
 		is(t, e, database.ErrLockTimeout)
 		equal(t, "the number of the statement in "+name, e.Index, tt.index)
 	}
-	is(t, execTx(t, db, opts, postgres.Func("f", func(ctx context.Context, tx pgx.Tx) error {
+	is(t, execTx(t, db, "s", opts, postgres.Func("f", func(ctx context.Context, tx pgx.Tx) error {
 		_, err := tx.Exec(ctx, "TABLE v")
 		return fmt.Errorf("reading: %w", err)
 	})), database.ErrLockTimeout)
@@ -272,7 +274,7 @@ func TestStatementsThatBlockNobodyWait(t *testing.T) {
 			for _, text := range texts {
 				all = append(all, script(text))
 			}
-			return execTx(t, db, limited(shortLimit), all...)
+			return execTx(t, db, "s", limited(shortLimit), all...)
 		}
 	}
 	waits("VALIDATE", tx(validate))
@@ -317,7 +319,7 @@ func TestPausesOutliveTheLimitsOfARole(t *testing.T) {
 			}
 			pool := newPool(t, url, ofSize(1), simpleAfterConnect(set))
 			db := postgres.NewPool(pool, database.Options{})
-			must(t, execTx(t, db, limited(time.Second), script("SET work_mem = '7MB'; CREATE TABLE seen AS SELECT "+limits+" AS x")))
+			must(t, execTx(t, db, "s", limited(time.Second), script("SET work_mem = '7MB'; CREATE TABLE seen AS SELECT "+limits+" AS x")))
 			equal(t, "the limits in the transaction", value(t, c, "SELECT x FROM seen"), want)
 			equal(t, "the limits after it", poolValue(t, pool, limits), was)
 			if m.Major < 14 {

@@ -105,7 +105,8 @@ func (db *Database) lockQueries(c *conn, l location, set string, opts database.L
 			often: true,
 			row: func(r *row) error {
 				*got = r.boolean()
-				c.prepareFromNowOn(r.number())
+				c.backend = r.number()
+				c.prepareFromNowOn(c.backend)
 				r.boolean()
 				c.server = r.server()
 				return r.err

@@ -113,6 +113,9 @@ func (c *conn) putBack(before, after *session, names []string) error {
 
 // queryRows executes a statement and reads its rows.
 func (c *conn) queryRows(ctx context.Context, st sqltext.Statement) (*database.Rows, error) {
+	if c.watch != nil {
+		defer c.watch.watch(sent{statements: []watched{{st, c.watch.opts.LockTimeout}}, message: true})()
+	}
 	rows := &database.Rows{}
 	err := c.do(ctx, func(ctx context.Context, pc *pgx.Conn) error {
 		rr := pc.PgConn().ExecParams(ctx, st.Text, nil, nil, nil, nil)

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"slices"
-	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -37,7 +36,7 @@ func (db *Database) guardOnce(ctx context.Context, set string, opts database.Loc
 	if err != nil {
 		return nil, err
 	}
-	r := &run{db: db, set: set, worker: worker, opts: opts, blocked: opts.Blocked}
+	r := &run{db: db, set: set, worker: worker, opts: opts}
 	if err := r.takeLock(ctx, opts); err != nil {
 		r.end()
 		return nil, err
@@ -59,6 +58,7 @@ func (r *run) takeLock(ctx context.Context, opts database.LockOptions) (err erro
 		}
 		r.watch()
 		err := r.begin(ctx, opts)
+		r.worker.watch = r.newWatcher()
 		if err == nil || !errors.Is(err, errMoved) || try == 3 {
 			return err
 		}
@@ -95,13 +95,10 @@ type run struct {
 	next     sqltext.Statement // that Before was called with, until the journal is written
 	// the script's last change of the search path, in the open transaction, was to reset it
 	pathReset  bool
-	reset      bool    // the session has lost the settings of attend
-	at         process // the worker's; unknown for a pooled one
-	previous   process // that of the previous run, if it may still exist
-	blocked    func(database.Blockage)
-	reporting  sync.Mutex
-	reportedAt time.Time         // when blocked was last called
-	monitor    *conn             // finds the session that blocks a statement; nil until one was blocked
+	reset      bool              // the session has lost the settings of attend
+	at         process           // the worker's; unknown for a pooled one
+	previous   process           // that of the previous run, if it may still exist
+	reportedAt time.Time         // when a session was last reported that reportBlocker was called with
 	token      string            // that of the claim in the journal; "" before
 	journal    *database.Journal // as last written
 
@@ -239,7 +236,7 @@ func (r *run) Exec(ctx context.Context, s *migration.Script, st sqltext.Statemen
 	if err := r.prepare(ctx, s, st, done != nil); err != nil {
 		return err
 	}
-	defer r.reportBlockers(st)()
+	limit := r.watchedLimit(s, st)
 	what := pgddl.Parse(st.Text)
 	switch {
 	case done != nil:
@@ -247,20 +244,21 @@ func (r *run) Exec(ctx context.Context, s *migration.Script, st sqltext.Statemen
 	case what.Concurrently() && !r.worker.inTransaction():
 		err = r.concurrently(ctx, st, &what)
 	case st.Tx == sqltext.TxBegin && r.pooled:
-		err = r.execute(ctx, r.beginLimited(s, st), nil)
+		err = r.execute(ctx, r.beginLimited(s, st), nil, limit)
 	default:
-		err = r.execute(ctx, st, data)
+		err = r.execute(ctx, st, data, limit)
 	}
 	r.worker.forgetPrepared() // DISCARD ALL, or a function, may have removed them
 	return r.named(st, err)
 }
 
-// execute executes a statement outside any transaction, or in the script's own.
-func (r *run) execute(ctx context.Context, st sqltext.Statement, data io.Reader) error {
+// execute executes a statement outside any transaction, or in the script's own. limit is its lock
+// timeout, for the watcher.
+func (r *run) execute(ctx context.Context, st sqltext.Statement, data io.Reader, limit time.Duration) error {
 	if data != nil {
-		return r.worker.copyIn(ctx, st, data)
+		return r.worker.copyIn(ctx, st, data, limit)
 	}
-	var one chunk
+	one := chunk{limit: limit}
 	st.Raw, st.Start = st.Text, st.Pos // others recognize it by its text, see isThis
 	one.add(st)
 	return r.worker.simple(ctx, &one)
@@ -416,10 +414,8 @@ func (r *run) end() {
 	if err != nil {
 		r.worker.closeNow()
 	}
+	r.worker.watch.close()
 	r.worker.giveBack()
-	if r.monitor != nil {
-		r.monitor.giveBack()
-	}
 	if r.guard != nil {
 		r.guard.rollback() // waits: the lock is free when Close returns
 		r.guard.giveBack()

@@ -6,6 +6,7 @@ import (
 	"iter"
 	"slices"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"github.com/jackc/pgx/v5"
@@ -41,6 +42,7 @@ type scriptRunner struct {
 	custom  []string // custom settings that the script may have changed
 	unread  []string // those of them whose old value has not been read
 	listens bool     // the script may LISTEN or UNLISTEN
+	times   bool     // the script may set timeouts
 }
 
 func (r *scriptRunner) run(ctx context.Context, a *migration.Analysis) error {
@@ -90,6 +92,7 @@ func (r *scriptRunner) see(st sqltext.Statement) {
 	r.last = sqltext.Statement{Pos: st.Pos, Index: st.Index, Text: st.Text}
 	r.c.unusable = r.c.unusable || st.Session && resetsAll.MatchString(st.Text)
 	r.listens = r.listens || st.Session && listen.MatchString(st.Text)
+	r.times = r.times || st.Session && namesTimeout(st.Text)
 	for _, name := range customSettings(st) {
 		if !slices.Contains(r.custom, name) {
 			r.custom = append(r.custom, name)
@@ -132,12 +135,28 @@ func (r *scriptRunner) append(ctx context.Context, st sqltext.Statement) error {
 	}
 	if r.chunk == nil {
 		r.chunk = newChunk()
+		r.chunk.limit = lockLimit(r.script, r.opts.LockTimeout)
+		if r.limiter.lifted || r.limiter.own {
+			r.chunk.limit = 0
+		}
 	}
 	r.chunk.add(st)
 	if r.chunk.text.Len() < chunkBytes && !changesLexing(st) {
 		return nil
 	}
 	return r.sendChunk(ctx)
+}
+
+// watched returns a statement for the watcher, before it is sent.
+func (r *scriptRunner) watched(st sqltext.Statement) *watched {
+	if r.c.watch == nil {
+		return nil
+	}
+	limit := lockLimit(r.script, r.opts.LockTimeout)
+	if r.limiter.lifted || r.limiter.own {
+		limit = 0
+	}
+	return &watched{st: st, limit: limit}
 }
 
 // limit sets the lock timeout for the next statement of a long script.
@@ -171,7 +190,9 @@ func (r *scriptRunner) finish(ctx context.Context) error {
 	limit := lockLimit(r.script, r.opts.LockTimeout)
 	for _, st := range r.few {
 		q := query{sql: st.Text, path: callers, fail: func(pg *pgconn.PgError) error { return statementError(st, pg, st.Text, st.Pos) }}
-		if err := r.add(ctx, append(r.limiter.before(st, limit), q)...); err != nil {
+		queries := r.limiter.before(st, limit)
+		q.at = r.watched(st)
+		if err := r.add(ctx, append(queries, q)...); err != nil {
 			return err
 		}
 	}
@@ -229,7 +250,7 @@ func (r *scriptRunner) copyIn(ctx context.Context, st sqltext.Statement, data io
 	if err := r.flush(ctx); err != nil {
 		return err
 	}
-	return r.c.copyIn(ctx, st, data)
+	return r.c.copyIn(ctx, st, data, lockLimit(r.script, r.opts.LockTimeout))
 }
 
 // needsSimple reports whether a statement must be sent with the simple protocol: a pipeline can't
@@ -263,6 +284,7 @@ type chunk struct {
 	text       strings.Builder
 	statements []sqltext.Statement // without their texts
 	offsets    []int               // where each begins in text
+	limit      time.Duration       // the lock timeout, for the watcher
 }
 
 func newChunk() *chunk {
@@ -279,6 +301,7 @@ func (k *chunk) add(st sqltext.Statement) {
 
 // simple sends a chunk with the simple query protocol.
 func (c *conn) simple(ctx context.Context, k *chunk) error {
+	defer c.watch.watch(k.sent())()
 	return c.do(ctx, func(ctx context.Context, pc *pgx.Conn) error {
 		sql := k.text.String()
 		mrr := pc.PgConn().Exec(ctx, sql)
@@ -288,6 +311,7 @@ func (c *conn) simple(ctx context.Context, k *chunk) error {
 				break
 			}
 			n++
+			c.watch.answer(n)
 		}
 		err := mrr.Close()
 		if pg, ok := drivers.AsType[*pgconn.PgError](err); ok {
@@ -295,6 +319,15 @@ func (c *conn) simple(ctx context.Context, k *chunk) error {
 		}
 		return err
 	})
+}
+
+// sent returns the statements for the watcher.
+func (k *chunk) sent() sent {
+	s := sent{message: true}
+	for _, st := range k.statements {
+		s.statements = append(s.statements, watched{st: st, limit: k.limit})
+	}
+	return s
 }
 
 // explain finds the statement of an error: the one at the server's position, or the first that did

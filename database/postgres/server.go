@@ -147,8 +147,10 @@ func entries(config *pgconn.Config) []*pgconn.FallbackConfig {
 // pinned returns the configuration of a connection, reduced to the host and address to which it
 // leads. If these are unknown, as with a custom dialer, it returns the whole configuration.
 func pinned(ctx context.Context, pc *pgx.Conn) *pgx.ConnConfig {
-	config := pc.Config()
-	at := pc.PgConn().Conn().RemoteAddr()
+	return pinnedTo(ctx, pc.Config(), pc.PgConn().Conn().RemoteAddr())
+}
+
+func pinnedTo(ctx context.Context, config *pgx.ConnConfig, at net.Addr) *pgx.ConnConfig {
 	var kept []*pgconn.FallbackConfig
 	for _, f := range entries(&config.Config) {
 		if reaches(ctx, &config.Config, f, at) {

@@ -32,6 +32,8 @@ type session struct {
 	known  bool               // the session has been read
 
 	mayListen bool // LISTEN in a transaction only takes effect at its end
+	// a timeout of the transaction may have been set for the session, to the same value
+	maySetTimeouts bool
 }
 
 // endTransaction removes what applied only to the transaction.
@@ -174,7 +176,7 @@ func (s *session) undoSettings(before *session) (qs []query) {
 		value := before.Settings[name]
 		unmasked, isMasked := strings.CutPrefix(before.Masked[name], "=")
 		switch {
-		case s.Settings[name] == value && !(isMasked && strings.HasSuffix(name, "_timeout")):
+		case s.Settings[name] == value && !(isMasked && s.maySetTimeouts && namesTimeout(name)):
 		case isMasked: // set for the transaction only; the script may have set the same for the session
 			n, was := literal(name), literal(unmasked)
 			add("SELECT pg_catalog.set_config(", n, ", NULL, false), CASE WHEN pg_catalog.current_setting(", n, ") OPERATOR(pg_catalog.<>) ", was,

@@ -233,11 +233,7 @@ func (db *Database) beside(ctx context.Context, c *conn) (*conn, error) {
 	config.BuildContextWatcherHandler = func(pc *pgconn.PgConn) ctxwatch.Handler {
 		return &pgconn.DeadlineContextWatcherHandler{Conn: pc.Conn()}
 	}
-	pc, err := db.src.prepare(ctx, config)
-	if err != nil {
-		return nil, drivers.Stopped(ctx, err)
-	}
-	return &conn{handle: single{pc}, closing: db.life.Closing}, nil
+	return db.open(ctx, config)
 }
 
 func connect(ctx context.Context, config *pgx.ConnConfig) (*pgx.Conn, error) {

@@ -58,6 +58,12 @@ func setsLimit(st sqltext.Statement) bool {
 	return st.Session && strings.Contains(strings.ToLower(st.Text), "lock_timeout")
 }
 
+// namesTimeout reports whether a text contains the name of a timeout that a Tx sets.
+func namesTimeout(text string) bool {
+	text = strings.ToLower(text)
+	return strings.Contains(text, "lock_timeout") || strings.Contains(text, "idle_in_transaction_session_timeout") || strings.Contains(text, "transaction_timeout")
+}
+
 // limiter removes the lock timeout of a Tx for statements that block nobody while they wait: those
 // that take weak locks, as long as the transaction holds no other lock.
 type limiter struct {

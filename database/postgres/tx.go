@@ -43,6 +43,7 @@ func (db *Database) beginOnce(ctx context.Context, set string, opts database.Loc
 		return nil, err
 	}
 	b := &transaction{db: db, c: c, set: set, own: l, schema: l.schema, head: h, opts: opts}
+	c.watch = db.newWatcher(c, l, opts, func() int64 { return c.backend })
 	return b, db.opened(&b.Held, b.end, c)
 }
 
@@ -190,6 +191,7 @@ func (b *transaction) runKeepingSession(ctx context.Context, s *migration.Script
 	if s.Func() != nil && after.Marker == "" {
 		return errEnded(s)
 	}
+	after.maySetTimeouts = r.times
 	after.mayListen = r.listens || s.Func() != nil
 	b.c.unusable = b.c.unusable || after.lost(&b.session)
 	return b.add(ctx, b.after(after.undo(&b.session)...)...)
@@ -277,7 +279,7 @@ func commit(ctx context.Context, c *conn, queries []query, fail func(*pgconn.PgE
 			return before(tag)
 		}
 	}
-	queries = append(queries, query{sql: "COMMIT", path: callers, fail: fail, done: func(tag pgconn.CommandTag) error {
+	queries = append(queries, query{sql: commitText, path: callers, at: c.watch.own(commitText), fail: fail, done: func(tag pgconn.CommandTag) error {
 		if tag.String() != "COMMIT" {
 			return fmt.Errorf("the server answered COMMIT with %s", tag)
 		}
@@ -304,6 +306,7 @@ func (b *transaction) Rollback(context.Context) error {
 func (b *transaction) end() {
 	b.queue = nil
 	b.abort()
+	b.c.watch.close()
 	b.c.giveBack()
 }
 
