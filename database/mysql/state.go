@@ -15,9 +15,10 @@ import (
 )
 
 // stateQuery reads the entries of the set and of Whimbrel's own set, the settings, and the
-// database's name, as of one moment. Times are cast to text, which no client setting changes.
+// database's name, as of one moment. Of failed attempts it reads only one that is the head. Times
+// are cast to text, which no client setting changes.
 const stateQuery = `SELECT id, set_name = ?, version, name, direction, checksum, down_checksum, has_down_text, CAST(started_at AS char(26)), duration_us, NULL
-FROM {history?} WHERE set_name IN (?, {own})
+FROM {history?} WHERE set_name IN (?, {own}) AND (direction <> 'failed' OR id = (SELECT max(id) FROM {history?} WHERE set_name = ?))
 UNION ALL SELECT 0, 0, 0, name, value, reason, changed_by, 0, CAST(changed_at AS char(26)), 0, CAST(until AS char(26))
 FROM {settings?} WHERE until IS NULL OR until > UTC_TIMESTAMP(6)
 UNION ALL SELECT -2, 0, 0, ` + journalJSON + `, '', '', '', ` + isHeld + `, '', 0, NULL FROM {journal} AS j USE INDEX (PRIMARY) WHERE set_name = ? AND ` + isOpen + `
@@ -51,7 +52,7 @@ var errNoHistory = errors.New("the history table does not exist: it was dropped"
 
 func (db *Database) readState(ctx context.Context, c *conn, set string) (*database.State, error) {
 	r := stateReader{st: &database.State{Set: set, Applied: &database.AppliedSet{}}}
-	err := c.each(ctx, bounded(db.opts.ReadTimeout(), db.sql.state), []any{set, set, set}, r.row)
+	err := c.each(ctx, bounded(db.opts.ReadTimeout(), db.sql.state), []any{set, set, set, set}, r.row)
 	c.uncommitted = r.isolation == "READ-UNCOMMITTED"
 	switch {
 	case ctx.Err() != nil && err != nil:

@@ -152,6 +152,7 @@ func newStatements(n database.TableNames) statements {
 		'db_user', db_user, 'os_user', os_user, 'host', host, 'app', app, 'actor', actor, 'pid', pid), '', '', '',
 		EXISTS (SELECT 1 FROM main.{settings} WHERE name = ` + literal(guardRow("")) + ` || ?1), '', 0 FROM main.{journal} WHERE set_name = ?1
 	UNION ALL SELECT ` + eventColumns + ` FROM main.{history} WHERE set_name = ?1
+		AND (direction <> 'failed' OR id = (SELECT max(id) FROM main.{history} WHERE set_name = ?1))
 	ORDER BY 1`),
 		history: fill(`SELECT id, set_name, version, name, direction, checksum, down_checksum, iif(?4, up_text, NULL), iif(?4, down_text, NULL),
 	up_directives, down_directives, has_down_text, +started_at, duration_us, tried, error, retries, lock_wait_us, db_user, os_user, host, app, actor, tool_version, reason, remark
