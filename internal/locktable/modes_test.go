@@ -2,14 +2,17 @@ package locktable
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/whimbrel-db/whimbrel/internal/testdb"
 )
 
-// TestModes tries each mode of a table's lock beside each other one.
+// TestModes tries each mode of a table's lock beside each other one, and compares the table of modes
+// on the page.
 func TestModes(t *testing.T) {
+	comparePage(t, "modes", modesTable())
 	for _, m := range testdb.PostgresMajors(t) {
 		t.Run(fmt.Sprint(m.Major), func(t *testing.T) {
 			t.Parallel()
@@ -48,17 +51,17 @@ func TestALaterReaderWaitsForTheWaitingStatement(t *testing.T) {
 			o.do(o.other, "CREATE TABLE t ()")
 			o.do(reader, "BEGIN; SELECT FROM t")
 			altered := start(o.conn, "ALTER TABLE t ADD COLUMN c int")
-			if !o.waitedFor(altered) {
+			if !o.waitsFor(reader, altered) {
 				t.Fatal("ALTER TABLE did not wait for the reader")
 			}
 			read := start(later, "SELECT FROM t")
 			behind := &observer{t: t, conn: later, other: o.other}
-			if !behind.waitedFor(read) {
-				t.Fatal("the later reader did not wait")
+			if !behind.waitsFor(o.conn, read) {
+				t.Fatal("the later reader did not wait for the ALTER TABLE")
 			}
-			blockers := o.rows(o.other, fmt.Sprintf("SELECT pg_blocking_pids(%d)::text", later.PgConn().PID()))[0][0]
-			if want := fmt.Sprintf("{%d}", o.conn.PgConn().PID()); blockers != want {
-				t.Errorf("the later reader waits for %s, want the ALTER TABLE, %s", blockers, want)
+			blockers := o.rows(o.other, fmt.Sprintf("SELECT cardinality(pg_blocking_pids(%d))", later.PgConn().PID()))[0][0]
+			if blockers != "1" {
+				t.Errorf("the later reader waits for %s sessions, want 1", blockers)
 			}
 			o.do(reader, "COMMIT")
 			for _, ended := range []chan error{altered, read} {
@@ -68,4 +71,34 @@ func TestALaterReaderWaitsForTheWaitingStatement(t *testing.T) {
 			}
 		})
 	}
+}
+
+// modesTable returns the table of the modes, strongest first.
+func modesTable() string {
+	columns := []struct{ title, mode string }{
+		{"`SELECT`", "ACCESS SHARE"},
+		{"`SELECT … FOR UPDATE`", "ROW SHARE"},
+		{"`INSERT`, `UPDATE`, `DELETE`", "ROW EXCLUSIVE"},
+		{"`CREATE INDEX CONCURRENTLY`, `VACUUM`", "SHARE UPDATE EXCLUSIVE"},
+		{"`CREATE INDEX`", "SHARE"},
+		{"most of `ALTER TABLE`", "ACCESS EXCLUSIVE"},
+	}
+	var b strings.Builder
+	b.WriteString("| a lock of mode … blocks")
+	for _, c := range columns {
+		b.WriteString(" | " + c.title)
+	}
+	b.WriteString(" |\n|---" + strings.Repeat("|:-:", len(columns)) + "|\n")
+	for _, held := range slices.Backward(modes) {
+		b.WriteString("| " + held.name)
+		for _, c := range columns {
+			if held.conflicts[level(c.mode)] == 'x' {
+				b.WriteString(" | blocks")
+			} else {
+				b.WriteString(" |")
+			}
+		}
+		b.WriteString(" |\n")
+	}
+	return b.String()
 }

@@ -370,7 +370,7 @@ func (o *observer) beside(s statement, other string) (found observation) {
 	defer holder.Close(context.Background())
 	o.do(holder, "BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT 1; "+other)
 	ended := start(o.conn, s.sql)
-	if o.waitedFor(ended) {
+	if o.waitsFor(holder, ended) {
 		pid := o.conn.PgConn().PID()
 		held := o.rows(o.other, fmt.Sprintf("SELECT relation, mode FROM pg_locks WHERE pid = %d AND locktype = 'relation'", pid))
 		found.Locks = o.locks(held)
@@ -396,10 +396,11 @@ func start(c *pgx.Conn, sql string) (ended chan error) {
 	return ended
 }
 
-// waitedFor returns true as soon as the statement waits for a lock, and false if it ends before.
-func (o *observer) waitedFor(ended chan error) bool {
+// waitsFor returns true as soon as the statement waits for a session, and false if it ends before.
+// It does not count a wait for others, such as an autovacuum.
+func (o *observer) waitsFor(session *pgx.Conn, ended chan error) bool {
 	o.t.Helper()
-	query := fmt.Sprintf("SELECT cardinality(pg_blocking_pids(%d)) > 0", o.conn.PgConn().PID())
+	query := fmt.Sprintf("SELECT %d = ANY (pg_blocking_pids(%d))", session.PgConn().PID(), o.conn.PgConn().PID())
 	for {
 		if o.rows(o.other, query)[0][0] == "t" {
 			return true
