@@ -26,9 +26,9 @@ const (
 
 // The application: clients that send a query every period, readers and some writers.
 const (
-	clients = 6
-	writers = 2
-	period  = 10 * time.Millisecond
+	clients = 12
+	writers = 4
+	period  = 50 * time.Millisecond
 	rows    = 200_000
 )
 
@@ -84,7 +84,7 @@ func TestLocks(t *testing.T) {
 		writeChange(t, folder, ch)
 		var results []latencies
 		for _, c := range contenders {
-			results = append(results, measureLocks(t, server, c, ch, filepath.Join(programs, programOf(c)), folder))
+			results = append(results, measureLocks(t, server, c, ch, programs, folder))
 		}
 		text.WriteString("### " + ch.title + "\n\n")
 		writeTable(&text, latencyTable(results))
@@ -101,17 +101,15 @@ func toolNamed(name string) tool {
 	return tools[slices.IndexFunc(tools, func(t tool) bool { return t.name == name })]
 }
 
-func programOf(c contender) string { return toolNamed(c.tool).program }
-
-// writeChange writes a change in the formats of the contenders.
+// writeChange writes a change in all formats.
 func writeChange(t *testing.T, root string, ch change) {
 	t.Helper()
-	for _, format := range []string{formatPairs, formatClient} {
+	for format, write := range formats {
 		folder := filepath.Join(root, format)
 		if err := os.MkdirAll(folder, 0o755); err != nil {
 			t.Fatal(err)
 		}
-		for file, text := range formats[format](postgres, folder, ch.files) {
+		for file, text := range write(postgres, folder, ch.files) {
 			if err := os.WriteFile(filepath.Join(folder, file), []byte(text), 0o644); err != nil {
 				t.Fatal(err)
 			}
@@ -126,18 +124,24 @@ type latencies struct {
 	migration time.Duration // how long the tool took
 }
 
-// queryLatency is one query. Its latency counts from the time at which the client had to send it,
-// so a client that is stuck in one query is late with the next ones, too.
-type queryLatency struct{ due, took time.Duration }
+// queryLatency is one query.
+type queryLatency struct {
+	due time.Duration // when the client had to send it
+	// late is the time from then to the answer. A client that is stuck in one query is late with the
+	// next ones, too.
+	late time.Duration
+	took time.Duration // from sending it to the answer
+}
 
 // measureLocks runs the application and one contender in a new database.
-func measureLocks(t *testing.T, server *server, c contender, ch change, program, folder string) latencies {
+func measureLocks(t *testing.T, server *server, c contender, ch change, programs, folder string) latencies {
 	t.Helper()
 	db := server.copyOf("locks", func(db string) { fillOrders(t, db) })
 	defer server.drop(db)
 	tool := toolNamed(c.tool)
+	program := filepath.Join(programs, tool.program)
 	if tool.floor {
-		program = tool.program
+		program = tool.program // the installed one
 	}
 	args := append(tool.args(call{program: program, kind: postgres, verb: up, db: db, folder: filepath.Join(folder, tool.format)}), c.extra...)
 	result := latencies{name: c.name}
@@ -211,11 +215,12 @@ func runApplication(t *testing.T, db string, start time.Time) (wait func() []que
 			defer conn.Close(context.Background())
 			for due := time.Duration(i) * period / clients; due <= measured; due += period {
 				time.Sleep(time.Until(start.Add(due)))
+				sent := time.Now()
 				if _, err := conn.Exec(context.Background(), query, rand.IntN(rows)); err != nil {
 					t.Errorf("the application: %v", err)
 					return
 				}
-				perClient[i] = append(perClient[i], queryLatency{due, time.Since(start) - due})
+				perClient[i] = append(perClient[i], queryLatency{due, time.Since(start) - due, time.Since(sent)})
 			}
 		}()
 	}
@@ -225,31 +230,38 @@ func runApplication(t *testing.T, db string, start time.Time) (wait func() []que
 	}
 }
 
-// duringMigration returns the latencies of the queries that were due after the migration's start,
-// in ascending order.
-func (l latencies) duringMigration() []time.Duration {
-	var took []time.Duration
+// duringMigration returns a time of each query that was due after the migration's start, in
+// ascending order.
+func (l latencies) duringMigration(of func(queryLatency) time.Duration) []time.Duration {
+	var times []time.Duration
 	for _, q := range l.queries {
 		if q.due >= migrationStarts {
-			took = append(took, q.took)
+			times = append(times, of(q))
 		}
 	}
-	slices.Sort(took)
-	return took
+	slices.Sort(times)
+	return times
 }
 
 func latencyTable(results []latencies) [][]string {
 	const slow = 100 * time.Millisecond
-	table := [][]string{{"", "longest query, ms", "p99, ms", "median, ms", "over 100 ms", "migration, s"}}
+	table := [][]string{{"", "longest query, ms", "latest, ms", "p99, ms", "median, ms", "over 100 ms", "migration, s"}}
 	for _, r := range results {
-		took := r.duringMigration()
-		over := len(took) - slices.IndexFunc(append(took, slow+1), func(d time.Duration) bool { return d > slow })
+		took := r.duringMigration(func(q queryLatency) time.Duration { return q.took })
+		late := r.duringMigration(func(q queryLatency) time.Duration { return q.late })
+		over := 0
+		for _, d := range late {
+			if d > slow {
+				over++
+			}
+		}
 		table = append(table, []string{
 			r.name,
 			fmt.Sprintf("%.0f", milliseconds(took[len(took)-1])),
-			fmt.Sprintf("%.0f", milliseconds(took[len(took)*99/100])),
-			fmt.Sprintf("%.1f", milliseconds(took[len(took)/2])),
-			fmt.Sprintf("%.1f %%", 100*float64(over)/float64(len(took))),
+			fmt.Sprintf("%.0f", milliseconds(late[len(late)-1])),
+			fmt.Sprintf("%.0f", milliseconds(late[len(late)*99/100])),
+			fmt.Sprintf("%.1f", milliseconds(late[len(late)/2])),
+			fmt.Sprintf("%.0f %%", 100*float64(over)/float64(len(late))),
 			fmt.Sprintf("%.1f", r.migration.Seconds()),
 		})
 	}

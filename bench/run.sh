@@ -98,23 +98,27 @@ CGO_ENABLED=0 go test -c -o "$work/bench.test" ./bench
 cd bench
 
 if [[ $locks ]]; then
-	read -r module version tags <<<"$modules" # the first is golang-migrate
+	read -r module version tags <<<"$modules" # golang-migrate is the first
 	install "$module" "$version" "$tags"
+elif [[ $compare ]]; then
+	while read -r module version tags; do
+		install "$module" "$version" "$tags"
+	done <<<"$modules"
+	install_dbmate
+fi
+if [[ $locks || $compare ]]; then
 	CGO_ENABLED=0 go build -trimpath -o "$work/programs/whimbrel" ../cmd/whimbrel
-	WHIMBREL_BENCH_PROGRAMS=$work/programs WHIMBREL_BENCH_OUT=$work/tables.md WHIMBREL_BENCH_SVG=$PWD/../docs/locks.svg \
-		"$work/bench.test" -test.timeout 30m -test.run '^TestLocks$' >&2
+	export WHIMBREL_BENCH_PROGRAMS=$work/programs WHIMBREL_BENCH_WORK=$work WHIMBREL_BENCH_OUT=$work/tables.md
+fi
+
+if [[ $locks ]]; then
+	WHIMBREL_BENCH_SVG=$PWD/../docs/locks.svg "$work/bench.test" -test.timeout 30m -test.run '^TestLocks$' >&2
 	cat "$work/tables.md"
 	exit
 fi
 
 if [[ $compare ]]; then
-	while read -r module version tags; do
-		install "$module" "$version" "$tags"
-	done <<<"$modules"
-	install_dbmate
-	CGO_ENABLED=0 go build -trimpath -o "$work/programs/whimbrel" ../cmd/whimbrel
-	WHIMBREL_BENCH_PROGRAMS=$work/programs WHIMBREL_BENCH_WORK=$work WHIMBREL_BENCH_OUT=$work/tables.md \
-		"$work/bench.test" -test.timeout 30m -test.run '^TestCompare$' >&2
+	"$work/bench.test" -test.timeout 30m -test.run '^TestCompare$' >&2
 	cat "$work/tables.md"
 fi
 

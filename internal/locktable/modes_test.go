@@ -9,8 +9,8 @@ import (
 	"github.com/whimbrel-db/whimbrel/internal/testdb"
 )
 
-// TestModes tries each mode of a table's lock beside each other one, and compares the table of modes
-// on the page.
+// TestModes tries each mode of a table's lock beside each other one, and compares the table of
+// modes on the page.
 func TestModes(t *testing.T) {
 	comparePage(t, "modes", modesTable())
 	for _, m := range testdb.PostgresMajors(t) {
