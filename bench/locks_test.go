@@ -56,17 +56,14 @@ var changes = []change{
 	},
 }
 
-// contender is a tool with its arguments.
-type contender struct {
-	name, tool string
-	extra      []string
-}
+// contender is a tool, with a comment that is the first line of its scripts.
+type contender struct{ name, tool, directive string }
 
 var contenders = []contender{
-	{"psql", "`psql -f`", nil},
-	{"golang-migrate", "golang-migrate", nil},
-	{"whimbrel", "whimbrel", nil},
-	{"whimbrel --lock-timeout 200ms", "whimbrel", []string{"--lock-timeout", "200ms"}},
+	{"psql", "`psql -f`", ""},
+	{"golang-migrate", "golang-migrate", ""},
+	{"whimbrel", "whimbrel", ""},
+	{"whimbrel, lock timeout 200 ms", "whimbrel", "-- whimbrel: lock-timeout 200ms\n"},
 }
 
 // TestLocks measures how long the queries of an application take while a tool migrates its table
@@ -80,11 +77,9 @@ func TestLocks(t *testing.T) {
 	var text strings.Builder
 	fmt.Fprintf(&text, "%s. The reader takes %s.\n\n", server.version(), readerEnds-readerStarts)
 	for i, ch := range changes {
-		folder := filepath.Join(t.TempDir(), "folder")
-		writeChange(t, folder, ch)
 		var results []latencies
 		for _, c := range contenders {
-			results = append(results, measureLocks(t, server, c, ch, programs, folder))
+			results = append(results, measureLocks(t, server, c, ch, programs))
 		}
 		text.WriteString("### " + ch.title + "\n\n")
 		writeTable(&text, latencyTable(results))
@@ -101,20 +96,20 @@ func toolNamed(name string) tool {
 	return tools[slices.IndexFunc(tools, func(t tool) bool { return t.name == name })]
 }
 
-// writeChange writes a change in all formats.
-func writeChange(t *testing.T, root string, ch change) {
+// writeChange writes a change as a contender reads it.
+func writeChange(t *testing.T, c contender, ch change) (folder string) {
 	t.Helper()
-	for format, write := range formats {
-		folder := filepath.Join(root, format)
-		if err := os.MkdirAll(folder, 0o755); err != nil {
+	folder = t.TempDir()
+	var files []migration
+	for _, m := range ch.files {
+		files = append(files, migration{m.version, c.directive + m.up, m.down})
+	}
+	for file, text := range formats[toolNamed(c.tool).format](postgres, folder, files) {
+		if err := os.WriteFile(filepath.Join(folder, file), []byte(text), 0o644); err != nil {
 			t.Fatal(err)
 		}
-		for file, text := range write(postgres, folder, ch.files) {
-			if err := os.WriteFile(filepath.Join(folder, file), []byte(text), 0o644); err != nil {
-				t.Fatal(err)
-			}
-		}
 	}
+	return folder
 }
 
 // latencies are those of the application's queries while a tool migrated.
@@ -134,7 +129,7 @@ type queryLatency struct {
 }
 
 // measureLocks runs the application and one contender in a new database.
-func measureLocks(t *testing.T, server *server, c contender, ch change, programs, folder string) latencies {
+func measureLocks(t *testing.T, server *server, c contender, ch change, programs string) latencies {
 	t.Helper()
 	db := server.copyOf("locks", func(db string) { fillOrders(t, db) })
 	defer server.drop(db)
@@ -143,7 +138,7 @@ func measureLocks(t *testing.T, server *server, c contender, ch change, programs
 	if tool.floor {
 		program = tool.program // the installed one
 	}
-	args := append(tool.args(call{program: program, kind: postgres, verb: up, db: db, folder: filepath.Join(folder, tool.format)}), c.extra...)
+	args := tool.args(call{program: program, kind: postgres, verb: up, db: db, folder: writeChange(t, c, ch)})
 	result := latencies{name: c.name}
 	start := time.Now()
 	app := runApplication(t, db, start)
