@@ -30,7 +30,8 @@ type Options struct {
 	AllowOutOfOrder bool
 	// MigrationLockTimeout limits each wait for the migration lock. 0 means the database's setting
 	// "migration_lock_timeout"; below 0 (TryOnce) means not to wait. The time starts again whenever
-	// the process that holds the lock makes progress with the set.
+	// the process that holds the lock makes progress with the set. A process that tries a step again
+	// because of a lock makes no progress meanwhile.
 	MigrationLockTimeout time.Duration
 	// LockTimeout limits each wait of a statement for a lock, so that the application's queries
 	// never queue behind a migration for longer. 0 means the database's setting "lock_timeout" (2 s

@@ -666,3 +666,42 @@ func TestLogOfRetries(t *testing.T) {
 		}
 	})
 }
+
+// Of many processes, one does the step that a reader blocks. The others wait for it, or give up
+// because they see no progress.
+func TestManyProcessesRetryOneAtATime(t *testing.T) {
+	t.Parallel()
+	for name, directives := range map[string]string{"a transaction": "", "a run": "-- whimbrel: no-transaction\n"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			bubble(t, func(t *testing.T, target *memdb.Target) {
+				const processes = 8
+				blockedFor(target, "t1", 40*time.Second)
+				set := withRetried(t, script{2, directives + "INSERT INTO t1 VALUES (1)", "-"})
+				errs := make(chan error, processes)
+				for range processes {
+					m := migrator(t, target, set)
+					go func() {
+						_, err := m.Up(t.Context())
+						errs <- err
+					}()
+				}
+				gaveUp := 0
+				for range processes {
+					switch err := <-errs; {
+					case errors.Is(err, database.ErrLocked):
+						gaveUp++
+					case err != nil:
+						t.Error(err)
+					}
+				}
+				if gaveUp == processes {
+					t.Error("every process gave up")
+				}
+				rows, err := target.Rows(t.Context(), "t1")
+				noError(t, err)
+				same(t, "the rows", rows, []string{"1"})
+			})
+		})
+	}
+}

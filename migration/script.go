@@ -126,6 +126,10 @@ func StreamKeeping(file string, keep int64, open func() (io.ReadCloser, error)) 
 // Func returns a script for a Go function. fn must have the driver's function type; use the Func of
 // the driver's package, which ensures that. A function has no text: the history and the checksum
 // use id instead, so change id whenever the function's effect changes.
+//
+// The function can run more than once: after a lock timeout, a deadlock or a conflict its
+// transaction is rolled back, and the engine calls it again in another one. What it does outside
+// the transaction must be safe to repeat.
 func Func(id string, fn any) *Script {
 	return &Script{File: id, Checksum: Sum("go:" + id), fn: fn}
 }

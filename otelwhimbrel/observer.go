@@ -2,6 +2,7 @@ package otelwhimbrel
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"sync"
 	"time"
@@ -21,8 +22,8 @@ type observer struct {
 	tracer trace.Tracer
 	own    []attribute.KeyValue
 
-	migrations, statements, lockWaits metric.Float64Histogram
-	retries                           metric.Int64Counter
+	migrations, statements, lockWaits, retrying metric.Float64Histogram
+	retries                                     metric.Int64Counter
 
 	mu    sync.Mutex
 	calls map[context.Context]*call // by the context of their events
@@ -66,6 +67,7 @@ func (o *observer) instruments(m metric.Meter) {
 	o.migrations = seconds("whimbrel.migration.duration", "Duration of the steps of plans.")
 	o.statements = seconds("whimbrel.statement.duration", "Duration of statements outside transactions.")
 	o.lockWaits = seconds("whimbrel.lock_wait.duration", "Duration of waits for the migration lock.")
+	o.retrying = seconds("whimbrel.retries.duration", "Duration of attempts that failed because of a lock, and of the pauses after them.")
 	var err error
 	o.retries, err = m.Int64Counter("whimbrel.retries", metric.WithUnit("{attempt}"),
 		metric.WithDescription("Attempts after the first."))
@@ -91,10 +93,9 @@ func (o *observer) observe(ctx context.Context, e whimbrel.Event) {
 	case whimbrel.StatementWaiting:
 		c.innermost().AddEvent("waiting for another session", holder(e.Blockage.First().String()))
 	case whimbrel.Retrying:
-		o.endWait(c)
-		o.retries.Add(c.ctx, 1, o.measured(attribute.String("whimbrel.set", c.set)))
-		o.abandon(c)
-		c.span.AddEvent("retry", trace.WithAttributes(attribute.String("error.message", e.Err.Error())))
+		o.retry(c, e)
+	case whimbrel.Terminated:
+		c.innermost().AddEvent("terminated a session", holder(e.Blocker.Holder.String()))
 	case whimbrel.StepStarted:
 		o.endWait(c)
 		o.startStep(c, e.Step)
@@ -109,6 +110,26 @@ func (o *observer) observe(ctx context.Context, e whimbrel.Event) {
 		o.endStep(ctx, c, e)
 	case whimbrel.Failed:
 		o.fail(ctx, c, e.Err)
+	}
+}
+
+// retry ends the spans of what is done again: of a statement, or of all steps of a transaction.
+func (o *observer) retry(c *call, e whimbrel.Retrying) {
+	o.endWait(c)
+	o.retries.Add(c.ctx, 1, o.measured(attribute.String("whimbrel.set", c.set)))
+	if e.Statement > 0 {
+		o.endStatement(c)
+	} else {
+		o.abandon(c)
+	}
+	c.innermost().AddEvent("retry", trace.WithAttributes(
+		attribute.String("error.message", e.Err.Error()), attribute.Float64("whimbrel.retry.pause", e.Pause.Seconds())))
+}
+
+// retried measures how long a step was held up by locks.
+func (o *observer) retried(c *call, wait time.Duration, outcome string) {
+	if wait > 0 {
+		o.retrying.Record(c.ctx, wait.Seconds(), o.measured(attribute.String("whimbrel.set", c.set), attribute.String("whimbrel.outcome", outcome)))
 	}
 }
 
@@ -188,6 +209,7 @@ func (o *observer) endStep(ctx context.Context, c *call, e whimbrel.StepDone) {
 		}
 	}
 	o.record(c, e.Step, e.Duration, outcome)
+	o.retried(c, e.LockWait, outcome)
 	if c.left--; c.left == 0 {
 		o.abandon(c) // none is left, unless the engine started one and skipped it
 		o.end(ctx, c)
@@ -212,6 +234,10 @@ func (o *observer) fail(ctx context.Context, c *call, err error) {
 		last := c.steps[n-1]
 		mark(last.span)
 		o.record(c, last.step, time.Since(last.start), "failed")
+	}
+	var failed *whimbrel.MigrationError
+	if errors.As(err, &failed) {
+		o.retried(c, failed.LockWait, "failed")
 	}
 	mark(c.span)
 	o.abandon(c)

@@ -16,9 +16,9 @@
 //   - a span "whimbrel.lock_wait" for the time in which another process holds the migration lock.
 //
 // Other occurrences are span events: "resumed", "cleaned up", "waiting for another session",
-// "retry" and "skipped". If a step fails, its span and that of the call have the error and the
-// status Error. The steps of one transaction end together, because the database may execute them
-// together.
+// "terminated a session", "retry" and "skipped". If a step fails, its span and that of the call
+// have the error and the status Error. The steps of one transaction end together, because the
+// database may execute them together.
 //
 // # Attributes
 //
@@ -30,6 +30,7 @@
 //	whimbrel.mode                   string  "transaction" or "outside"
 //	whimbrel.statement.index        int     the position of a statement in its script, from 1
 //	db.query.text                   string  the statement, with its secrets masked, at most 2,048 bytes
+//	whimbrel.retry.pause            double  the pause before another attempt, in seconds
 //	whimbrel.outcome                string  "done", "skipped" or "failed"; only on metrics
 //
 // # Metrics
@@ -38,6 +39,8 @@
 //	whimbrel.statement.duration     histogram, s   of each statement outside a transaction; by set
 //	whimbrel.lock_wait.duration     histogram, s   of each wait for the migration lock; by set
 //	whimbrel.retries                counter        attempts after the first; by set
+//	whimbrel.retries.duration       histogram, s   of all attempts at a step that failed because of a
+//	                                               lock, and of the pauses after them; by set and outcome
 //
 // Metrics have neither versions nor names, so their number does not grow with the migrations.
 package otelwhimbrel

@@ -227,6 +227,48 @@ func TestRetry(t *testing.T) {
 	}
 }
 
+// A retry because of a lock ends the spans of what is done again, and its time is measured.
+func TestRetryBecauseOfALock(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name          string
+		noTransaction bool
+		retries       int
+		want          []string
+		measured      map[string]uint64
+	}{
+		{"a transaction", false, 1, []string{"whimbrel.migrate [retry]", "  whimbrel.migration 1 true", "  whimbrel.migration 1"}, map[string]uint64{"whimbrel.retries shop": 1, "whimbrel.retries.duration done,shop": 1}},
+		{"a run", true, 1, []string{
+			"whimbrel.migrate", "  whimbrel.migration 1 [retry]", "    whimbrel.statement CREATE TABLE t (x)", "    whimbrel.statement CREATE TABLE t (x)",
+		}, map[string]uint64{"whimbrel.retries shop": 1, "whimbrel.retries.duration done,shop": 1}},
+		{"a failure", false, 0, []string{"whimbrel.migrate [exception] failed", "  whimbrel.migration 1 true [exception] failed"}, map[string]uint64{"whimbrel.retries shop": 0, "whimbrel.retries.duration failed,shop": 1}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			r, target := newRig(), memdb.New()
+			target.Deadlock("t", 1)
+			opts := whimbrel.Options{Observe: r.observer}
+			if tt.retries == 0 {
+				opts.RetryFor = whimbrel.NoTimeout
+			}
+			set := newSet(t, "CREATE TABLE t (x)")
+			set.All()[0].Up.NoTransaction = tt.noTransaction
+			if _, err := whimbrel.New(open(t, target), set, opts).Up(t.Context()); (err == nil) != (tt.retries > 0) {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(tt.want, r.tree(t)); diff != "" {
+				t.Errorf("spans (-want +got):\n%s", diff)
+			}
+			counts := r.counts(t)
+			for name, want := range tt.measured {
+				if counts[name] != want {
+					t.Errorf("%s has %d measurements, want %d: %v", name, counts[name], want, counts)
+				}
+			}
+		})
+	}
+}
+
 func TestLockWait(t *testing.T) {
 	t.Parallel()
 	r := newRig()

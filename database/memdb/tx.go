@@ -13,7 +13,8 @@ import (
 )
 
 // Func returns the script of a Go function that works in the transaction of its migration. The
-// history stores id for the function: change it when the function's effect changes.
+// history stores id for the function: change it when the function's effect changes. The function
+// can run more than once; see [migration.Func].
 func Func(id string, fn func(ctx context.Context, tx Tx) error) *migration.Script {
 	return migration.Func(id, fn)
 }

@@ -21,7 +21,8 @@ type Tx interface {
 // Func returns a script that is a Go function. The function runs in the transaction of its
 // migration and must neither begin nor end a transaction. A statement that commits by itself, as
 // all DDL does, is an error: it belongs in a migration of SQL. id identifies the function in the
-// history: it must change when the function's behavior changes.
+// history: it must change when the function's behavior changes. It can run more than once; see
+// [migration.Func].
 func Func(id string, fn func(ctx context.Context, tx Tx) error) *migration.Script {
 	return migration.Func(id, fn)
 }

@@ -57,7 +57,7 @@ func errEnded(s *migration.Script) error {
 // Func returns a script that is a Go function. It receives the transaction of its migration and can
 // neither commit nor roll it back; returning an error rolls it back. The function runs with the
 // connection's settings and, like any script, leaves the session unchanged. id must change when the
-// function's behavior changes; see [migration.Func].
+// function's behavior changes. It can run more than once; see [migration.Func].
 func Func(id string, fn func(ctx context.Context, tx pgx.Tx) error) *migration.Script {
 	return migration.Func(id, fn)
 }

@@ -46,6 +46,9 @@ func (d *db) Dialect() sqltext.Dialect { return sqltext.SQLite }
 
 func (d *db) Tables() []string { return d.names.Lower() }
 
+// BlocksWriters implements database.WriteBlocker.
+func (*db) BlocksWriters() bool { return true }
+
 // target returns the database's name for messages.
 func (d *db) target() string {
 	if d.path == "" {

@@ -129,7 +129,7 @@ func TestAMarkWaitsForOtherWriters(t *testing.T) {
 	var e *database.StatementError
 	if err := r.Exec(bg, s, statements(t, insert)[0], nil, journal(1)); !errors.As(err, &e) {
 		t.Errorf("Exec beyond the lock timeout: %v, want a *StatementError", err)
-	} else if !strings.HasPrefix(e.Code, "SQLITE_BUSY") {
+	} else if !strings.HasPrefix(e.Code, "SQLITE_BUSY") || !errors.Is(err, database.ErrLockTimeout) {
 		t.Errorf("Exec beyond the lock timeout: e.Code = %q, want a text that begins with %q", e.Code, "SQLITE_BUSY")
 	}
 	if n := statementsDone(t, path); n != 0 {

@@ -13,6 +13,7 @@ var (
 		database.Cloner
 		database.HolderReader
 		database.Checker
+		database.WriteBlocker
 	} = (*db)(nil)
 	_ drivers.Tx   = (*transaction)(nil)
 	_ database.Run = (*run)(nil)
