@@ -103,6 +103,9 @@ func (o *observer) setUp() {
 	o.t.Helper()
 	o.do(o.conn, "DROP SCHEMA IF EXISTS archive CASCADE; DROP SCHEMA public CASCADE; CREATE SCHEMA public")
 	o.do(o.conn, schema)
+	if o.major >= 15 {
+		o.do(o.conn, schema15)
+	}
 	if o.major >= 18 {
 		o.do(o.conn, schema18)
 	}
@@ -151,7 +154,7 @@ func (o *observer) relations(c *pgx.Conn) map[uint32]relation {
 	for _, row := range o.rows(c, `
 		SELECT c.oid, COALESCE(i.indrelid, c.oid), c.relname, c.relkind, COALESCE(pg_relation_filenode(c.oid), 0)
 		FROM pg_class c LEFT JOIN pg_index i ON i.indexrelid = c.oid
-		WHERE c.relkind IN ('r', 'p', 'm', 'v', 'i', 'I', 'S') AND c.relnamespace IN ('public'::regnamespace, 'archive'::regnamespace)`) {
+		WHERE c.relkind IN ('r', 'p', 'm', 'v', 'i', 'I', 'S') AND c.relnamespace IN (SELECT oid FROM pg_namespace WHERE nspname IN ('public', 'archive', 'attic'))`) {
 		r := relation{oid: number(o.t, row[0]), table: number(o.t, row[1]), name: row[2], kind: row[3], file: number(o.t, row[4])}
 		rels[r.oid] = r
 	}

@@ -19,8 +19,10 @@ CREATE TABLE warehouses (id bigint PRIMARY KEY);
 CREATE TABLE order_items (order_id bigint REFERENCES orders, item text);
 CREATE TABLE drafts (id bigint, draft_id bigint NOT NULL, body text);
 CREATE TABLE old_drafts (LIKE drafts);
+CREATE UNLOGGED TABLE imports (id bigint);
 CREATE SEQUENCE numbers;
 
+INSERT INTO imports SELECT n FROM generate_series(1, 1000) n;
 INSERT INTO customers SELECT n, 'c', 'a' FROM generate_series(1, 1000) n;
 INSERT INTO warehouses SELECT n FROM generate_series(1, 1000) n;
 INSERT INTO orders SELECT n, n, n, n::text, 'n', 'y', n, n, '2026-01-01', tstzrange('2026-01-01'::timestamptz + n * interval '1 h', '2026-01-01'::timestamptz + (n + 1) * interval '1 h') FROM generate_series(1, 1000) n;
@@ -69,6 +71,12 @@ INSERT INTO logs SELECT n, '2026-06-01' FROM generate_series(1, 1000) n;
 
 // schema18 needs PostgreSQL 18.
 const schema18 = `ALTER TABLE orders ADD CONSTRAINT orders_small NOT NULL small NOT VALID;`
+
+// schema15 needs PostgreSQL 15.
+const schema15 = `
+DROP ACCESS METHOD IF EXISTS other_heap;
+CREATE ACCESS METHOD other_heap TYPE TABLE HANDLER heap_tableam_handler;
+`
 
 // analyze makes the planner's choices the same everywhere.
 const analyze = `ANALYZE customers, orders, warehouses, order_items, drafts, events, logs`

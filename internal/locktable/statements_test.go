@@ -106,6 +106,8 @@ var sections = []section{
 		{sql: "ALTER TABLE orders SET (fillfactor = 80)"},
 		{sql: "ALTER TABLE orders SET (autovacuum_enabled = false)"},
 		{sql: "ALTER TABLE drafts SET UNLOGGED"},
+		{sql: "ALTER TABLE imports SET LOGGED"},
+		{sql: "ALTER TABLE drafts SET ACCESS METHOD other_heap", since: 15, remark: "`SET TABLESPACE` is like this"},
 		{sql: "ALTER TABLE old_drafts INHERIT drafts"},
 		{sql: "ALTER TABLE orders REPLICA IDENTITY FULL"},
 		{sql: "ALTER TABLE orders CLUSTER ON orders_placed"},
@@ -117,6 +119,7 @@ var sections = []section{
 		{sql: "COMMENT ON COLUMN orders.note IS 'x'"},
 		{sql: "GRANT SELECT ON orders TO PUBLIC"},
 		{sql: "ALTER SEQUENCE numbers RESTART"},
+		{sql: "ALTER SCHEMA archive RENAME TO attic", remark: "breaks the running application"},
 	}},
 	{"Partitions", []statement{
 		{sql: "CREATE TABLE events_2031 PARTITION OF events FOR VALUES FROM ('2031-01-01') TO ('2032-01-01')"},
@@ -132,6 +135,8 @@ var sections = []section{
 		{sql: "DROP TABLE events_2026"},
 		{sql: "ALTER TABLE events ADD COLUMN note text"},
 		{sql: "TRUNCATE events_2026"},
+		{sql: "ALTER TABLE events ADD FOREIGN KEY (id) REFERENCES warehouses"},
+		{sql: "ALTER TABLE events ADD FOREIGN KEY (id) REFERENCES warehouses NOT VALID", since: 18},
 	}},
 	{"Triggers, views, policies and types", []statement{
 		{sql: "CREATE TRIGGER again BEFORE INSERT ON orders FOR EACH ROW EXECUTE FUNCTION notice()"},
@@ -152,6 +157,7 @@ var sections = []section{
 		{sql: "DROP MATERIALIZED VIEW totals"},
 		{sql: "CREATE PUBLICATION changes FOR TABLE orders"},
 		{sql: "ALTER TYPE status ADD VALUE 'sent'"},
+		{sql: "ALTER TYPE status RENAME VALUE 'paid' TO 'settled'", remark: "breaks the running application"},
 	}},
 	{"Rows", []statement{
 		{sql: "SELECT * FROM orders WHERE id = 1"},
