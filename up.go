@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"strings"
 
 	"github.com/whimbrel-db/whimbrel/database"
 	"github.com/whimbrel-db/whimbrel/migration"
@@ -55,7 +54,7 @@ func Up(ctx context.Context, db database.Database, files fs.FS, opts ...UpOption
 func readFolder(files fs.FS, opts UpOptions, db database.Database) (*migration.Set, error) {
 	dir := opts.Dir
 	if dir == "" {
-		dir = onlyFolder(files)
+		dir = source.OnlyFolder(files)
 	}
 	if dir != "" {
 		sub, err := fs.Sub(files, dir)
@@ -69,18 +68,4 @@ func readFolder(files fs.FS, opts UpOptions, db database.Database) (*migration.S
 		return nil, &NoMigrationsError{Dir: dir}
 	}
 	return set, err
-}
-
-// onlyFolder returns the name of the folder that is all that the root of a file system contains,
-// or "". A folder whose name begins with a digit is a migration.
-func onlyFolder(files fs.FS) string {
-	entries, err := fs.ReadDir(files, ".")
-	if err != nil || len(entries) != 1 || !entries[0].IsDir() {
-		return ""
-	}
-	name := entries[0].Name()
-	if strings.HasPrefix(name, ".") || name[0] >= '0' && name[0] <= '9' {
-		return ""
-	}
-	return name
 }

@@ -5,7 +5,7 @@
 //
 //	func TestUsers(t *testing.T) {
 //		t.Parallel()
-//		db := whimbreltest.Options{Dir: "migrations"}.Postgres(t, migrations)
+//		db := whimbreltest.Postgres(t, migrations)
 //		pool, err := pgxpool.New(t.Context(), db.URL)
 //		…
 //	}

@@ -21,7 +21,8 @@ type Options struct {
 	// the default. For SQLite it is a file in the folder of the templates and copies; the file
 	// itself is not used.
 	URL string
-	// Dir is the folder in files that has the migrations; "" is the root of files.
+	// Dir is the folder in files that has the migrations. "" is the root of files. If the root
+	// contains nothing but one folder, as in an embed.FS of "migrations", it is that folder.
 	Dir string
 	// Seeds is the folder in files that has scripts with data, which run after the migrations; ""
 	// for none.
@@ -152,6 +153,9 @@ type contents struct {
 
 // read reads the folders.
 func (o Options) read(files fs.FS, dialect sqltext.Dialect) (c contents, err error) {
+	if o.Dir == "" && files != nil {
+		o.Dir = source.OnlyFolder(files)
+	}
 	folder, err := sub(files, o.Dir)
 	if err != nil {
 		return c, fmt.Errorf("Options.Dir: %w", err)

@@ -349,6 +349,7 @@ func TestTemplates(t *testing.T) { // not parallel: it counts templates
 				{"the same", whimbreltest.Options{}, set("templates"), 0, 1},
 				{"files that are not migrations", whimbreltest.Options{}, seeded, 0, 1},
 				{"in a folder", whimbreltest.Options{Dir: "db"}, inDir, 0, 1},
+				{"in the only folder", whimbreltest.Options{}, inDir, 0, 1},
 				{"another text", whimbreltest.Options{}, set("other templates"), 1, 1},
 				{"one more migration", whimbreltest.Options{}, set("templates", "INSERT INTO users VALUES (3, 'Eve')"), 1, 2},
 				{"seeds", whimbreltest.Options{Seeds: "seeds"}, seeded, 1, 2},

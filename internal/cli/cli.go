@@ -73,6 +73,7 @@ type app struct {
 	secrets guarded
 	global  globalFlags
 	role    string // that the database was opened with
+	called  *cobra.Command
 	// fromConfig says that the database URL is the one in the configuration file.
 	fromConfig bool
 	// passwords are the URLs that withPassword has completed, by the URL without a password.
@@ -119,6 +120,9 @@ func (a *app) print() *render.Printer {
 		opts.Out.Writer, opts.Err.Writer = a.secrets.writer(a.Stdout.Writer), a.secrets.writer(a.Stderr.Writer)
 		opts.Page = a.page()
 		p = render.New(opts)
+		if a.called != nil {
+			p.Aim(aim(a.called))
+		}
 		a.printer.Store(p)
 	}
 	return p

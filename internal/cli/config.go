@@ -256,7 +256,7 @@ func (c *config) expand(s *scalar, lookup func(string) (string, bool)) (string, 
 		if !ok {
 			at := *s.at
 			at.Column = c.column(at, "${"+name+"}")
-			return "", c.fail(&scalar{at: &at}, "the environment variable %s is not set", name)
+			return "", &unsetError{c.fail(&scalar{at: &at}, "the environment variable %s is not set", name), name}
 		}
 		b.WriteString(s.text[rest:m[0]] + value)
 		rest = m[1]
@@ -264,6 +264,14 @@ func (c *config) expand(s *scalar, lookup func(string) (string, bool)) (string, 
 	b.WriteString(s.text[rest:])
 	return b.String(), nil
 }
+
+// unsetError reports a variable of a database URL that is not set.
+type unsetError struct {
+	*usageError
+	name string
+}
+
+func (e *unsetError) Unwrap() error { return e.usageError }
 
 // column returns the column of a text in a line, at or after a position.
 func (c *config) column(at token.Position, text string) int {

@@ -35,7 +35,7 @@ connection to the database "postgres" or "template1".`,
 			if err != nil {
 				return err
 			}
-			a.print().Show(&render.Created{Database: database.Redact(url), Created: created})
+			a.print().Show(&render.Created{Database: database.Redact(url), Place: a.placeOf(url), Created: created})
 			return nil
 		},
 	}
@@ -76,7 +76,7 @@ database is not dropped.`,
 			}
 			if err := a.mayDrop(cmd.Context(), yes); err != nil {
 				if missing(err) {
-					a.print().Show(&render.Dropped{Database: database.Redact(url)})
+					a.print().Show(&render.Dropped{Database: database.Redact(url), Place: a.placeOf(url)})
 					return nil
 				}
 				return err
@@ -85,7 +85,7 @@ database is not dropped.`,
 			if err != nil {
 				return err
 			}
-			a.print().Show(&render.Dropped{Database: database.Redact(url), Dropped: dropped})
+			a.print().Show(&render.Dropped{Database: database.Redact(url), Place: a.placeOf(url), Dropped: dropped})
 			return nil
 		},
 	}
@@ -176,7 +176,7 @@ func (a *app) waitFor(ctx context.Context, url string, opts database.Options, ti
 		err := answers(ctx, url, opts, min(max(left, firstPause), attemptLimit))
 		switch left = timeout - time.Since(begun); {
 		case err == nil, missing(err):
-			a.print().Show(&render.Ready{Database: database.Redact(url), Missing: err != nil, Waited: render.Millis(time.Since(begun))})
+			a.print().Show(&render.Ready{Database: database.Redact(url), Place: a.placeOf(url), Missing: err != nil, Waited: render.Millis(time.Since(begun))})
 			return nil
 		case errors.As(err, new(*database.URLError)), ctx.Err() != nil:
 			return err
@@ -185,7 +185,7 @@ func (a *app) waitFor(ctx context.Context, url string, opts database.Options, ti
 		}
 		if !told {
 			told = true
-			a.print().Waiting("Waiting for " + database.Redact(url) + ", up to " + timeout.String() + ": " + database.RedactText(err.Error()))
+			a.print().Waiting("Waiting for " + a.placeOf(url) + ", up to " + timeout.String() + ": " + database.RedactText(err.Error()))
 		}
 		select {
 		case <-ctx.Done():

@@ -8,6 +8,7 @@ import (
 	"io"
 	"io/fs"
 	"net"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -336,7 +337,7 @@ func recordRules() []rule {
 			if n := len(e.Others); n > 0 {
 				f.Message += fmt.Sprintf(", and so %s %s", plural(n, "was", "were"), f.Labels(e.Others))
 			}
-			f.Next = fmt.Sprintf(`Restore the file and make the change in a new migration. If the database already has the change, run: whimbrel accept %s --reason "…"`, f.Label(e.Version))
+			f.Next = fmt.Sprintf(`Restore the file and make the change in a new migration. If no other database has it yet, run "whimbrel redo" (with --steps N for the newest N), which rolls back and applies the present files. If the database already has the change, run: whimbrel accept %s --reason "…"`, f.Label(e.Version))
 		}),
 		on(kindOrder, func(f *render.Failure, e *whimbrel.OutOfOrderError) {
 			var names []string
@@ -548,7 +549,10 @@ func explainFolder(f *render.Failure, dir *folderError) {
 	switch {
 	case errors.Is(dir, fs.ErrNotExist) && (!isOne || one.File == dir.dir):
 		f.Message = fmt.Sprintf("the folder %s does not exist", dir.dir)
-		f.Next = cmp.Or(dir.next, `Pass the folder with --dir, or create the first migration with "whimbrel new NAME".`)
+		if here, err := filepath.Abs("."); err == nil && !filepath.IsAbs(dir.dir) {
+			f.Message += " in " + shown(here)
+		}
+		f.Next = cmp.Or(dir.next, otherFolder(dir.dir), `Pass the folder with --dir, or create the first migration with "whimbrel new NAME".`)
 	case isAll && len(all.Problems) > 1:
 		for _, p := range all.Problems[:min(len(all.Problems), source.ShownProblems)] {
 			f.Problems = append(f.Problems, render.Problem{Message: p.Msg, File: p.File, Line: p.Line, Column: p.Column})

@@ -328,7 +328,7 @@ func orAbandon(f *render.Failure) string {
 	}
 	script := f.Name
 	if f.Version != nil {
-		script = strconv.FormatInt(*f.Version, 10)
+		script = f.Label(*f.Version)
 	}
 	return words + "\nTo give it up instead, run: whimbrel abandon " + script
 }

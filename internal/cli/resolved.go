@@ -234,8 +234,8 @@ func (a *app) databaseSource() (string, error) {
 	if c != nil && len(c.Environments) > 0 && a.global.env == "" {
 		return "", usage("Choose one with --env: "+shown(strings.Join(c.environments(), ", "))+".", "no environment is chosen, and %s names no other database", c.path)
 	}
-	return "", &noDatabaseError{usage(`Pass --database URL, set `+envURL+` or `+envURLToo+`, or write "database: URL" into `+configName+`.
-A URL looks like postgres://user@host/name or sqlite:app.db.`, "no database is configured")}
+	return "", &noDatabaseError{usage(a.readDotEnv(a.configAbove(`Pass --database URL, set `+envURL+` or `+envURLToo+`, or write "database: URL" into `+configName+`.
+A URL looks like postgres://user@host/name or sqlite:app.db.`), envURL, envURLToo), "no database is configured")}
 }
 
 // noDatabaseError reports that no flag, variable or configuration names a database.
@@ -246,6 +246,9 @@ func (e *noDatabaseError) Unwrap() error { return e.error }
 func (a *app) configured(c *config, s *scalar) (string, error) {
 	url, err := c.expand(s, a.LookupEnv)
 	a.secrets.add(url)
+	if unset, ok := asType[*unsetError](err); ok {
+		unset.hint = a.readDotEnv("Set it, or name a file that sets it with --env-file.", unset.name)
+	}
 	if err == nil && url == "" {
 		err = c.fail(s, "database is empty; it needs a URL such as postgres://user@host/name or sqlite:app.db")
 	}

@@ -47,6 +47,7 @@ You can kill it at any moment, or start it many times at once: no manual repair 
 		SilenceUsage:  true,
 		// An empty value is usually an unset variable. It must not select the default.
 		PersistentPreRunE: func(cmd *cobra.Command, args []string) (err error) {
+			a.called = cmd
 			cmd.Flags().Visit(func(f *pflag.Flag) {
 				if f.Value.Type() == "string" && f.Value.String() == "" && cmd.InheritedFlags().Lookup(f.Name) != nil {
 					err = usage("Pass a value, or omit the flag.", "--%s is empty", f.Name)

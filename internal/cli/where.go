@@ -48,10 +48,34 @@ func (a *app) writes(doing string, open func(context.Context) (*target, error)) 
 // where names the database, its server, and the environment. It asks nobody.
 func (t *target) where() string {
 	words := place(t.db, t.url)
-	if env := t.app.global.env; env != "" {
-		words += " (" + env + ")"
+	return words + t.app.environment()
+}
+
+// environment names the environment of the database, in brackets after a space; "" if a flag names
+// another database.
+func (a *app) environment() string {
+	if a.global.env == "" || a.global.database != "" {
+		return ""
 	}
-	return words
+	return " (" + shown(a.global.env) + ")"
+}
+
+// placeOf is place for a database that need not exist.
+func (a *app) placeOf(raw string) string {
+	scheme, path, _ := strings.Cut(raw, ":")
+	if dialectOf(scheme) == sqltext.SQLite {
+		path, _, _ = strings.Cut(path, "?")
+		return database.Redact(path) + a.environment()
+	}
+	u, err := url.Parse(raw)
+	if err != nil || u.Hostname() == "" || strings.Contains(u.Host, ",") || strings.Trim(u.Path, "/") == "" {
+		return database.Redact(raw)
+	}
+	host := u.Host
+	if u.Port() == "" {
+		host += map[sqltext.Dialect]string{sqltext.PostgreSQL: ":5432", sqltext.MySQL: ":3306"}[dialectOf(scheme)]
+	}
+	return strings.Trim(u.Path, "/") + " on " + host + a.environment()
 }
 
 // place names a database and its server, or its file. url is its URL.

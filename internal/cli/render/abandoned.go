@@ -57,5 +57,5 @@ func (d *Abandoned) write(pg *page) {
 		return
 	}
 	pg.line(pg.good("Abandoned " + which + "."))
-	pg.line(pg.wrap(after))
+	pg.line(pg.wrap(pg.aim.at(after)))
 }

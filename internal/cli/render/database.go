@@ -8,34 +8,37 @@ import (
 // Created is the answer of create.
 type Created struct {
 	Database string `json:"database"` // its URL, without the password
+	Place    string `json:"-"`        // its name, its server and the environment
 	Created  bool   `json:"created"`
 }
 
 func (d *Created) write(pg *page) {
 	if d.Created {
-		pg.line(pg.good("Created the database " + clean(d.Database) + "."))
+		pg.line(pg.good("Created the database " + clean(d.Place) + "."))
 		return
 	}
-	pg.line("The database ", clean(d.Database), " already exists.")
+	pg.line("The database ", clean(d.Place), " already exists.")
 }
 
 // Dropped is the answer of drop.
 type Dropped struct {
 	Database string `json:"database"` // its URL, without the password
+	Place    string `json:"-"`        // its name, its server and the environment
 	Dropped  bool   `json:"dropped"`
 }
 
 func (d *Dropped) write(pg *page) {
 	if d.Dropped {
-		pg.line(pg.good("Dropped the database " + clean(d.Database) + "."))
+		pg.line(pg.good("Dropped the database " + clean(d.Place) + "."))
 		return
 	}
-	pg.line("The database ", clean(d.Database), " does not exist.")
+	pg.line("The database ", clean(d.Place), " does not exist.")
 }
 
 // Ready is the answer of wait.
 type Ready struct {
 	Database string `json:"database"` // its URL, without the password
+	Place    string `json:"-"`        // its name, its server and the environment
 	// Missing says that the server answers, and the database does not exist.
 	Missing bool   `json:"missing"`
 	Waited  Millis `json:"waited_ms"`
@@ -43,10 +46,10 @@ type Ready struct {
 
 func (d *Ready) write(pg *page) {
 	if d.Missing {
-		pg.line("The server answers; the database ", clean(d.Database), ` does not exist. Create it with "whimbrel create".`)
+		pg.line("The server answers; the database ", clean(d.Place), pg.aim.at(` does not exist. Create it with "whimbrel create".`))
 		return
 	}
-	pg.line(pg.good(clean(d.Database) + " answers."))
+	pg.line(pg.good(clean(d.Place) + " answers."))
 }
 
 // Waiting says on standard error what a command waits for.

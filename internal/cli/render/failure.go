@@ -135,9 +135,7 @@ func (f *Failure) SetVersion(version int64) {
 
 // Fail prints a failure.
 func (p *Printer) Fail(f *Failure) {
-	if f.Hint == "" {
-		f.Hint = f.Next
-	}
+	p.aimed(f)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.opts.JSON {

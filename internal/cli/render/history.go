@@ -72,7 +72,7 @@ func (h *History) write(pg *page) {
 	if len(h.Entries) == 0 {
 		pg.line("The history is empty: nothing has been migrated yet.")
 		if !h.AllSets {
-			pg.line(`To include other sets, run "whimbrel history --all-sets".`)
+			pg.line(pg.aim.at(`To include other sets, run "whimbrel history --all-sets".`))
 		}
 		return
 	}

@@ -158,5 +158,5 @@ func (d *Resolved) write(pg *page) {
 		then = fmt.Sprintf("starts again with statement 1 of %d", d.Of)
 	}
 	pg.line(pg.good("Recorded the decision for " + which + ": " + d.Resolution + ". Nothing was run."))
-	pg.line("\"" + d.next + "\" " + then + ".")
+	pg.line("\"" + pg.aim.at(d.next) + "\" " + then + ".")
 }

@@ -49,6 +49,7 @@ func (p *Printer) Leave() {
 		}
 		next += "\nTo give it up instead, run: whimbrel abandon " + p.digits.Arg(st.Step.Version, st.Step.Name)
 	}
+	next = p.aim.at(next)
 	if p.opts.JSON {
 		if !p.answered {
 			p.encode(map[string]*Failure{"error": {Kind: "interrupted", Message: strings.ToLower(left[:1]) + strings.TrimSuffix(left[1:], "."), Detail: may, Hint: next}})

@@ -203,7 +203,7 @@ func (d Inconsistent) write(pg *page) {
 		t.add(i.Type, clean(i.Name), clean(i.Reason), oneLine(i.Description))
 	}
 	pg.table(t)
-	pg.line(`To delete these entries, run "whimbrel metadata drop-inconsistent". To move the entries of renamed objects, run "whimbrel metadata reload".`)
+	pg.line(pg.aim.at(`To delete these entries, run "whimbrel metadata drop-inconsistent". To move the entries of renamed objects, run "whimbrel metadata reload".`))
 }
 
 // MetadataCheck is the answer of metadata check.

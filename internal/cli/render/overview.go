@@ -101,7 +101,7 @@ func (d *Overview) write(pg *page) {
 		frozen = pg.warn(d.status.frozen)
 	}
 	pg.hanging("Frozen   "+frozen, labelWidth)
-	pg.hanging("Drift    unknown (\"whimbrel drift\" checks)", labelWidth)
+	pg.hanging(pg.aim.at("Drift    unknown (\"whimbrel drift\" checks)"), labelWidth)
 	pg.line("")
 	pg.line("Next: " + pg.bold(d.Next))
 }

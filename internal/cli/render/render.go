@@ -52,6 +52,7 @@ type pageable interface{ pageable() }
 type Printer struct {
 	opts   Options
 	digits Digits
+	aim    aim
 
 	mu       sync.Mutex // guards the fields below and the streams
 	answered bool       // with JSON: the document was printed
@@ -88,6 +89,9 @@ func (p *Printer) Show(d Document) {
 	defer p.mu.Unlock()
 	p.live.rest()
 	p.begun()
+	if o, ok := d.(*Overview); ok {
+		o.Next = p.aim.at(o.Next)
+	}
 	if p.opts.JSON {
 		p.encode(d)
 		return
@@ -173,10 +177,11 @@ type page struct {
 	palette
 	width  int // 0: unbounded
 	digits Digits
+	aim    aim
 }
 
 func (p *Printer) page(s Stream) *page {
-	pg := &page{palette: palette{on: s.Color}, digits: p.digits}
+	pg := &page{palette: palette{on: s.Color}, digits: p.digits, aim: p.aim}
 	if s.Terminal && s.Width != nil {
 		pg.width = s.Width()
 	}

@@ -64,9 +64,7 @@ func (p *Printer) Finish(r *Result, f *Failure) {
 		p.Show(r)
 		return
 	}
-	if f.Hint == "" {
-		f.Hint = f.Next
-	}
+	p.aimed(f)
 	if p.opts.JSON {
 		r.Error = f
 		p.Show(r)

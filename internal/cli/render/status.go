@@ -168,7 +168,7 @@ func (s *Status) write(pg *page) {
 	}()
 	if len(s.Migrations)+len(s.Repeatables) == 0 {
 		pg.line(fmt.Sprintf("There are no migrations in %s, and set %q has none applied.", s.dir, s.Set))
-		pg.line(`Create the first one with "whimbrel new NAME".`)
+		pg.line(pg.aim.at(`Create the first one with "whimbrel new NAME".`))
 		return
 	}
 	t := table{head: []string{"VERSION", "NAME", "STATE", "APPLIED (UTC)", "TOOK"}, right: map[int]bool{4: true}, give: []int{1}, drop: []int{4}}
@@ -240,19 +240,19 @@ func (s *Status) remarks(pg *page) []string {
 		case i.Running:
 			all = append(all, pg.warn(i.words(pg))+".")
 		case s.lacks(i):
-			all = append(all, pg.bad(i.words(pg))+". Its file is missing from "+s.dir+`. Restore it, or use a build that has it, then run "`+i.Next()+`" to resume.`)
+			all = append(all, pg.bad(i.words(pg))+". Its file is missing from "+s.dir+`. Restore it, or use a build that has it, then run "`+pg.aim.at(i.Next())+`" to resume.`)
 		default:
-			all = append(all, pg.bad(i.words(pg))+`. Run "`+i.Next()+`" to resume.`)
+			all = append(all, pg.bad(i.words(pg))+`. Run "`+pg.aim.at(i.Next())+`" to resume.`)
 		}
 		if i.SQL != "" {
 			all = append(all, fmt.Sprintf("Statement %d: %s", i.Statement, excerptOf(i.SQL)))
 		}
 	}
 	if len(s.Modified) > 0 {
-		all = append(all, pg.bad("Modified: "+pg.labels(s.Modified))+` — the file changed after it was applied. "whimbrel verify" shows the difference.`)
+		all = append(all, pg.bad("Modified: "+pg.labels(s.Modified))+pg.aim.at(` — the file changed after it was applied. "whimbrel verify" shows the difference.`))
 	}
 	if len(s.OutOfOrder) > 0 {
-		all = append(all, pg.bad("Out of order: "+pg.labels(s.OutOfOrder))+` — pending below the newest applied version. Give it a higher version, or run "whimbrel up --allow-out-of-order".`)
+		all = append(all, pg.bad("Out of order: "+pg.labels(s.OutOfOrder))+pg.aim.at(` — pending below the newest applied version. Give it a higher version, or run "whimbrel up --allow-out-of-order".`))
 	}
 	if len(s.Replaced) > 0 {
 		all = append(all, "Replaced: "+pg.labels(s.Replaced)+" — applied, and now part of a squash or baseline. Up records a squash without running it.")

@@ -1,0 +1,57 @@
+package cli
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/whimbrel-db/whimbrel/database"
+	"github.com/whimbrel-db/whimbrel/internal/lazyregexp"
+)
+
+// selecting are the flags that select the database, the files and the history, so that advice must
+// repeat them.
+var selecting = []string{"env-file", "config", "env", "database", "dir", "format", "set", "schema", "history-table"}
+
+// untargeted are the commands that none of these flags affects.
+var untargeted = []string{"help", "flags", "init", "drivers", "version", "completion", "config"}
+
+// aim returns the flags with which a command was called that select what it works on, as words for
+// a shell, and the commands to which advice adds them.
+func aim(cmd *cobra.Command) (flags string, commands []string) {
+	var words []string
+	for _, name := range selecting {
+		if f := cmd.Flags().Lookup(name); f != nil && f.Changed {
+			words = append(words, "--"+name, shellWord(name, f.Value.String()))
+		}
+	}
+	if words == nil {
+		return "", nil
+	}
+	for _, c := range cmd.Root().Commands() {
+		if slices.Contains(untargeted, c.Name()) {
+			continue
+		}
+		commands = append(commands, c.Name())
+		for _, sub := range c.Commands() {
+			commands = append(commands, c.Name()+" "+sub.Name())
+		}
+	}
+	slices.SortFunc(commands, func(a, b string) int { return cmp.Compare(len(b), len(a)) })
+	return strings.Join(words, " "), commands
+}
+
+var plainWord = lazyregexp.New(`^[A-Za-z0-9_./:@%+,=-]+$`)
+
+// shellWord returns the value of a flag as one word. A URL with a password is "…".
+func shellWord(flag, value string) string {
+	switch {
+	case flag == "database" && database.Redact(value) != value:
+		return `"…"`
+	case plainWord.MatchString(value):
+		return value
+	}
+	return "'" + strings.ReplaceAll(shown(value), "'", `'\''`) + "'"
+}
