@@ -106,15 +106,16 @@ func checkSet(set string) error {
 
 // facts are the relevant properties of the server and its connections.
 type facts struct {
-	database string
-	version  string
-	maria    bool
-	fold     bool // table names are case-insensitive
-	cluster  bool // a node of a Galera cluster
-	perf     bool // performance_schema is on
+	database  string
+	version   string
+	maria     bool
+	fold      bool     // table names are case-insensitive
+	cluster   bool     // a node of a Galera cluster
+	perf      bool     // performance_schema is on
+	impatient []string // variables with which the server soon ends idle sessions
 }
 
-const factsQuery = `SELECT DATABASE(), VERSION(), @@lower_case_table_names, @@character_set_client, @@character_set_connection, ifnull(@@character_set_results, 'utf8mb4'), @@sql_mode, @@autocommit, @@performance_schema, @@sql_select_limit`
+const factsQuery = `SELECT DATABASE(), VERSION(), @@lower_case_table_names, @@character_set_client, @@character_set_connection, ifnull(@@character_set_results, 'utf8mb4'), @@sql_mode, @@autocommit, @@performance_schema, @@sql_select_limit, ` + idleLimits
 
 // learn reads the facts about the server, once.
 func (db *Database) learn(ctx context.Context, c *conn) (*facts, error) {
@@ -128,11 +129,13 @@ func (db *Database) learn(ctx context.Context, c *conn) (*facts, error) {
 	var name sql.NullString
 	var charset, connection, results, mode, limit string
 	var autocommit bool
-	err := c.row(ctx, factsQuery, nil, &name, &f.version, &f.fold, &charset, &connection, &results, &mode, &autocommit, &f.perf, &limit)
+	var idle string
+	err := c.row(ctx, factsQuery, nil, &name, &f.version, &f.fold, &charset, &connection, &results, &mode, &autocommit, &f.perf, &limit, &idle)
 	if err != nil {
 		return nil, ownError("reading the server's properties", err)
 	}
 	f.database, f.maria = name.String, strings.Contains(f.version, "MariaDB")
+	f.impatient = impatient(idle)
 	switch {
 	case !name.Valid:
 		return nil, errors.New("the connection has no selected database: name one when opening the pool")

@@ -45,6 +45,7 @@ const (
 	erGlobalVariable   = 1229
 	erReadOnlyVariable = 1238
 	erNoWait           = 3572
+	erCommitConflict   = 3101 // in a group of MySQL servers
 )
 
 // number returns the server's error number, or 0 for other errors.

@@ -4,11 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/whimbrel-db/whimbrel/database"
 	"github.com/whimbrel-db/whimbrel/database/mysql/internal/mycatalog"
+	"github.com/whimbrel-db/whimbrel/sqltext"
 )
 
 // later contains statements that commit by themselves, which a Tx executes after its COMMIT.
@@ -138,7 +141,7 @@ func (b *transaction) lockSets(ctx context.Context) ([]string, error) {
 func (b *transaction) finish(ctx context.Context, l *later) error {
 	b.h.worker.unusable = true
 	for _, s := range l.statements {
-		if _, err := b.h.worker.exec(ctx, s); err != nil {
+		if err := b.patiently(ctx, s); err != nil {
 			return l.unfinished(s, err)
 		}
 	}
@@ -146,6 +149,30 @@ func (b *transaction) finish(ctx context.Context, l *later) error {
 		return nil
 	}
 	return l.unfinished("removing the mark", b.unmark(ctx))
+}
+
+// laterFor is how long a statement after the COMMIT is tried again.
+const laterFor = time.Minute
+
+// patiently executes a statement after the COMMIT, under the lock timeout. If it waited too long
+// for a lock, it is tried again: the transaction can't be.
+func (b *transaction) patiently(ctx context.Context, text string) error {
+	st := sqltext.Statement{Text: text}
+	err := b.h.worker.limitWaits(ctx, waitsOf(b.h.opts.LockTimeout))
+	for begun := time.Now(); err == nil; {
+		watched := b.h.watchWaits(st, limitOf(b.h.opts, nil))
+		_, err = b.h.worker.exec(ctx, text)
+		watched(err)
+		if lockError(number(err)) == nil || time.Since(begun) > laterFor {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(rand.N(time.Second)):
+			err = nil
+		}
+	}
+	return err
 }
 
 func (l *later) unfinished(statement string, err error) error {

@@ -209,7 +209,7 @@ func (b *transaction) Commit(ctx context.Context) (database.Recorded, error) {
 
 // conflicting marks an error after which the transaction was rolled back and may be tried again.
 func conflicting(err error) error {
-	if number(err) == erDeadlock {
+	if n := number(err); n == erDeadlock || n == erCommitConflict {
 		return fmt.Errorf("%w: %w", database.ErrConflict, err)
 	}
 	return err

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -45,19 +46,53 @@ func limitOf(opts database.LockOptions, s *migration.Script) time.Duration {
 	return max(opts.LockTimeout, 0)
 }
 
-// The session's own limits are saved in the session while others are set.
-const (
-	savedTables = "@whimbrel_lock_wait_timeout"
-	savedRows   = "@whimbrel_innodb_lock_wait_timeout"
-)
+// idleLimits is an expression for the times after which the server ends an idle session; 0 is
+// never.
+const idleLimits = `CONCAT_WS(',', @@wait_timeout /*M!100300 , @@idle_transaction_timeout, @@idle_write_transaction_timeout, @@idle_readonly_transaction_timeout */)`
 
-// setWaits returns the statement that sets the limits of the connection's session.
-func (c *conn) setWaits(w waits) string {
-	save := ""
-	if c.waits == (waits{}) {
-		save = savedTables + " = @@SESSION.lock_wait_timeout, " + savedRows + " = @@SESSION.innodb_lock_wait_timeout, "
+// patience is how long a worker can be idle: between the attempts of a step, for example.
+const patience = 10 * time.Minute
+
+// impatient returns the variables that end a worker earlier, given the value of idleLimits.
+func impatient(values string) (names []string) {
+	all := []string{"wait_timeout", "idle_transaction_timeout", "idle_write_transaction_timeout", "idle_readonly_transaction_timeout"}
+	for i, value := range strings.Split(values, ",") {
+		if seconds, err := strconv.Atoi(value); err == nil && i < len(all) && seconds > 0 && seconds < int(patience/time.Second) {
+			names = append(names, all[i])
+		}
 	}
-	return "SET " + save + "SESSION lock_wait_timeout = " + w.tables + ", SESSION innodb_lock_wait_timeout = " + w.rows
+	return names
+}
+
+// workerSettings returns the variables of a worker's session and their values.
+func (c *conn) workerSettings(w waits) (names, values []string) {
+	names, values = []string{"lock_wait_timeout", "innodb_lock_wait_timeout"}, []string{w.tables, w.rows}
+	c.db.mu.Lock()
+	defer c.db.mu.Unlock()
+	if c.db.facts != nil {
+		for _, name := range c.db.facts.impatient {
+			names, values = append(names, name), append(values, number64(int64(patience/time.Second)))
+		}
+	}
+	return names, values
+}
+
+// saved is the user variable in which a session's own value is saved while another is set.
+func saved(variable string) string { return "@whimbrel_" + variable }
+
+// setWaits returns the statement that sets the limits of the connection's session. The first time
+// it also sets how long the session may be idle.
+func (c *conn) setWaits(w waits) string {
+	names, values := c.workerSettings(w)
+	var save, set []string
+	for i, name := range names {
+		save = append(save, saved(name)+" = @@SESSION."+name)
+		set = append(set, "SESSION "+name+" = "+values[i])
+	}
+	if c.waits == (waits{}) {
+		return "SET " + strings.Join(append(save, set...), ", ")
+	}
+	return "SET " + strings.Join(set[:2], ", ")
 }
 
 // limitWaits limits the session's waits for locks, unless they are limited so already.
@@ -98,9 +133,18 @@ func (c *conn) releasing(release string) string {
 	if c.waits == (waits{}) {
 		return "DO " + release
 	}
+	names, _ := c.workerSettings(c.waits)
 	c.waits = waits{}
-	return "SET SESSION lock_wait_timeout = " + savedTables + " + 0 * coalesce(" + release + ", 0), SESSION innodb_lock_wait_timeout = " + savedRows +
-		", " + savedTables + " = NULL, " + savedRows + " = NULL"
+	var set, forget []string
+	for i, name := range names {
+		also := ""
+		if i == 0 {
+			also = " + 0 * coalesce(" + release + ", 0)"
+		}
+		set = append(set, "SESSION "+name+" = "+saved(name)+also)
+		forget = append(forget, saved(name)+" = NULL")
+	}
+	return "SET " + strings.Join(append(set, forget...), ", ")
 }
 
 // lockError returns the reason if only a lock made a statement fail, nil otherwise.
@@ -108,7 +152,7 @@ func lockError(number int) error {
 	switch number {
 	case erLockWait, erNoWait:
 		return database.ErrLockTimeout
-	case erDeadlock:
+	case erDeadlock, erCommitConflict:
 		return database.ErrDeadlock
 	}
 	return nil

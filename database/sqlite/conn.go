@@ -22,6 +22,15 @@ const minTimeout = time.Second
 // fileTimeout returns the limit for waiting for the file after the lock was acquired.
 func fileTimeout(opts database.LockOptions) time.Duration { return max(opts.Timeout, minTimeout) }
 
+// commitTry returns how long one COMMIT of Whimbrel's own in a Run waits for readers. New readers
+// wait for it meanwhile, so it then gives way to them, and is tried again.
+func commitTry(opts database.LockOptions) time.Duration {
+	if opts.LockTimeout <= 0 {
+		return fileTimeout(opts)
+	}
+	return min(opts.LockTimeout, fileTimeout(opts))
+}
+
 // noLimit is a wait that only a context ends.
 const noLimit = time.Duration(math.MaxInt64)
 

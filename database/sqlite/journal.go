@@ -1,6 +1,7 @@
 package sqlite
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -45,8 +46,23 @@ func (d *db) endRun(c *conn, e database.Entry) error {
 	return d.connectError(c.do(d.sql.close, e.Set, e.Direction == database.Reset, version, direction, e.Name))
 }
 
-// write calls a function in a transaction of its own.
+// write calls a function in a transaction of its own. If readers are in the way of the COMMIT, it
+// gives way to them for a moment, and calls the function again in another one.
 func (r *run) write(ctx context.Context, what func() error) error {
+	p := pause{start: time.Now(), limit: fileTimeout(r.opts)}
+	for {
+		err := r.writeOnce(ctx, what)
+		if !isBusy(err) {
+			return err
+		}
+		more, werr := p.sleep(ctx)
+		if werr != nil || !more {
+			return cmp.Or(werr, err)
+		}
+	}
+}
+
+func (r *run) writeOnce(ctx context.Context, what func() error) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
@@ -58,7 +74,7 @@ func (r *run) write(ctx context.Context, what func() error) error {
 	}
 	err := what()
 	if err == nil {
-		err = r.c.commit(ctx, fileTimeout(r.opts))
+		err = r.c.commit(ctx, commitTry(r.opts))
 	}
 	if err != nil {
 		r.c.rollback()

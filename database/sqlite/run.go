@@ -78,18 +78,28 @@ func (r *run) take(ctx context.Context, w *waiter) (err error) {
 			return err
 		}
 		if r.side, err = takeSide(r.path); err == nil && r.side != nil {
-			break
+			err = r.commitMark(ctx)
+			if err == nil || !isBusy(err) || r.opts.LockTimeout <= 0 {
+				return r.d.connectError(err)
+			}
+			err = nil // readers were in the way
+		} else {
+			r.c.rollback() // another process may be testing the side file
 		}
-		r.c.rollback()
-		if err == nil { // another process is testing the side file
+		if err == nil {
 			err = w.wait(ctx, database.Holder{})
 		}
 		if err != nil {
 			return err
 		}
 	}
-	if err = r.d.setGuard(r.c, r.set, r.mark); err == nil {
-		err = r.c.commit(ctx, fileTimeout(r.opts))
+}
+
+// commitMark writes the mark and commits it, or releases everything.
+func (r *run) commitMark(ctx context.Context) error {
+	err := r.d.setGuard(r.c, r.set, r.mark)
+	if err == nil {
+		err = r.c.commit(ctx, commitTry(r.opts))
 	}
 	if err != nil {
 		r.c.rollback()
@@ -97,9 +107,8 @@ func (r *run) take(ctx context.Context, w *waiter) (err error) {
 		if r.path != "" {
 			os.Remove(r.path)
 		}
-		return r.d.connectError(err)
 	}
-	return nil
+	return err
 }
 
 // settle reads the session that Close restores, and lets statements wait for readers.
@@ -211,6 +220,7 @@ func (r *run) Record(ctx context.Context, entries ...database.Entry) (recorded d
 	defer leave()
 	var all []database.Entry
 	err = r.write(ctx, func() error {
+		all = nil
 		for _, e := range entries {
 			e.Set = r.set
 			if e.StartedAt.IsZero() {

@@ -1,6 +1,7 @@
 package sqlite_test
 
 import (
+	"context"
 	"database/sql"
 	"errors"
 	"fmt"
@@ -8,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/whimbrel-db/whimbrel"
 	"github.com/whimbrel-db/whimbrel/database"
 	"github.com/whimbrel-db/whimbrel/migration"
 	"github.com/whimbrel-db/whimbrel/sqltext"
@@ -153,4 +155,50 @@ func TestAttachedDatabaseTimesOut(t *testing.T) {
 	}
 	time.AfterFunc(50*time.Millisecond, end)
 	must(t, attempt(database.LockOptions{Timeout: 5 * time.Minute}))
+}
+
+// While a migration is tried again because of a long reader, other readers read. The migration
+// succeeds when the long one ends.
+func TestReadersReadWhileAMigrationIsTriedAgain(t *testing.T) {
+	t.Parallel()
+	for name, script := range map[string]string{"a transaction": "INSERT INTO t VALUES (2)", "a run": "VACUUM; INSERT INTO t VALUES (2)"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			path := filepath.Join(t.TempDir(), "app.db")
+			db := connect(t, "sqlite:"+path, database.Options{})
+			apply(t, db, 1, "CREATE TABLE t (x); INSERT INTO t VALUES (1)")
+			end := hold(t, path, "BEGIN", "SELECT * FROM t")
+			app := open(t, path, "_pragma=busy_timeout(60000)")
+			set, err := migration.NewSet("other", migration.Migration{Version: 2, Name: "m", Up: text(script)})
+			must(t, err)
+			retries := make(chan error, 1000)
+			m := whimbrel.New(db, set, whimbrel.Options{
+				MigrationLockTimeout: 5 * time.Minute, LockTimeout: 10 * time.Millisecond, RetryFor: 5 * time.Minute,
+				Observe: func(_ context.Context, e whimbrel.Event) {
+					if r, ok := e.(whimbrel.Retrying); ok {
+						retries <- r.Err
+					}
+				},
+			})
+			done := make(chan error, 1)
+			go func() { done <- up(bg, m) }()
+			for range 4 {
+				if name == "a run" { // which waits as for the migration lock until it can begin
+					time.Sleep(30 * time.Millisecond)
+				} else {
+					wantTimeout(t, name, <-retries)
+				}
+				var n int
+				must(t, app.QueryRow("SELECT count(*) FROM t").Scan(&n))
+				if n != 1 {
+					t.Errorf("a reader sees %d rows, want 1", n)
+				}
+			}
+			end()
+			must(t, <-done)
+			if n := scan[int](t, path, "SELECT count(*) FROM t"); n != 2 {
+				t.Errorf("%d rows, want 2", n)
+			}
+		})
+	}
 }
