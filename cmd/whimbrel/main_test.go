@@ -76,7 +76,7 @@ func serverDatabase(create func(testing.TB) string) func(*testscript.Env) string
 // transaction.
 func TestMariaDB(t *testing.T) {
 	runScripts(t, "mariadb", serverDatabase(testdb.MariaDB), "answers", "config", "create", "database", "deleted", "edited", "freeze", "goals", "goals_wrong", "history", "irreversible", "locked", "looking", "metadata", "mysql", "mysql_tools", "outoforder", "outside", "promises", "sql",
-		"abandon", "records", "replayed", "resume", "running", "schema_file", "seed", "settings", "squash_minimal", "status", "tables", "together", "where")
+		"abandon", "blocked", "records", "replayed", "resume", "running", "schema_file", "seed", "settings", "squash_minimal", "status", "tables", "together", "where")
 }
 
 func runScripts(t *testing.T, kind string, newDatabase func(*testscript.Env) string, only ...string) {
@@ -112,14 +112,16 @@ func runScripts(t *testing.T, kind string, newDatabase func(*testscript.Env) str
 			env.Setenv("DB_HOST", u.Host)
 			env.Setenv("DB_USER", u.User.Username())
 			env.Setenv("DB_NAME", strings.TrimPrefix(u.Path, "/"))
-			env.Values[procsKey{}] = &procs{env: env, all: map[string]*proc{}}
+			env.Values[procsKey{}] = &procs{env: env, all: map[string]*proc{}, held: map[string]held{}}
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"code":     code,
 			"crlf":     crlf,
 			"finish":   finish,
+			"hold":     hold,
 			"jsonq":    jsonq,
+			"release":  release,
 			"releases": releases,
 			"said":     said,
 			"signal":   sendSignal,
@@ -192,8 +194,9 @@ func until(ts *testscript.TestScript, neg bool, args []string) {
 // procs are the processes that start has started. Unlike testscript's own, they have exit codes
 // that can be checked, and several can have one name.
 type procs struct {
-	env *testscript.Env
-	all map[string]*proc
+	env  *testscript.Env
+	all  map[string]*proc
+	held map[string]held
 }
 
 type procsKey struct{}
@@ -309,7 +312,8 @@ func untilSQL(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-func query(url, statement string) (string, error) {
+// openSQL opens a database with database/sql.
+func openSQL(url string) (*sql.DB, error) {
 	driver, name := "pgx", url
 	if path, ok := strings.CutPrefix(url, "sqlite:"); ok {
 		driver, name = "sqlite", path
@@ -319,7 +323,11 @@ func query(url, statement string) (string, error) {
 		address, database, _ := strings.Cut(rest[at:], "/")
 		driver, name = "mysql", rest[:at]+"tcp("+address+")/"+database
 	}
-	db, err := sql.Open(driver, name)
+	return sql.Open(driver, name)
+}
+
+func query(url, statement string) (string, error) {
+	db, err := openSQL(url)
 	if err != nil {
 		return "", err
 	}

@@ -50,6 +50,7 @@ confirm with --yes and its name.`,
 	f.BoolVar(&opts.DryRun, "dry-run", false, "show what would be removed and change nothing")
 	f.StringVar(&opts.Reason, "reason", "", "`why`; the history keeps it")
 	addYes(cmd, &opts.Overrule)
+	a.addWaits(cmd)
 	f.SortFlags = false
 	return cmd
 }

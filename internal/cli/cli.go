@@ -72,6 +72,7 @@ type app struct {
 	Process
 	secrets guarded
 	global  globalFlags
+	waits   waitFlags
 	role    string // that the database was opened with
 	called  *cobra.Command
 	// fromConfig says that the database URL is the one in the configuration file.

@@ -242,12 +242,12 @@ func TestNearest(t *testing.T) {
 func TestParseTimeout(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]time.Duration{"0": 0, "0s": 0, "15s": 15 * time.Second, "1m30s": 90 * time.Second} {
-		got, err := parseTimeout(text)
+		got, err := parseTimeout(text, "")
 		noError(t, text, err)
 		wantEqual(t, text, got, want)
 	}
 	for _, text := range []string{"", "5", "-1s", "soon", "1 m"} {
-		if got, err := parseTimeout(text); err == nil {
+		if got, err := parseTimeout(text, ""); err == nil {
 			t.Errorf("%q is %v", text, got)
 		}
 	}

@@ -44,6 +44,9 @@ type section struct {
 	HistoryTable         *scalar  `yaml:"history_table" doc:"Name of the history table. Whimbrel's other tables are named after it. The default is whimbrel_history."`
 	TablesOwner          *scalar  `yaml:"tables_owner" doc:"Trusted role that owns Whimbrel's tables, on PostgreSQL. The default is any role that the current role is a member of."`
 	MigrationLockTimeout *scalar  `yaml:"migration_lock_timeout" kind:"duration" doc:"Time to wait for another process that is migrating, such as 1m. 0 tries once. The default is the database's setting migration_lock_timeout, 15s."`
+	LockTimeout          *scalar  `yaml:"lock_timeout" kind:"duration" doc:"Time that a statement may wait for a lock, such as 2s. 0 is no limit. The default is the database's setting lock_timeout, 2s."`
+	RetryFor             *scalar  `yaml:"retry_for" kind:"duration" doc:"Time for which a migration that fails because of a lock is tried again, such as 10m. 0 is never. The default is the database's setting retry_for, 10m."`
+	TerminateAfter       *scalar  `yaml:"terminate_blockers_after" kind:"duration" doc:"Time after which sessions that block a migration are terminated, such as 1m. 0 is never, the default."`
 	Atomic               *scalar  `yaml:"atomic" kind:"boolean" doc:"Apply all pending migrations in one transaction. The default is false."`
 	PasswordCommand      *command `yaml:"password_command" kind:"command" doc:"Command that prints the password of the database's user: a list of its words, or a line for the shell. It is used if the URL in this file has no password."`
 	AllowOutOfOrder      *scalar  `yaml:"allow_out_of_order" kind:"boolean" doc:"Also apply pending versions below the newest applied one. The default is false."`

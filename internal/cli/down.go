@@ -30,7 +30,7 @@ release with the files of an older one.`,
 	versionFlag(cmd, &m.to, "to", "roll back everything above this `version`")
 	m.addSteps(cmd, "roll back `n` migrations (default 1)")
 	cmd.Flags().BoolVar(&m.all, "all", false, "roll back everything")
-	m.addRun(cmd)
+	m.addRun(a, cmd)
 	addYes(cmd, &m.overrule)
 	a.completeVersionFlag(cmd, appliedFirst)
 	return cmd

@@ -45,6 +45,7 @@ const (
 //	conflict           1     the database has changed since the plan was made
 //	tables             1     Whimbrel's own tables can't be used: hidden, altered, missing or not trusted
 //	locked             4     another process is migrating, or has locked Whimbrel's tables
+//	blocked            4     other sessions held a lock until the statement, and its retries, timed out
 //	checksum_mismatch  5     the file of an applied migration was edited
 //	out_of_order       5     a pending version is below the newest applied one
 //	irreversible       5     a migration has no down script
@@ -68,6 +69,7 @@ const (
 	kindConflict    render.Kind = "conflict"
 	kindTables      render.Kind = "tables"
 	kindLocked      render.Kind = "locked"
+	kindBlocked     render.Kind = "blocked"
 	kindChecksum    render.Kind = "checksum_mismatch"
 	kindOrder       render.Kind = "out_of_order"
 	kindNoDown      render.Kind = "irreversible"
@@ -86,7 +88,7 @@ func exitCode(k render.Kind) int {
 	switch k {
 	case kindUsage:
 		return exitUsage
-	case kindLocked:
+	case kindLocked, kindBlocked:
 		return exitLocked
 	case kindChecksum, kindOrder, kindNoDown, kindFrozen, kindSquashed, kindHistory, kindUnresolved, kindProtected, kindInUse, kindNotEmpty:
 		return exitRefused
@@ -133,10 +135,14 @@ func explain(ctx context.Context, err error, digits render.Digits) (*render.Fail
 		f = &render.Failure{
 			Kind: kindInterrupted, Message: i.Error(), Digits: digits,
 			Version: f.Version, Name: f.Name, Direction: f.Direction, ExecutedStatements: f.ExecutedStatements, Journal: f.Journal, Leftover: f.Leftover,
+			Retries: f.Retries, LockWait: f.LockWait, Blockage: f.Blockage,
 		}
 		if f.Direction != "" || f.Version != nil {
 			f.Message += " during " + which(f)
 			f.Detail = "the statement was cancelled on the server"
+			if forALock(err) {
+				f.Detail = "no statement was running: it was blocked before, and waited for the next attempt"
+			}
 		}
 		if f.Journal == nil {
 			f.Next = "Run the same command again to continue."
@@ -156,6 +162,7 @@ func explainMigration(f *render.Failure, err error) {
 	}
 	f.Name, f.Direction, f.ExecutedStatements, f.Journal, f.Leftover = e.Name, string(e.Direction), e.Executed, e.Journal, e.Leftover
 	f.SetVersion(e.Version)
+	setBlockage(f, e.Retries, e.LockWait, e.Blockage)
 	if e.Err != nil {
 		f.Message = which(f) + " failed: " + e.Err.Error()
 	}
@@ -468,6 +475,7 @@ func setStatement(f *render.Failure, err error) {
 
 func statementRules() []rule {
 	return []rule{
+		explainBlocked,
 		on(kindStatement, func(f *render.Failure, e *database.StatementError) {
 			f.Message, f.SQLState, f.Detail, f.Hint, f.Excerpt = e.Message, e.Code, e.Detail, e.Hint, e.Excerpt
 			setPlace(f, e.Pos)

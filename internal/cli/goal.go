@@ -56,9 +56,10 @@ func (m *migrateFlags) addPolicy(cmd *cobra.Command) {
 	f.SortFlags = false
 }
 
-func (m *migrateFlags) addRun(cmd *cobra.Command) {
+func (m *migrateFlags) addRun(a *app, cmd *cobra.Command) {
 	m.addPolicy(cmd)
 	f := cmd.Flags()
+	a.addWaits(cmd)
 	f.BoolVar(&m.dryRun, "dry-run", false, "show the plan and change nothing")
 	f.StringVar(&m.reason, "reason", "", "`why`; each history entry keeps it")
 	m.schemaFile.add(cmd)

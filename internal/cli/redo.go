@@ -22,7 +22,7 @@ write a migration that no other database has yet. Edits to that file are not an 
 		},
 	}
 	m.addSteps(cmd, "redo `n` migrations (default 1)")
-	m.addRun(cmd)
+	m.addRun(a, cmd)
 	addYes(cmd, &m.overrule)
 	return cmd
 }

@@ -35,6 +35,7 @@ protected, it asks first. Otherwise pass the name with --yes.`,
 	}
 	f := cmd.Flags()
 	f.StringVar(&opts.Confirm, "yes", "", "`name` of the database, to confirm without being asked")
+	a.addWaits(cmd)
 	f.BoolVar(&opts.DryRun, "dry-run", false, "show what would be dropped and change nothing")
 	f.StringVar(&opts.Reason, "reason", "", "`why`; the history keeps it")
 	f.SortFlags = false

@@ -18,15 +18,17 @@ import (
 // for the database $WHIMBREL_DATABASE_URL, then $DATABASE_URL; the top of the file; the default. So
 // a variable that happens to be set never overrides the database that --env selects.
 type resolved struct {
-	dir                  string
-	format               source.Format
-	set                  string
-	schema, historyTable string
-	tablesOwner          string
-	migrationLockTimeout time.Duration // as whimbrel.Options has it
-	actor                string        // for the history
-	atomic, outOfOrder   bool
-	schemaFile           string // "" for none
+	dir                   string
+	format                source.Format
+	set                   string
+	schema, historyTable  string
+	tablesOwner           string
+	migrationLockTimeout  time.Duration // as whimbrel.Options has it
+	lockTimeout, retryFor time.Duration // as whimbrel.Options has them
+	terminateAfter        time.Duration // of whimbrel.Options.TerminateBlockersAfter
+	actor                 string        // for the history
+	atomic, outOfOrder    bool
+	schemaFile            string // "" for none
 }
 
 const (
@@ -80,8 +82,22 @@ func (a *app) resolve() (r resolved, err error) {
 			return err
 		}},
 		{"--migration-lock-timeout", g.migrationLockTimeout, func(s *section) *scalar { return s.MigrationLockTimeout }, func(v string) (err error) {
-			r.migrationLockTimeout, err = parseTimeout(v)
+			r.migrationLockTimeout, err = parseTimeout(v, "to try once")
 			r.migrationLockTimeout = cmp.Or(r.migrationLockTimeout, whimbrel.TryOnce)
+			return err
+		}},
+		{"--lock-timeout", a.waits.lockTimeout, func(s *section) *scalar { return s.LockTimeout }, func(v string) (err error) {
+			r.lockTimeout, err = parseTimeout(v, noLockTimeout)
+			r.lockTimeout = cmp.Or(r.lockTimeout, whimbrel.NoTimeout)
+			return err
+		}},
+		{"--retry-for", a.waits.retryFor, func(s *section) *scalar { return s.RetryFor }, func(v string) (err error) {
+			r.retryFor, err = parseTimeout(v, noRetry)
+			r.retryFor = cmp.Or(r.retryFor, whimbrel.NoTimeout)
+			return err
+		}},
+		{"--terminate-blockers-after", a.waits.terminateAfter, func(s *section) *scalar { return s.TerminateAfter }, func(v string) (err error) {
+			r.terminateAfter, err = parseTimeout(v, noTerminate)
 			return err
 		}},
 		{"", "", func(s *section) *scalar { return s.Atomic }, parseBool(&r.atomic)},

@@ -130,6 +130,7 @@ Load refuses a database that is not empty, and a file with other texts of the mi
 	}
 	f := cmd.Flags()
 	f.StringVar(&opts.Reason, "reason", "", "`why`; each history entry keeps it (default: the name of the file)")
+	a.addWaits(cmd)
 	f.StringSliceVar(&allow, "allow-outside", nil, "allow the file to change these things outside the database: a list of `kinds`")
 	return cmd
 }

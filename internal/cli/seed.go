@@ -66,6 +66,7 @@ database, confirm with --yes and the database's name.`,
 		},
 	}
 	cmd.Flags().StringVar(&dir, "seeds", defaultSeeds, "`folder` with the scripts")
+	a.addWaits(cmd)
 	addYes(cmd, &opts.Overrule)
 	cmd.Flags().BoolVar(&opts.Again, "again", false, "also run files that already ran")
 	return cmd

@@ -57,6 +57,7 @@ confirm with --yes and the database's name.`,
 	f.BoolVar(&write, "write", false, "allow the statement to change the database; it is recorded in the history")
 	f.StringVar(&opts.Reason, "reason", "", "with --write: `why`; the history keeps it")
 	addYes(cmd, &opts.Overrule)
+	a.addWaits(cmd)
 	f.SortFlags = false
 	must(cmd.MarkFlagFilename("file", "sql"))
 	return cmd

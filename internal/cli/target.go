@@ -152,7 +152,10 @@ func (a *app) connect(ctx context.Context, t *target) error {
 		return &openError{err}
 	}
 	p.Working("reading " + place(t.db, t.url))
-	t.options = whimbrel.Options{MigrationLockTimeout: t.migrationLockTimeout, Observe: a.observe(p), ReadMetadata: metayaml.Read}
+	t.options = whimbrel.Options{
+		MigrationLockTimeout: t.migrationLockTimeout, LockTimeout: t.lockTimeout, RetryFor: t.retryFor, TerminateBlockersAfter: t.terminateAfter,
+		Observe: a.observe(p), ReadMetadata: metayaml.Read,
+	}
 	return nil
 }
 

@@ -29,7 +29,7 @@ func (a *app) toCommand() *cobra.Command {
 		},
 		ValidArgsFunction: a.completeVersions(1, everyVersion),
 	}
-	m.addRun(cmd)
+	m.addRun(a, cmd)
 	addYes(cmd, &m.overrule)
 	return cmd
 }

@@ -30,7 +30,7 @@ Several processes can run up at once: one works, and the others wait for it.`,
 	}
 	versionFlag(cmd, &m.to, "to", "apply nothing above this `version`")
 	m.addSteps(cmd, "apply at most `n` migrations")
-	m.addRun(cmd)
+	m.addRun(a, cmd)
 	a.addAllowEmpty(cmd)
 	a.completeVersionFlag(cmd, pendingFirst)
 	return cmd

@@ -167,15 +167,15 @@ func parseVersions(args []string) ([]int64, error) {
 var plainNumber = lazyregexp.New(`^[0-9]+$`)
 
 // parseTimeout parses a duration that is not negative.
-func parseTimeout(s string) (time.Duration, error) {
+func parseTimeout(s, zero string) (time.Duration, error) {
 	d, err := durations.Parse(s)
 	switch {
 	case err != nil && plainNumber.MatchString(s):
 		return 0, fmt.Errorf("%q has no unit; use a duration such as %ss or %sms", s, s, s)
 	case err != nil:
-		return 0, fmt.Errorf("%q is not a duration; use one such as 30s, or 0 to try once", s)
+		return 0, fmt.Errorf("%q is not a duration; use one such as 30s, or 0 %s", s, zero)
 	case d < 0:
-		return 0, fmt.Errorf("%s is negative; use a duration such as 30s, or 0 to try once", s)
+		return 0, fmt.Errorf("%s is negative; use a duration such as 30s, or 0 %s", s, zero)
 	}
 	return d, nil
 }

@@ -40,6 +40,11 @@ type Failure struct {
 	// Holder is the process that holds the lock. Waited is how long the command waited for it.
 	Holder *Holder `json:"holder,omitempty"`
 	Waited *Millis `json:"waited_ms,omitempty"`
+	// Retries is how often the migration was tried again because of a lock, LockWait how long these
+	// attempts and the pauses took, and Blockage what was last known to block it.
+	Retries  int       `json:"retries,omitempty"`
+	LockWait *Millis   `json:"lock_wait_ms,omitempty"`
+	Blockage *Blockage `json:"blockage,omitempty"`
 	// Reason, By, Since and Until describe the setting that forbids the command.
 	Reason string   `json:"reason,omitempty"`
 	By     string   `json:"by,omitempty"`
@@ -106,6 +111,7 @@ type Holder struct {
 	Host  string  `json:"host,omitempty"`
 	App   string  `json:"app,omitempty"`
 	Since instant `json:"since"`
+	Task  string  `json:"task,omitempty"` // the script that it executes
 	Query string  `json:"query,omitempty"`
 }
 
@@ -114,7 +120,7 @@ func NewHolder(h database.Holder) *Holder {
 	if h == (database.Holder{}) {
 		return nil
 	}
-	return &Holder{PID: h.PID, User: h.User, Host: h.Host, App: h.App, Since: instant(h.Since), Query: h.Query}
+	return &Holder{PID: h.PID, User: h.User, Host: h.Host, App: h.App, Since: instant(h.Since), Task: h.Task, Query: h.Query}
 }
 
 // NewInstant returns nil for the zero time.
@@ -179,6 +185,7 @@ func (f *Failure) write(pg *page) {
 	if f.Hint != f.Next {
 		pg.labelled("hint", f.Hint)
 	}
+	f.writeBlockage(pg)
 	f.writeMismatch(pg)
 	if e := f.Entry; e != nil {
 		what := e.Direction
@@ -225,6 +232,40 @@ func (f *Failure) writeInterrupted(pg *page) {
 	pg.line(is + i.where() + ".")
 	if len(f.Differences) > 0 {
 		pg.line("The schema has changed since the statement started:")
+	}
+}
+
+// writeBlockage describes how often the migration was tried, and what blocked it.
+func (f *Failure) writeBlockage(pg *page) {
+	now := time.Now()
+	if f.Retries > 0 && f.LockWait != nil {
+		pg.line(pg.wrap(fmt.Sprintf("It was tried %d times in %s.", f.Retries+1, span(time.Duration(*f.LockWait)))))
+	}
+	if f.Blockage == nil {
+		return
+	}
+	b := f.Blockage.of
+	words := "The statement waited"
+	if f.Retries > 0 {
+		words = "The last attempt waited"
+	}
+	if b.Waited > 0 {
+		words += " " + span(b.Waited)
+	}
+	if lock := lockOf(b); lock != "" {
+		words += " for " + lock
+	}
+	end := "."
+	if len(b.Blockers) > 0 {
+		end = ". It was blocked by:"
+	}
+	pg.line(pg.wrap(words + end))
+	pg.blockers(b, 2, now)
+	if b.Queued > 0 {
+		pg.line(pg.wrap(fmt.Sprintf("%s waited behind it.", count(b.Queued, "other session"))))
+	}
+	if b.Hidden != "" {
+		pg.labelled("hidden", b.Hidden)
 	}
 }
 

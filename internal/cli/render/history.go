@@ -37,10 +37,13 @@ type Entry struct {
 	Reason    string  `json:"reason"`
 	Remark    string  `json:"remark,omitempty"`
 	// Tried is the direction of an attempt that failed or was abandoned, Error why it failed.
-	Tried  string `json:"tried,omitempty"`
-	Error  string `json:"error,omitempty"`
-	OSUser string `json:"os_user"`
-	Actor  string `json:"actor"`
+	Tried string `json:"tried,omitempty"`
+	Error string `json:"error,omitempty"`
+	// Retries is how often it was tried again because of a lock, and LockWait how long that took.
+	Retries  int     `json:"retries,omitempty"`
+	LockWait *Millis `json:"lock_wait_ms,omitempty"`
+	OSUser   string  `json:"os_user"`
+	Actor    string  `json:"actor"`
 }
 
 // NewEntry converts a history entry.
@@ -49,11 +52,15 @@ func NewEntry(e database.Entry) Entry {
 	if !e.Checksum.IsZero() {
 		checksum = e.Checksum.String()
 	}
-	return Entry{
+	entry := Entry{
 		ID: e.ID, Set: e.Set, Version: e.Version, Name: e.Name, Direction: string(e.Direction), Checksum: checksum,
 		At: instant(e.StartedAt), Duration: Millis(e.Duration), User: e.DBUser, Host: e.Host, App: e.App, Reason: e.Reason, Remark: e.Remark,
-		Tried: string(e.Tried), Error: e.Error, OSUser: e.OSUser, Actor: e.Actor,
+		Tried: string(e.Tried), Error: e.Error, OSUser: e.OSUser, Actor: e.Actor, Retries: e.Retries,
 	}
+	if e.LockWait > 0 {
+		entry.LockWait = Pointer(Millis(e.LockWait))
+	}
+	return entry
 }
 
 // MarshalJSON writes the list of entries.
@@ -129,7 +136,11 @@ func (h *History) narrow(pg *page) table {
 
 // why returns the error, the remark and the reason of an entry, as far as it has them.
 func (e Entry) why() string {
-	return strings.Trim(e.Error+"; "+strings.Trim(e.Remark+": "+e.Reason, ": "), "; ")
+	why := strings.Trim(e.Error+"; "+strings.Trim(e.Remark+": "+e.Reason, ": "), "; ")
+	if e.Retries > 0 && e.LockWait != nil {
+		why = strings.TrimSuffix(countRetries(e.Retries)+" in "+e.LockWait.took()+"; "+why, "; ")
+	}
+	return why
 }
 
 // by returns the author of an entry, with a leading " by ".
@@ -230,6 +241,9 @@ func (d *HistoryEntry) write(pg *page) {
 		name string
 		sql  *string
 	}{{"Up:", d.UpSQL}, {"Down:", d.DownSQL}} {
+		if d.Direction == string(database.Terminate) {
+			part.name = "Its query:"
+		}
 		if part.sql != nil {
 			pg.line()
 			pg.line(pg.bold(part.name))

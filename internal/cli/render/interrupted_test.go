@@ -36,9 +36,9 @@ func TestResumedRunInAPipe(t *testing.T) {
 up   0012 add_index  resumes at statement 3 of 7
 up   0012 add_index    1.0s
 `)
-	same(t, err.read(), `0012 add_index, statement 3 of 7, waits for another transaction: pid 7, application psql, running SELECT 1
+	same(t, err.read(), `0012 add_index, statement 3 of 7, waits for another transaction: pid 7, application psql, SELECT 1
 0012 add_index, statement 3 of 7, waits for another transaction: pid 8
-0012 add_index, statement 4 of 7, waits for another transaction: pid 7, application psql, running SELECT 1
+0012 add_index, statement 4 of 7, waits for another transaction: pid 7, application psql, SELECT 1
 `)
 }
 
@@ -51,7 +51,7 @@ func TestBlockedStatementOnATerminal(t *testing.T) {
 		p.Observe(t.Context(), whimbrel.StatementStarted{Step: s, Of: 7, SQL: "CREATE INDEX"})
 		p.Observe(t.Context(), whimbrel.StatementWaiting{Blockage: blockedBy(database.Holder{PID: 7})})
 		tick()
-		same(t, screen.read(), "CR ESC[2K⠙ 2 i, statement 1 of 7, waits for another transaction: pid 7  ESC[2m0.1sESC[m")
+		same(t, screen.read(), "CR ⠙ up   2 i  waits for a lock  ESC[2m0.1sESC[mESC[KCR \n    waiting 0.1s; blocked by:ESC[KCR \n    ESC[33mpid 7ESC[mESC[KESC[J")
 		if err := p.Close(); err != nil {
 			t.Error(err)
 		}

@@ -24,6 +24,7 @@ func (p *Printer) Stopping(by string) {
 	if by == CtrlC {
 		again = "Press Ctrl-C again to quit without waiting."
 	}
+	p.progress.stopping, p.progress.wait = true, nil
 	if p.live.on() {
 		p.live.hide()
 	}

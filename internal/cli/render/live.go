@@ -3,6 +3,7 @@ package render
 import (
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"github.com/charmbracelet/x/ansi"
@@ -40,10 +41,13 @@ type live struct {
 	// now is the migration that runs or the lock that is waited for. base is what the command does
 	// otherwise, such as connecting.
 	now, base task
-	drawn     bool
-	frame     int
-	stop      chan struct{} // nil: not ticking
-	stopped   chan struct{}
+	// block returns the lines to show in place of the line of now; nil, or no lines, for that line.
+	block   func(width int, now time.Time) []string
+	lines   []string // on the screen
+	without string   // the text of now when the block ends by itself
+	frame   int
+	stop    chan struct{} // nil: not ticking
+	stopped chan struct{}
 }
 
 func (l *live) init(p *Printer) { l.p = p }
@@ -94,7 +98,7 @@ func (l *live) run() {
 // hide removes the line of the migration in progress.
 func (l *live) hide() {
 	l.clear()
-	l.now = task{}
+	l.now, l.block = task{}, nil
 }
 
 // rest removes the line, because the command does nothing any more or asks a question.
@@ -105,10 +109,13 @@ func (l *live) rest() {
 
 // clear removes the line from the screen until it is drawn again.
 func (l *live) clear() {
-	if l.drawn {
+	switch {
+	case len(l.lines) == 1:
 		l.write("\r" + ansi.EraseEntireLine)
-		l.drawn = false
+	case len(l.lines) > 1:
+		l.write(l.home() + ansi.EraseScreenBelow)
 	}
+	l.lines = nil
 }
 
 func (l *live) tick(stop, stopped chan struct{}) {
@@ -129,6 +136,9 @@ func (l *live) tick(stop, stopped chan struct{}) {
 
 // beat shows the progress at a time.
 func (l *live) beat(now time.Time) {
+	if l.block != nil && len(l.block(0, now)) == 0 {
+		l.block, l.now.what = nil, l.without
+	}
 	work := &l.now
 	if work.what == "" {
 		work = &l.base
@@ -162,12 +172,78 @@ func (l *live) draw(work *task, now time.Time) {
 	}
 	l.frame++
 	elapsed := fmt.Sprintf("%.1fs", now.Sub(work.since).Seconds())
-	text := fmt.Sprintf("%c %s  ", spinner[l.frame%len(spinner)], clean(work.what))
+	what, below := clean(work.what), []string(nil)
+	if block := l.blockLines(work, pg.width, now); len(block) > 0 {
+		what, below = block[0], block[1:]
+	}
+	text := fmt.Sprintf("%c %s  ", spinner[l.frame%len(spinner)], what)
 	if room := pg.width - len(elapsed); pg.width > 0 && room > 0 {
 		text = ansi.Truncate(text, room, "… ")
 	}
-	l.write("\r" + ansi.EraseEntireLine + printable(text+pg.faint(elapsed)))
-	l.drawn = true
+	l.put(append([]string{printable(text + pg.faint(elapsed))}, below...))
+}
+
+// blockLines returns the lines of the block, as far as they fit the screen.
+func (l *live) blockLines(work *task, width int, now time.Time) []string {
+	if l.block == nil || work != &l.now {
+		return nil
+	}
+	lines := l.block(width, now)
+	for i, line := range lines {
+		line = strings.TrimSuffix(line, "\n")
+		if width > 0 {
+			line = ansi.Truncate(line, width, "…")
+		}
+		if lines[i] = line; i > 0 {
+			lines[i] = printable(line)
+		}
+	}
+	most := maxBlock
+	if height := l.p.opts.Err.Height; height != nil && height() > 0 {
+		most = min(most, height()-1)
+	}
+	return lines[:min(len(lines), max(most, 1))]
+}
+
+// maxBlock is the maximum number of lines of a block.
+const maxBlock = 24
+
+// put draws lines over those that are on the screen. Each is overwritten before the rest of it is
+// erased, so that what does not change does not flicker.
+func (l *live) put(lines []string) {
+	if len(lines) == 1 && len(l.lines) <= 1 {
+		l.write("\r" + ansi.EraseEntireLine + lines[0])
+	} else {
+		var b strings.Builder
+		b.WriteString(l.home())
+		for i, line := range lines {
+			if i > 0 {
+				b.WriteString("\r\n")
+			}
+			b.WriteString(line + ansi.EraseLineRight)
+		}
+		l.write(b.String() + ansi.EraseScreenBelow)
+	}
+	l.lines = lines
+}
+
+// home returns the sequence that moves the cursor from the end of the lines to their beginning. If
+// the terminal has become narrower, they take more rows than there are lines.
+func (l *live) home() string {
+	rows, width := 0, 0
+	if w := l.p.opts.Err.Width; w != nil {
+		width = w()
+	}
+	for _, line := range l.lines {
+		rows++
+		if n := ansi.StringWidth(line); width > 0 && n > width {
+			rows += (n - 1) / width
+		}
+	}
+	if rows <= 1 {
+		return "\r"
+	}
+	return "\r" + ansi.CursorUp(rows-1)
 }
 
 func (l *live) write(s string) {

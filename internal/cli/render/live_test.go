@@ -44,7 +44,10 @@ func TestSlowMigrationInAPipe(t *testing.T) {
 		same(t, err.read(), "up   0004 add_index  statement 2 of 7: CREATE INDEX i ON t (x)  (30s)\n")
 		p.Observe(t.Context(), whimbrel.StatementWaiting{Blockage: blockedBy(database.Holder{PID: 7})})
 		same(t, err.read(), "0004 add_index, statement 2 of 7, waits for another transaction: pid 7\n")
-		after(2 * remindEvery)
+		for range int(2 * remindEvery / time.Second) {
+			after(time.Second)
+			p.Observe(t.Context(), whimbrel.StatementWaiting{Blockage: blockedBy(database.Holder{PID: 7})})
+		}
 		same(t, err.read(), `0004 add_index, statement 2 of 7, waits for another transaction: pid 7  (1m0s)
 0004 add_index, statement 2 of 7, waits for another transaction: pid 7  (1m30s)
 `)

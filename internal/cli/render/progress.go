@@ -16,10 +16,13 @@ const maxName = 40
 
 // progress is the state of the plan that is being applied.
 type progress struct {
-	names   int             // the widest name
-	running []whimbrel.Step // started and not done
-	waiting bool            // for the lock; this was printed
-	blocked string          // the process that blocks a statement, as printed
+	names    int             // the widest name
+	running  []whimbrel.Step // started and not done
+	waiting  bool            // for the lock; this was printed
+	wait     *waiting        // for other sessions; nil for none
+	stopping bool            // the work is being cancelled
+	retried  []Retried
+	ended    []Ended
 
 	statement whimbrel.StatementStarted // the running statement of a run; zero for none
 }
@@ -59,12 +62,16 @@ func (p *Printer) Observe(_ context.Context, e whimbrel.Event) {
 	case whimbrel.StatementWaiting:
 		p.statementWaiting(e)
 	case whimbrel.StatementStarted:
-		pr.statement, pr.blocked = e, ""
+		p.statementStarted(e)
 		p.live.update(fmt.Sprintf("%s  statement %d of %d: %s", p.stepWords(e.Step), e.Index+1, e.Of, excerptOf(e.SQL)))
+	case whimbrel.Retrying:
+		p.retrying(e)
+	case whimbrel.Terminated:
+		p.terminated(e)
 	case whimbrel.StepDone:
 		p.stepDone(e)
 	case whimbrel.Failed:
-		pr.running, pr.statement = nil, whimbrel.StatementStarted{}
+		pr.running, pr.statement, pr.wait = nil, whimbrel.StatementStarted{}, nil
 		p.live.hide()
 	}
 }
@@ -112,6 +119,11 @@ func (p *Printer) Working(words string) {
 func (p *Printer) stepStarted(last whimbrel.Step) {
 	words := p.stepWords(last)
 	all := p.progress.running
+	if w := p.progress.wait; w != nil && len(all) == 1 { // the time counts from the first attempt
+		w.step = last
+		p.live.update(words)
+		return
+	}
 	if len(all) == 1 {
 		p.live.announce(words, words+" …")
 		return
@@ -135,27 +147,15 @@ func (p *Printer) say(s whimbrel.Step, words string) {
 	}
 }
 
-// statementWaiting shows which process blocks a statement: in a pipe, once for each process.
-func (p *Printer) statementWaiting(e whimbrel.StatementWaiting) {
-	what := "a statement"
-	if running := p.progress.running; len(running) == 1 { // a cleanup before its first statement
-		what = p.which(running[0])
+// statementStarted notes the statement of a run. If it is the one that was blocked, its wait has
+// not ended.
+func (p *Printer) statementStarted(e whimbrel.StatementStarted) {
+	pr := &p.progress
+	before := pr.statement
+	pr.statement = e
+	if w := pr.wait; w != nil && !w.tries(before, e) {
+		pr.wait, p.live.block = nil, nil
 	}
-	if st := p.progress.statement; st.SQL != "" {
-		what = fmt.Sprintf("%s, %s,", p.which(st.Step), statementOf(st.Index+1, st.Of))
-	}
-	words := what + " waits for another transaction"
-	holder := e.Blockage.First()
-	if who := oneLine(holder.String()); who != "" {
-		words += ": " + who
-	}
-	holder.Query = "" // the query changes, the process is the same
-	first := p.progress.blocked != "for "+holder.String()
-	p.progress.blocked = "for " + holder.String()
-	if first && !p.silent() && !p.live.on() {
-		p.put(p.opts.Err, words+"\n")
-	}
-	p.live.update(words)
 }
 
 func (p *Printer) stepWords(s whimbrel.Step) string {
@@ -185,12 +185,14 @@ func (p *Printer) stepDone(e whimbrel.StepDone) {
 	if len(pr.running) == 0 {
 		p.live.hide()
 	}
-	pr.statement = whimbrel.StatementStarted{}
+	pr.statement, pr.wait = whimbrel.StatementStarted{}, nil
+	p.live.block = nil
+	p.noteRetries(e)
 	if p.silent() {
 		return
 	}
 	pg := p.page(p.opts.Out)
-	word, end := stepWord(e.Step.Direction), took(e.Duration)
+	word, end := stepWord(e.Step.Direction), fmt.Sprintf("%6s", took(e.Duration))+afterRetries(e.Retries, e.LockWait)
 	colour := pg.good
 	switch {
 	case e.Skipped:
@@ -207,7 +209,7 @@ func (p *Printer) stepDone(e whimbrel.StepDone) {
 		names = min(names, pg.width-before-len("  123.4ms"))
 	}
 	pad := strings.Repeat(" ", max(names-len(name), 0))
-	pg.hanging(colour(fmt.Sprintf("%-4s", word))+" "+version+" "+name+pad+"  "+pg.faint(fmt.Sprintf("%6s", end)), len("down "))
+	pg.hanging(colour(fmt.Sprintf("%-4s", word))+" "+version+" "+name+pad+"  "+pg.faint(end), len("down "))
 	p.put(p.opts.Out, pg.String())
 }
 

@@ -92,6 +92,9 @@ func (p *Printer) Show(d Document) {
 	if o, ok := d.(*Overview); ok {
 		o.Next = p.aim.at(o.Next)
 	}
+	if r, ok := d.(*Result); ok {
+		p.addWaits(r)
+	}
 	if p.opts.JSON {
 		p.encode(d)
 		return

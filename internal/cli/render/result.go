@@ -25,6 +25,11 @@ type Result struct {
 	// SchemaFile is the schema file that was written or compared, if there is one.
 	SchemaFile *SchemaFile `json:"schema_file,omitempty"`
 
+	// Retried lists the steps that were tried again because of a lock, and Terminated the sessions
+	// that were ended because they blocked a step.
+	Retried    []Retried `json:"retried,omitempty"`
+	Terminated []Ended   `json:"terminated,omitempty"`
+
 	Duration Millis   `json:"duration_ms"`
 	Error    *Failure `json:"error,omitempty"`
 
@@ -110,4 +115,9 @@ func (r *Result) writeSteps(pg *page) {
 	}
 	words := listWords(did)
 	pg.line(pg.good(strings.ToUpper(words[:1]) + words[1:] + " in " + took(time.Duration(r.Duration)) + "."))
+}
+
+// addWaits adds to a result what the events said about locks. p.mu is held.
+func (p *Printer) addWaits(r *Result) {
+	r.Retried, r.Terminated = p.progress.retried, p.progress.ended
 }
