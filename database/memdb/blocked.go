@@ -64,15 +64,18 @@ func (t *Target) blocking(st sqltext.Statement) (*tableLock, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for _, m := range namedTable.FindAllStringSubmatch(st.Text, -1) {
-		for _, l := range t.blocked[unquote(m[1])] {
-			if l.deadlocks == 0 {
-				return l, nil
-			}
-			if l.deadlocks--; l.deadlocks == 0 {
-				t.unblock(l)
-			}
-			return nil, &codeError{code: "40P01", msg: "deadlock detected", lock: database.ErrDeadlock}
+		all := t.blocked[unquote(m[1])]
+		if len(all) == 0 {
+			continue
 		}
+		l := all[0]
+		if l.deadlocks == 0 {
+			return l, nil
+		}
+		if l.deadlocks--; l.deadlocks == 0 {
+			t.unblock(l)
+		}
+		return nil, &codeError{code: "40P01", msg: "deadlock detected", lock: database.ErrDeadlock}
 	}
 	return nil, nil
 }
