@@ -3,6 +3,7 @@ package postgres_test
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"net/url"
 	"slices"
@@ -225,9 +226,28 @@ func empty(t *testing.T, c *pgx.Conn) {
 	END LOOP; END $$; CREATE SCHEMA public; GRANT ALL ON SCHEMA public TO PUBLIC`)
 }
 
+// lockedBy executes statements in a transaction of another session, and later ones in the
+// background. end ends the session.
+func lockedBy(t *testing.T, url, sql string, later ...string) (end func() error) {
+	t.Helper()
+	c := connectFor(t, url)
+	do(t, c, "BEGIN; "+sql)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for _, sql := range later {
+			_, _ = c.Exec(context.Background(), sql)
+		}
+	}()
+	return func() error {
+		<-done
+		return errors.Join(c.Close(context.Background()))
+	}
+}
+
 func target(t *testing.T, p place, open opener) databasetest.Target {
 	query := func(ctx context.Context, dest any, sql string) error { return p.conn.QueryRow(ctx, sql).Scan(dest) }
-	n := 0
+	n, other := 0, "" // the role of sessions that may be terminated
 	return databasetest.Target{
 		Powers: []database.Power{database.PowerSettings, database.PowerReset, database.PowerMetadata, database.PowerQuery},
 		Open:   func(_ context.Context, opts database.Options) (database.Database, error) { return open(t, p.url, opts) },
@@ -254,6 +274,21 @@ func target(t *testing.T, p place, open opener) databasetest.Target {
 				return fail
 			})
 		},
+		Block: func(_ context.Context, table string) (func() error, error) {
+			if other == "" {
+				other = role(t, p.conn, "blocker", "LOGIN")
+			}
+			do(t, p.conn, "GRANT ALL ON "+table+" TO "+other)
+			return lockedBy(t, asRole(p.direct, other), "LOCK TABLE "+table), nil
+		},
+		Deadlock: func(_ context.Context, held, wanted string) (func() error, error) {
+			end := lockedBy(t, p.direct, "SET LOCAL deadlock_timeout = '1h'; LOCK TABLE "+wanted, "LOCK TABLE "+held)
+			eventually(t, "the other session waits", func() bool {
+				return value(t, p.conn, "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = to_regclass($1)", held) == "1"
+			})
+			return end, nil
+		},
+		Blockers: true, Terminates: true,
 		Break: func(database.Database) {
 			do(t, p.conn, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()")
 		},

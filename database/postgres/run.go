@@ -246,7 +246,7 @@ func (r *run) Exec(ctx context.Context, s *migration.Script, st sqltext.Statemen
 	case st.Tx == sqltext.TxBegin && r.pooled:
 		err = r.execute(ctx, r.beginLimited(s, st), nil, limit)
 	default:
-		err = r.execute(ctx, st, data, limit)
+		err = r.executeLimited(ctx, s, st, data, limit)
 	}
 	r.worker.forgetPrepared() // DISCARD ALL, or a function, may have removed them
 	return r.named(st, err)

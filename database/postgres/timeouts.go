@@ -1,7 +1,9 @@
 package postgres
 
 import (
+	"context"
 	"fmt"
+	"io"
 	"iter"
 	"strconv"
 	"strings"
@@ -195,11 +197,33 @@ func (r *run) beginLimited(s *migration.Script, st sqltext.Statement) sqltext.St
 	return st
 }
 
+// executeLimited executes a statement outside any transaction, or in the script's own. In a session
+// that a pooler owns, only a transaction limits the waits, so the statement gets one if it can.
+func (r *run) executeLimited(ctx context.Context, s *migration.Script, st sqltext.Statement, data io.Reader, limit time.Duration) error {
+	limits := r.limitsInside(s, st)
+	if !r.pooled || r.worker.inTransaction() || st.Tx != sqltext.TxAny || len(limits) == 0 {
+		return r.execute(ctx, st, data, limit)
+	}
+	err := r.worker.pipeline(ctx, append([]query{command("BEGIN")}, limits...)...)
+	if err == nil {
+		err = r.execute(ctx, st, data, limit)
+	}
+	if err == nil {
+		_, err = r.commit(ctx)
+		return err
+	}
+	r.worker.rollback()
+	if hasCode(err, "25001", "2D000") && data == nil && s.LockTimeout <= 0 && s.StatementTimeout <= 0 {
+		return r.execute(ctx, st, data, 0)
+	}
+	return err
+}
+
 // fitsPooler returns an error if a pooler's session can't execute the statement as intended:
 // outside a transaction no timeout applies there. own is that of setTimeouts.
 func (r *run) fitsPooler(s *migration.Script, st sqltext.Statement, own bool) error {
 	const direct = "connect to PostgreSQL directly for this migration"
-	outside := !own && !r.worker.inTransaction() && st.Tx != sqltext.TxBegin
+	outside := !own && !r.worker.inTransaction() && st.Tx != sqltext.TxBegin && st.Tx != sqltext.TxAny // see executeLimited
 	switch {
 	case outside && (s.LockTimeout > 0 || s.StatementTimeout > 0):
 		return refused(st, "the script sets a timeout, which a connection pooler does not keep for a statement outside a transaction", direct)
