@@ -71,6 +71,9 @@ func (h Holder) String() string {
 	if !h.Since.IsZero() {
 		p = append(p, "since "+times.Format(h.Since))
 	}
+	if h.Task != "" {
+		p = append(p, "script "+h.Task)
+	}
 	if h.Query != "" && !strings.HasPrefix(h.Query, "-- whimbrel:") { // the query of a connection that only holds the lock
 		p = append(p, "running "+strings.Join(strings.Fields(h.Query), " "))
 	}

@@ -457,6 +457,9 @@ func (f *blocked) blocker(s sessionRow) database.Blocker {
 	if s.User != nil {
 		b.User = *s.User
 	}
+	if b.Kind == database.BlockerMigration {
+		b.Holder = split(b.Holder)
+	}
 	b.Lock, b.Object = f.holds(s.PID)
 	b.Exempt = f.exempt(s, b.Kind)
 	return b

@@ -81,6 +81,8 @@ func (db *Database) forTheTransaction(c *conn, opts database.LockOptions) (sql s
 	}
 	if db.sayApp && c.parameter("application_name") != db.opts.App {
 		sql += ", " + mask("application_name", ascii(db.opts.App))
+	} else { // a script will be named there
+		sql += ", pg_catalog.set_config('whimbrel.application_name', '=' || pg_catalog.current_setting('application_name'), true)"
 	}
 	return sql
 }
@@ -93,7 +95,7 @@ func raised(name string, set func(name, value string) string) string {
 // attend does for the worker's session what forTheTransaction does for a transaction. putBack
 // reverts it.
 func (r *run) attend() []query {
-	r.limit, r.lifted, r.ownLimit = r.opts.LockTimeout, false, false
+	r.limit, r.lifted, r.ownLimit, r.task = r.opts.LockTimeout, false, false, ""
 	if r.pooled { // the pooler owns the session
 		return nil
 	}

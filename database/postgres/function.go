@@ -18,7 +18,7 @@ func (b *transaction) call(ctx context.Context, s *migration.Script, fn any) err
 		return fmt.Errorf("%s: the function is a %T; PostgreSQL needs one created by postgres.Func", s.File, fn)
 	}
 	// This setting ends with the transaction: it shows whether the function ended it.
-	b.queue = append(b.queue, setConfig("whimbrel.transaction", "'open'", true))
+	b.queue = append(b.queue, b.named(setConfig("whimbrel.transaction", "'open'", true))...)
 	if err := b.flush(ctx); err != nil {
 		return err
 	}

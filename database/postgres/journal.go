@@ -217,6 +217,8 @@ func (r *run) Journal(ctx context.Context, j *database.Journal) error {
 	_, err = r.commit(ctx, append(append(queries, r.nextLimit(j)...), r.putAsOurselves(j)...)...)
 	if err == nil {
 		r.journal = j
+	} else {
+		r.task = ""
 	}
 	return err
 }
@@ -308,6 +310,7 @@ func (r *run) transact(ctx context.Context, s *migration.Script, st sqltext.Stat
 	}
 	if err != nil {
 		r.worker.rollback()
+		r.task = ""
 	} else {
 		r.journal = done
 	}

@@ -150,7 +150,7 @@ func (db *Database) versionQuery(schema string) query {
 // holder returns the holder of the lock, as far as the role may see it; the zero Holder if the lock
 // is free.
 func (db *Database) holder(ctx context.Context, c *conn, l location, set string) database.Holder {
-	return db.holderOf(ctx, c, lockKey, l.historyID(), keptAsASCII(set))
+	return db.described(ctx, c, l, set, db.holderOf(ctx, c, lockKey, l.historyID(), keptAsASCII(set)))
 }
 
 // LockHolder returns the process that holds the lock of a set. It takes one round trip, once the
@@ -165,7 +165,11 @@ func (db *Database) LockHolder(ctx context.Context, set string) (h database.Hold
 	if err != nil || !l.made() {
 		return h, false, err
 	}
-	return c.firstHolder(ctx, holdersQuery(lockKey)+" LIMIT 1", l.historyID(), keptAsASCII(set))
+	h, held, err = c.firstHolder(ctx, holdersQuery(lockKey)+" LIMIT 1", l.historyID(), keptAsASCII(set))
+	if err == nil && held {
+		h = db.described(ctx, c, l, set, h)
+	}
+	return h, held, err
 }
 
 // holderOf returns a process that holds the lock with a key, whose parameters are args; or the zero

@@ -87,6 +87,8 @@ type run struct {
 	pooled  bool              // each statement may run in another session
 	timed   *migration.Script // the script whose timeouts are set
 	changed bool              // a statement may have changed the session
+	app     string            // the worker's application_name without a script
+	task    string            // the file of the script that it names
 	// the worker's lock timeout
 	limit    time.Duration     // as last set; of the options at first
 	lifted   bool              // it is removed for a statement that blocks nobody
@@ -136,6 +138,7 @@ func (r *run) lock(ctx context.Context, opts database.LockOptions) error {
 func (r *run) begin(ctx context.Context, opts database.LockOptions) error {
 	ctx, stop := r.under(ctx)
 	defer stop()
+	r.app = r.db.ownApp(r.worker)
 	if err := r.readSession(ctx, opts); err != nil {
 		return err
 	}
@@ -243,7 +246,7 @@ func (r *run) Exec(ctx context.Context, s *migration.Script, st sqltext.Statemen
 		err = r.transact(ctx, s, st, data, done)
 	case what.Concurrently() && !r.worker.inTransaction():
 		err = r.concurrently(ctx, st, &what)
-	case st.Tx == sqltext.TxBegin && r.pooled:
+	case st.Tx == sqltext.TxBegin && !r.worker.inTransaction():
 		err = r.execute(ctx, r.beginLimited(s, st), nil, limit)
 	default:
 		err = r.executeLimited(ctx, s, st, data, limit)
@@ -286,6 +289,9 @@ func (r *run) prepare(ctx context.Context, s *migration.Script, st sqltext.State
 		}
 		set := r.setTimeouts(s, st, own)
 		qs, r.changed = append(qs, set...), r.changed || len(set) > 0
+		if !own && st.Tx != sqltext.TxBegin && !r.worker.inTransaction() {
+			qs = append(qs, r.nameTask(st.Pos.File, false)...)
+		}
 	}
 	r.changed = r.changed || st.Session
 	if st.Session && resetsAll.MatchString(st.Text) {

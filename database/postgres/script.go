@@ -135,6 +135,8 @@ func (r *scriptRunner) append(ctx context.Context, st sqltext.Statement) error {
 	}
 	if r.chunk == nil {
 		r.chunk = newChunk()
+		r.chunk.begin(r.name)
+		r.name = ""
 		r.chunk.limit = lockLimit(r.script, r.opts.LockTimeout)
 		if r.limiter.lifted || r.limiter.own {
 			r.chunk.limit = 0
@@ -285,12 +287,21 @@ type chunk struct {
 	statements []sqltext.Statement // without their texts
 	offsets    []int               // where each begins in text
 	limit      time.Duration       // the lock timeout, for the watcher
+	before     int                 // statements of Whimbrel's own before them
 }
 
 func newChunk() *chunk {
 	k := &chunk{}
 	k.text.Grow(chunkBytes + chunkBytes/4)
 	return k
+}
+
+// begin adds a statement of Whimbrel's own before those of the script; "" adds none.
+func (k *chunk) begin(sql string) {
+	if sql != "" {
+		k.before = 1
+		k.text.WriteString(sql + ";\n")
+	}
 }
 
 func (k *chunk) add(st sqltext.Statement) {
@@ -305,13 +316,13 @@ func (c *conn) simple(ctx context.Context, k *chunk) error {
 	return c.do(ctx, func(ctx context.Context, pc *pgx.Conn) error {
 		sql := k.text.String()
 		mrr := pc.PgConn().Exec(ctx, sql)
-		n := 0 // successful statements
+		n := -k.before // successful statements
 		for mrr.NextResult() {
 			if _, err := mrr.ResultReader().Close(); err != nil {
 				break
 			}
 			n++
-			c.watch.answer(n)
+			c.watch.answer(max(n, 0))
 		}
 		err := mrr.Close()
 		if pg, ok := drivers.AsType[*pgconn.PgError](err); ok {
@@ -333,7 +344,7 @@ func (k *chunk) sent() sent {
 // explain finds the statement of an error: the one at the server's position, or the first that did
 // not succeed.
 func (k *chunk) explain(pg *pgconn.PgError, sql string, succeeded int) error {
-	i := min(succeeded, len(k.statements)-1)
+	i := max(min(succeeded, len(k.statements)-1), 0)
 	if pg.Position > 0 {
 		at := byteOffset(sql, int(pg.Position))
 		for i = 0; i+1 < len(k.offsets) && k.offsets[i+1] <= at; i++ {

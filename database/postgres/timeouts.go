@@ -142,14 +142,18 @@ func (r *run) waitsFreely(st sqltext.Statement) bool {
 }
 
 // nextLimit returns the queries that set the worker's lock timeout for the statement with which the
-// journal says to begin, so that it takes no round trip of its own.
+// journal says to begin, and name its script, so that this takes no round trip of its own.
 func (r *run) nextLimit(j *database.Journal) []query {
 	next := r.next
 	r.next = sqltext.Statement{}
-	if j != nil && j.Begun != "" && next.Text != "" && r.waitsFreely(next) {
-		return r.lift()
+	if r.pooled || j == nil || j.Begun == "" || next.Text == "" {
+		return r.lower()
 	}
-	return r.lower()
+	name := r.nameTask(next.Pos.File, false)
+	if r.waitsFreely(next) {
+		return append(name, r.lift()...)
+	}
+	return append(name, r.lower()...)
 }
 
 // lift returns the query that removes the worker's lock timeout, unless a pooler owns the session.
@@ -172,7 +176,7 @@ func (r *run) lower() []query {
 }
 
 // limitsInside returns the queries that set the timeouts of a statement in the transaction that has
-// just begun for it. They take no snapshot.
+// just begun for it, and name its script. They take no snapshot.
 func (r *run) limitsInside(s *migration.Script, st sqltext.Statement) (qs []query) {
 	limit := lockLimit(s, r.opts.LockTimeout)
 	value, set := milliseconds(limit)
@@ -182,14 +186,15 @@ func (r *run) limitsInside(s *migration.Script, st sqltext.Statement) (qs []quer
 	case set && r.pooled:
 		qs = append(qs, command("SET LOCAL lock_timeout = "+value))
 	}
+	qs = append(qs, r.nameTask(st.Pos.File, r.pooled || st.Tx == sqltext.TxBegin)...)
 	if r.pooled && s.StatementTimeout > 0 {
 		qs = append(qs, command(fmt.Sprintf("SET LOCAL statement_timeout = %d", s.StatementTimeout.Milliseconds())))
 	}
 	return qs
 }
 
-// beginLimited adds the timeouts to the statement with which a script begins a transaction, in a
-// session that a pooler owns.
+// beginLimited adds to the statement with which a script begins a transaction what limitsInside
+// returns.
 func (r *run) beginLimited(s *migration.Script, st sqltext.Statement) sqltext.Statement {
 	for _, q := range r.limitsInside(s, st) {
 		st.Text += "\n; " + q.sql
@@ -200,11 +205,11 @@ func (r *run) beginLimited(s *migration.Script, st sqltext.Statement) sqltext.St
 // executeLimited executes a statement outside any transaction, or in the script's own. In a session
 // that a pooler owns, only a transaction limits the waits, so the statement gets one if it can.
 func (r *run) executeLimited(ctx context.Context, s *migration.Script, st sqltext.Statement, data io.Reader, limit time.Duration) error {
-	limits := r.limitsInside(s, st)
-	if !r.pooled || r.worker.inTransaction() || st.Tx != sqltext.TxAny || len(limits) == 0 {
+	limits := lockLimit(s, r.opts.LockTimeout) > 0 || s.StatementTimeout > 0
+	if !limits || !r.pooled || r.worker.inTransaction() || st.Tx != sqltext.TxAny {
 		return r.execute(ctx, st, data, limit)
 	}
-	err := r.worker.pipeline(ctx, append([]query{command("BEGIN")}, limits...)...)
+	err := r.worker.pipeline(ctx, append([]query{command("BEGIN")}, r.limitsInside(s, st)...)...)
 	if err == nil {
 		err = r.execute(ctx, st, data, limit)
 	}

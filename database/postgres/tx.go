@@ -43,6 +43,7 @@ func (db *Database) beginOnce(ctx context.Context, set string, opts database.Loc
 		return nil, err
 	}
 	b := &transaction{db: db, c: c, set: set, own: l, schema: l.schema, head: h, opts: opts}
+	b.app = db.ownApp(c)
 	c.watch = db.newWatcher(c, l, opts, func() int64 { return c.backend })
 	return b, db.opened(&b.Held, b.end, c)
 }
@@ -52,6 +53,7 @@ type transaction struct {
 	db          *Database
 	set, schema string
 	own         location
+	app, name   string // the application_name without a script, and what names a script if it is not sent yet
 	opts        database.LockOptions
 
 	c        *conn
@@ -67,7 +69,7 @@ type transaction struct {
 
 // add queues queries, and sends a long queue.
 func (b *transaction) add(ctx context.Context, queries ...query) error {
-	for _, q := range queries {
+	for _, q := range b.named(queries...) {
 		b.queue = append(b.queue, q)
 		b.queued += len(q.sql)
 		for _, a := range q.args {
@@ -113,6 +115,7 @@ func (b *transaction) Exec(ctx context.Context, s *migration.Script) error {
 	if err != nil {
 		return err
 	}
+	b.nameTask(s.File)
 	if b.scripts > 0 {
 		if err := b.add(ctx, markQuery()); err != nil {
 			return err
