@@ -9,6 +9,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/whimbrel-db/whimbrel"
 	"github.com/whimbrel-db/whimbrel/database"
 	"github.com/whimbrel-db/whimbrel/database/postgres"
 	"github.com/whimbrel-db/whimbrel/internal/testdb"
@@ -453,5 +454,52 @@ func TestTerminatingABlocker(t *testing.T) {
 	equal(t, "the terminated sessions", fmt.Sprint(terminated), want)
 	if _, err := root.c.Exec(background(t), "SELECT 1"); err == nil {
 		t.Error("the session still exists")
+	}
+}
+
+// While a migration is blocked and tries again, the application's queries get through: none waits
+// until the blocker ends, which ends only after many of them. The migration succeeds then.
+func TestTheApplicationIsNotBlocked(t *testing.T) {
+	pooled, direct := testdb.PgBouncer(t)
+	for _, m := range append(testdb.PostgresMajors(t), testdb.Major{New: func(testing.TB) string { return pooled }}) {
+		name := fmt.Sprintf("PostgreSQL %d", m.Major)
+		if m.Major == 0 {
+			name = "PgBouncer"
+		}
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			url := m.New(t)
+			app := url
+			if m.Major == 0 {
+				app = direct
+			}
+			do(t, connect(t, app), "CREATE TABLE t (x int); INSERT INTO t VALUES (1)")
+			reader := block(t, app, "SELECT * FROM t")
+			retries := make(chan whimbrel.Retrying, 1000)
+			migrated := inBackground(func() error {
+				_, err := up(t, open(t, url), setOf(t, "s", "ALTER TABLE t ADD y int"), whimbrel.Options{
+					LockTimeout: shortLimit, RetryFor: waitLimit, Observe: func(_ context.Context, e whimbrel.Event) {
+						if e, ok := e.(whimbrel.Retrying); ok {
+							retries <- e
+						}
+					},
+				})
+				return err
+			})
+			c := connect(t, app)
+			do(t, c, fmt.Sprintf("SET statement_timeout = %d", waitLimit.Milliseconds()/2))
+			seen := 0
+			for n := 0; n < 30 || seen < 3; n++ {
+				do(t, c, "INSERT INTO t VALUES (2); SELECT count(*) FROM t")
+				for len(retries) > 0 {
+					is(t, (<-retries).Err, database.ErrLockTimeout)
+					seen++
+				}
+				time.Sleep(shortLimit / 10)
+			}
+			reader.end(t)
+			must(t, migrated())
+			equal(t, "the column", value(t, c, "SELECT count(y) FROM t"), "0")
+		})
 	}
 }
