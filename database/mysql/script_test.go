@@ -180,7 +180,7 @@ func TestLockTimeout(t *testing.T) {
 		s.LockTimeout = 50 * time.Millisecond // the server counts in seconds
 		set, err := migration.NewSet(name, migration.Migration{Version: 1, Name: "m", Up: s})
 		must(t, err)
-		_, err = up(t, db, set)
+		_, err = whimbrel.New(db, set, whimbrel.Options{MigrationLockTimeout: waitLimit, RetryFor: whimbrel.NoTimeout}).Up(background(t))
 		contains(t, name, as[*database.StatementError](t, err).Error(), "lock-timeout")
 	}
 }
