@@ -23,15 +23,12 @@ func TestCompletionInBash(t *testing.T) {
 		t.Fatal(err)
 	}
 	sh.run(`for n in 1_a 2_b 3_c 4_d; do whimbrel new ${n#*_}; echo "CREATE TABLE t$n (x int);" > migrations/000$n.up.sql; echo "DROP TABLE t$n;" > migrations/000$n.down.sql; done; whimbrel up --to 2`)
-	// bash-completion's helpers that the script uses, in their simplest form
+	// without the package bash-completion
 	const complete = `
-_get_comp_words_by_ref() { cur=${COMP_WORDS[COMP_CWORD]}; prev=${COMP_WORDS[COMP_CWORD-1]}; words=("${COMP_WORDS[@]}"); cword=$COMP_CWORD; }
-__ltrim_colon_completions() { :; }
 source <(whimbrel completion bash)
 COMP_LINE=$1; COMP_POINT=${#COMP_LINE}; COMP_TYPE=63
-read -r -a COMP_WORDS <<<"$COMP_LINE"; [[ $COMP_LINE == *" " ]] && COMP_WORDS+=("")
-COMP_CWORD=$((${#COMP_WORDS[@]}-1))
-__start_whimbrel 2>/dev/null
+compopt() { :; } # the builtin works in an interactive completion only
+__start_whimbrel
 for offer in "${COMPREPLY[@]}"; do echo "${offer%% *}"; done`
 	for line, want := range map[string]string{
 		"whimbrel down --to ":        "0002 0001",
@@ -42,6 +39,8 @@ for offer in "${COMPREPLY[@]}"; do echo "${offer%% *}"; done`
 		"whimbrel status --env l":    "local",
 		"whimbrel settings unset fr": "frozen",
 		"whimbrel hist":              "history",
+		"whimbrel up --dir migr":     "migrations",
+		"whimbrel up --config whim":  "whimbrel.yaml",
 	} {
 		cmd := exec.CommandContext(t.Context(), bash, "--norc", "-c", complete, "bash", line)
 		cmd.Dir, cmd.Env = sh.dir, sh.env

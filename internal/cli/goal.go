@@ -241,7 +241,7 @@ func advise(f *render.Failure, p *whimbrel.Plan, r *whimbrel.Result, again strin
 	switch {
 	case f.Next != "" || f.Direction == "":
 	case f.Kind == kindStatement || f.Kind == kindSource:
-		f.Next = fix(p, f, "") + ", then " + runAgain + "."
+		f.Next = fix(p, f, "") + ", then " + runAgain + "." + ifThere(f)
 	default:
 		f.Next = sentence(runAgain)
 	}
@@ -277,6 +277,25 @@ func fix(p *whimbrel.Plan, f *render.Failure, part string) string {
 		}
 	}
 	return "Fix the file" + part
+}
+
+// exists are the codes of a statement that creates what already exists.
+var exists = []string{"42P07", "42P06", "42701", "42710", "42723", "mysql 1050", "mysql 1060", "mysql 1061", "mysql 1304", "mysql 1359"}
+
+// ifThere says what else to do if a script creates what already exists.
+func ifThere(f *render.Failure) string {
+	codes := codesOf(&database.StatementError{Code: f.SQLState, Detail: f.Detail})
+	there := slices.ContainsFunc(exists, func(code string) bool { return startsAny(codes, code) }) ||
+		f.SQLState == "SQLITE_ERROR" && (strings.HasSuffix(f.Message, " already exists") || strings.HasPrefix(f.Message, "duplicate column name"))
+	switch {
+	case !there || f.Direction == string(database.Down):
+		return ""
+	case f.Direction == string(database.Repeat):
+		return " A repeatable script runs again when its text changes, so it must replace what it creates."
+	case f.Direction != string(database.Up) || f.Version == nil:
+		return ""
+	}
+	return " If the database already has all its changes, run instead: whimbrel mark " + f.Label(*f.Version)
 }
 
 // adviseInterrupted sets f.Next for an interrupted run and returns what the run did.

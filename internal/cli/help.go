@@ -213,5 +213,6 @@ func completionCommand(root *cobra.Command) {
 		}
 		return usage("Choose one of: bash, zsh, fish, powershell.", "can't complete commands in %q", args[0])
 	}
+	completeInBash(c)
 	c.RunE = func(*cobra.Command, []string) error { return nil } // Args rejects everything
 }

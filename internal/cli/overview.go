@@ -25,6 +25,6 @@ func (a *app) overview(cmd *cobra.Command) error {
 		if err != nil {
 			return nil, err
 		}
-		return render.NewOverview(s, database.Redact(url), t.dir), nil
+		return render.NewOverview(s, database.Redact(url), t.where(), t.dir), nil
 	})(cmd, nil)
 }

@@ -31,7 +31,7 @@ also has the migrations that the schema includes, as "whimbrel load" needs them.
 The formats mermaid, svg and dot are diagrams: tables with their columns and keys, foreign keys
 between them, and the owners and tags from the metadata. No other program is needed to draw them.
 
-Without --format, the file's name decides: .json, .mmd, .svg, .dot; any other is SQL.`,
+Without --format, the file's name decides: .json, .mmd, .svg, .dot; .sql, .txt or none is SQL.`,
 		Example: `  whimbrel snapshot
   whimbrel snapshot --out schema.sql
   whimbrel snapshot --out release7.json

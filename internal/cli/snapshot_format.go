@@ -40,8 +40,10 @@ func parseSnapshotFormat(name, file string) (snapshotFormat, error) {
 			return formatSVG, nil
 		case ".dot", ".gv":
 			return formatDOT, nil
+		case "", ".sql", ".ddl", ".txt":
+			return formatSQL, nil
 		}
-		return formatSQL, nil
+		return "", usage("End the name with .sql, .json, .mmd, .svg or .dot, or add --format.", "--out: %q does not say the format", filepath.Base(file))
 	}
 	if slices.Contains(snapshotFormats, name) {
 		return snapshotFormat(name), nil

@@ -35,13 +35,14 @@ type Overview struct {
 	Drift       string       `json:"drift"` // always "unknown": only a scratch database shows drift
 	Next        string       `json:"next"`
 
+	place  string // the database, its server and the environment
 	status *Status
 }
 
-// NewOverview converts the status of a set; dir is its folder.
-func NewOverview(s *whimbrel.Status, url, dir string) *Overview {
+// NewOverview converts the status of a set; place is where the database is, dir the set's folder.
+func NewOverview(s *whimbrel.Status, url, place, dir string) *Overview {
 	st := NewStatus(s, dir)
-	d := &Overview{Target: url, Database: s.Database, Set: s.Set, Version: s.Version, Pending: st.Pending, Frozen: st.frozen != "", Interrupted: st.Interrupted, Drift: "unknown", status: st}
+	d := &Overview{Target: url, Database: s.Database, Set: s.Set, Version: s.Version, Pending: st.Pending, Frozen: st.frozen != "", Interrupted: st.Interrupted, Drift: "unknown", place: place, status: st}
 	switch {
 	case st.Interrupted != nil && st.Interrupted.Running:
 		d.Next = "whimbrel status"
@@ -69,7 +70,7 @@ func NewOverview(s *whimbrel.Status, url, dir string) *Overview {
 const labelWidth = len("Modified ")
 
 func (d *Overview) write(pg *page) {
-	pg.hanging("Target   "+d.Target+fmt.Sprintf(" (set %q)", d.Set), labelWidth)
+	pg.hanging("Target   "+clean(d.place)+fmt.Sprintf(", set %q", clean(d.Set)), labelWidth)
 	version := "nothing is applied"
 	if d.Version != whimbrel.NilVersion {
 		version = pg.digits.Label(d.Version)

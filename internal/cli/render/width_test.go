@@ -71,7 +71,7 @@ func realistic() []struct {
 		}}), []string{"2026-11-23 11:52:47", longReason}},
 		{"overview", show(&Overview{
 			Target: "postgres://deploy@" + longHost + ":5432/app", Set: "default", Version: v, Pending: []int64{v + 1, v + 2}, Frozen: true, Interrupted: interrupted, Next: "whimbrel up",
-			status: &Status{frozen: "by deploy since 2026-11-23 11:52:47 UTC (" + longReason + ")", Migrations: []MigrationStatus{{Version: v, Name: longName}}},
+			place: "app on " + longHost + ":5432 (production)", status: &Status{frozen: "by deploy since 2026-11-23 11:52:47 UTC (" + longReason + ")", Migrations: []MigrationStatus{{Version: v, Name: longName}}},
 		}), []string{longName, longReason, "20260101120001, 20260101120002"}},
 		{"reset", show(&Reset{
 			Database: "app", DryRun: true, Sets: []string{"default", "billing"},
