@@ -13,6 +13,7 @@ import (
 	"github.com/whimbrel-db/whimbrel/database"
 	"github.com/whimbrel-db/whimbrel/inspect"
 	"github.com/whimbrel-db/whimbrel/internal/cli/render"
+	"github.com/whimbrel-db/whimbrel/sqltext"
 )
 
 func (a *app) snapshotCommand() *cobra.Command {
@@ -106,7 +107,7 @@ both sides on that server and compares the results.`,
 				return err
 			}
 			if from.Dialect != to.Dialect {
-				return usage("", "can't compare %s (%s) with %s (%s)", database.Redact(args[0]), from.Dialect, database.Redact(args[1]), to.Dialect)
+				return usage("", "can't compare %s (%s) with %s (%s)", database.Redact(args[0]), product(from.Dialect), database.Redact(args[1]), product(to.Dialect))
 			}
 			d, err := a.compare(cmd.Context(), from, to, scratch, cmd.Flags().Changed("scratch"))
 			if err != nil {
@@ -291,4 +292,17 @@ func (a *app) drift(ctx context.Context, t *target, scratch inspect.Scratch) ([]
 		return nil, err
 	}
 	return inspect.Drift(ctx, t.db, scratch, files)
+}
+
+// product returns the usual name of the database with a dialect.
+func product(dialect string) string {
+	switch dialectOf(dialect) {
+	case sqltext.PostgreSQL:
+		return "PostgreSQL"
+	case sqltext.SQLite:
+		return "SQLite"
+	case sqltext.MySQL:
+		return "MySQL"
+	}
+	return dialect
 }

@@ -212,15 +212,15 @@ func (pg *page) state(state string) string {
 }
 
 func (s *Status) summary(pg *page) string {
-	at := "nothing is applied"
+	at := pg.bold("nothing is applied")
 	if s.Version != whimbrel.NilVersion {
-		at = "at version " + pg.digits.Label(s.Version)
+		at = pg.bold("at version "+pg.digits.Label(s.Version)) + fmt.Sprintf("; %d applied", len(s.Applied))
 	}
 	also := ""
 	if n := len(s.Repeats); n > 0 {
 		also = ", " + count(n, "repeatable script") + " to run"
 	}
-	return fmt.Sprintf("Set %q: %s; %d applied, %d pending%s.", s.Set, pg.bold(at), len(s.Applied), len(s.Pending), also)
+	return fmt.Sprintf("Set %q: %s, %d pending%s.", s.Set, at, len(s.Pending), also)
 }
 
 // lacks reports whether the folder lacks the file to resume a run. A down script may come from the
