@@ -196,5 +196,8 @@ func (l *lease) holders(ctx context.Context, c *conn, sets []string) (map[string
 			found[owner] = h
 			return err
 		})
+	if missingTable(err) { // nobody has ever taken a lease
+		return map[string]database.Holder{}, nil
+	}
 	return found, ownError("reading the holder of a migration lock", err)
 }
