@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"testing"
 	"testing/synctest"
@@ -96,6 +97,9 @@ func TestAnyInterleavingAnyKill(t *testing.T) {
 	})
 }
 
+// repeatables add rows that a rollback of everything removes.
+var repeatables = []string{"views", "INSERT INTO t1 VALUES (views)", "grants", "INSERT INTO t1 VALUES (grants)"}
+
 // builds returns the sets of an older build and of this one.
 func builds(t *testing.T, squash, repeat bool) (sets [2]*migration.Set) {
 	now := migration.Contents{Migrations: newSet(t, plain(4)...).All()}
@@ -104,7 +108,7 @@ func builds(t *testing.T, squash, repeat bool) (sets [2]*migration.Set) {
 		now.Migrations = append(squashed(t, 4, 2, 3, false).All(), now.Migrations[1:3]...)
 	}
 	if repeat {
-		now.Repeatables = namedScripts("views", "SELECT 1", "grants", "SELECT 2")
+		now.Repeatables = namedScripts(repeatables...)
 		before.Repeatables = now.Repeatables
 	}
 	for i, c := range []migration.Contents{before, now} {
@@ -247,7 +251,7 @@ func wrongState(t *testing.T, target *memdb.Target, set *migration.Set) (problem
 		}
 	}
 	check("in the end")
-	last := map[string]database.Direction{}
+	last, applied := map[string]database.Direction{}, map[int64]bool{}
 	for e, err := range m.History(t.Context(), database.HistoryQuery{}) {
 		if e.Direction == database.Failed {
 			continue
@@ -260,10 +264,25 @@ func wrongState(t *testing.T, target *memdb.Target, set *migration.Set) (problem
 			problems = append(problems, fmt.Sprintf("history entry %d, %s of %s, comes after %q (%v)", e.ID, e.Direction, what, last[what], err))
 		}
 		last[what] = e.Direction
+		switch e.Direction {
+		case database.Up, database.Mark:
+			applied[e.Version] = true
+		case database.Down, database.Forget:
+			delete(applied, e.Version)
+		}
+		if e.Direction == database.Down && len(applied) == 0 { // scripts run again
+			maps.DeleteFunc(last, func(_ string, d database.Direction) bool { return d == database.Repeat })
+		}
 	}
 	if _, err := m.Up(t.Context()); err != nil {
 		problems = append(problems, fmt.Sprintf("no progress is possible: %v", err))
 	}
 	check("after one more up")
+	rows, _ := target.Rows(t.Context(), "t1")
+	for _, r := range set.Repeatables() {
+		if !slices.Contains(rows, r.Name) {
+			problems = append(problems, fmt.Sprintf("the effect of the repeatable script %s is missing", r.Name))
+		}
+	}
 	return problems
 }

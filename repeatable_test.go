@@ -55,6 +55,38 @@ func TestRepeatablesRunWhenTheyHaveChanged(t *testing.T) {
 	})
 }
 
+// The objects of repeatable scripts may be gone with the tables that a rollback of everything drops.
+func TestARollbackOfEverythingMakesScriptsRunAgain(t *testing.T) {
+	t.Parallel()
+	atomicAndNot(t, func(t *testing.T, opts whimbrel.Options) {
+		target := memdb.New()
+		m := whimbrel.New(open(t, target), repeating(t, 2, "b", "INSERT INTO t1 VALUES (b)", "a", "INSERT INTO t1 VALUES (a)"), opts)
+		seeds := namedScripts("s", "INSERT INTO t1 VALUES (s)")
+		wantScripts(t, mustUp(t, m).Repeated, "a", "b")
+		r, err := m.Seed(t.Context(), seeds, whimbrel.SeedOptions{})
+		noError(t, err)
+		wantScripts(t, r.Seeded, "s")
+
+		mustMigrate(t, m, whimbrel.By(-1))
+		wantEqual(t, "repeatables after a rollback", mustStatus(t, m).PendingRepeatables(), []string{})
+		wantScripts(t, mustUp(t, m).Repeated)
+		wantRows(t, target, "t1", "a", "b", "s")
+
+		wantScripts(t, mustMigrate(t, m, whimbrel.DownTo(whimbrel.NilVersion)).Repeated)
+		s := mustStatus(t, m)
+		wantEqual(t, "repeatables after a rollback of everything", s.PendingRepeatables(), []string{"a", "b"})
+		for _, r := range s.Repeatables {
+			wantEqual(t, "state of "+r.Name, r.State, whimbrel.StatePending)
+		}
+		wantScripts(t, mustUp(t, m).Repeated, "a", "b")
+		r, err = m.Seed(t.Context(), seeds, whimbrel.SeedOptions{})
+		noError(t, err)
+		wantScripts(t, r.Seeded, "s")
+		wantRows(t, target, "t1", "a", "b", "s")
+		wantNothingToDo(t, m)
+	})
+}
+
 func TestRepeatablesOutsideOfATransaction(t *testing.T) {
 	t.Parallel()
 	target := memdb.New()

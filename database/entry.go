@@ -111,8 +111,8 @@ type State struct {
 	Head int64
 	// Applied are the applied versions.
 	Applied *AppliedSet
-	// Repeated and Seeded are, by name, the repeatable and the seed scripts that ran, as
-	// they were when they ran last.
+	// Repeated and Seeded are, by name, the repeatable and the seed scripts that ran since everything
+	// was rolled back, as they were when they ran last.
 	Repeated, Seeded map[string]AppliedMigration
 	// Interrupted is the set's interrupted run, or one that a process is executing now. It is nil
 	// if there is none.
@@ -143,7 +143,8 @@ func (s *State) Clone() *State {
 
 // Fold adds an entry of the set to the state. Call it for each entry, oldest first. For each
 // version, the newest entry that makes it applied or not applied counts; for each repeatable and
-// seed script, the newest entry of a run.
+// seed script, the newest entry of a run. After a Down that leaves no version applied, no
+// repeatable or seed script counts as run: their objects and rows may be gone with the tables.
 func (s *State) Fold(e Entry) {
 	if s.Applied == nil {
 		s.Applied = &AppliedSet{}
@@ -154,7 +155,11 @@ func (s *State) Fold(e Entry) {
 	switch e.Direction {
 	case Up, Mark, Baseline, Load:
 		s.Applied.Put(e.applied())
-	case Down, Forget:
+	case Down:
+		if s.Applied.Remove(e.Version); s.Applied.Len() == 0 {
+			s.Repeated, s.Seeded = nil, nil
+		}
+	case Forget:
 		s.Applied.Remove(e.Version)
 	case Accept:
 		if old, ok := s.Applied.Get(e.Version); ok {

@@ -76,6 +76,43 @@ func TestFold(t *testing.T) {
 	}
 }
 
+// Scripts count as run until the last version is rolled back. An entry that only records changes
+// nothing in the database.
+func TestFoldOfScripts(t *testing.T) {
+	t.Parallel()
+	of := func(d database.Direction, version int64) database.Entry {
+		return database.Entry{Version: version, Name: string(d), Direction: d}
+	}
+	script := func(d database.Direction) database.Entry { return of(d, database.NilVersion) }
+	ran := []database.Entry{of(database.Up, 1), of(database.Mark, 2), script(database.Repeat), script(database.Seed)}
+	for _, tt := range []struct {
+		name string
+		then []database.Entry
+		want bool
+	}{
+		{"nothing", nil, true},
+		{"a rollback", []database.Entry{of(database.Down, 2)}, true},
+		{"a rollback of everything", []database.Entry{of(database.Down, 2), of(database.Down, 1)}, false},
+		{"a rollback of everything, and up", []database.Entry{of(database.Down, 2), of(database.Down, 1), of(database.Up, 1)}, false},
+		{"a rollback of everything, and another run", []database.Entry{of(database.Down, 2), of(database.Down, 1), script(database.Repeat), script(database.Seed)}, true},
+		{"a rollback of what remains", []database.Entry{of(database.Forget, 1), of(database.Down, 2)}, false},
+		{"everything is forgotten", []database.Entry{of(database.Forget, 2), of(database.Forget, 1)}, true},
+		{"a failed rollback", []database.Entry{of(database.Failed, 1)}, true},
+		{"a reset", []database.Entry{script(database.Reset)}, false},
+	} {
+		var st database.State
+		for _, e := range slices.Concat(ran, tt.then) {
+			st.Fold(e)
+		}
+		if _, got := st.Repeated[string(database.Repeat)]; got != tt.want {
+			t.Errorf("after %s, the repeatable script counts as run: %t", tt.name, got)
+		}
+		if _, got := st.Seeded[string(database.Seed)]; got != tt.want {
+			t.Errorf("after %s, the seed counts as run: %t", tt.name, got)
+		}
+	}
+}
+
 func TestStateVersion(t *testing.T) {
 	for _, tt := range []struct {
 		st    database.State
