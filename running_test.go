@@ -45,3 +45,27 @@ func TestStatusNamesTheProcessThatMigrates(t *testing.T) {
 		noError(t, db.Close())
 	}
 }
+
+// Nothing is pending while another process rolls back.
+func TestStatusNamesTheProcessThatRollsBack(t *testing.T) {
+	t.Parallel()
+	target := memdb.New()
+	set := newSet(t, plain(2)...)
+	m := migrator(t, target, set)
+	mustUp(t, m)
+	db, err := target.Open(t.Context(), database.Options{App: "whimbrel: 0002_m2"})
+	noError(t, err)
+	tx, _, err := db.Begin(t.Context(), set.Name(), database.LockOptions{})
+	noError(t, err)
+	s := mustStatus(t, m)
+	wantPending(t, s)
+	if s.Running == nil || s.Running.Version != 2 {
+		t.Errorf("the process that migrates is %+v, want one that rolls back version 2", s.Running)
+	}
+	for _, ms := range s.Migrations {
+		wantEqual(t, "a migration is running", ms.Running, ms.Version == 2)
+		wantEqual(t, "its state", ms.State, whimbrel.StateApplied) // until the transaction is committed
+	}
+	noError(t, tx.Rollback(t.Context()))
+	noError(t, db.Close())
+}

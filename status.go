@@ -43,8 +43,8 @@ type Status struct {
 	Migrations []MigrationStatus
 	// Repeatables are all repeatable scripts of the set and of the database, ordered by name.
 	Repeatables []RepeatableStatus
-	// Running is the process that migrates the set now. It is nil if there is none, if nothing is
-	// pending, or if the database can't tell.
+	// Running is the process that migrates the set now, up or down. It is nil if there is none, or if
+	// the database can't tell.
 	Running  *Running
 	Settings database.Settings
 
@@ -54,7 +54,8 @@ type Status struct {
 // Running is a process that migrates.
 type Running struct {
 	database.Holder
-	// Version is the migration that the process applies, or NilVersion if that is unknown.
+	// Version is the migration that the process applies or rolls back, or NilVersion if that is
+	// unknown.
 	Version int64
 }
 
@@ -87,15 +88,15 @@ type MigrationStatus struct {
 	AppliedAt time.Time
 	Duration  time.Duration
 	Marked    bool
-	// Running reports that Status.Running applies it now. Its State does not change before its
-	// transaction is committed.
+	// Running reports that Status.Running applies it now, or rolls it back. Its State does not change
+	// before its transaction is committed.
 	Running bool
 	// Problem is the reason why a pending version can't be applied: its script is unfinished.
 	Problem error
 }
 
-// Status reads the state of the set with one query, and with another the process that migrates, if
-// something is pending. It locks and changes nothing.
+// Status reads the state of the set with one query, and the process that migrates with another. It
+// locks and changes nothing.
 func (m *Migrator) Status(ctx context.Context) (*Status, error) {
 	m = m.call(ctx)
 	st, err := m.db.State(ctx, m.set.Name())
@@ -128,7 +129,7 @@ func (m *Migrator) Status(ctx context.Context) (*Status, error) {
 
 // findRunning finds the process that migrates. The journal of a run has it already.
 func (m *Migrator) findRunning(ctx context.Context, s *Status) error {
-	if s.Interrupted != nil && s.Interrupted.Held || len(s.repeats)+len(s.PendingVersions()) == 0 {
+	if s.Interrupted != nil && s.Interrupted.Held {
 		return nil
 	}
 	h, held, err := database.LockHolder(ctx, m.db, s.Set)

@@ -135,7 +135,7 @@ func NewStatus(s *whimbrel.Status, dir string) *Status {
 // Running is a process that migrates.
 type Running struct {
 	Holder
-	Version *int64 `json:"version,omitempty"` // that it applies, if known
+	Version *int64 `json:"version,omitempty"` // that it applies or rolls back, if known
 	name    string
 }
 
