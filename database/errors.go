@@ -141,6 +141,9 @@ type StatementError struct {
 	// Code is the SQLSTATE, or the database's own code if it has no SQLSTATE.
 	Code                  string
 	Message, Detail, Hint string
+	// OwnHint reports that Hint is what the driver says about every error with this Code, not what
+	// the server says about this one.
+	OwnHint bool
 	// Where is the server's call stack: functions with line numbers, or the line of a COPY.
 	Where string
 	// Excerpt is the lines of the script around Pos, which is marked.

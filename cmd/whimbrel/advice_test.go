@@ -42,8 +42,12 @@ func (a *advised) exec(statements ...string) {
 // expects runs a command and checks how its answer ends.
 func (a *advised) expects(command, script, want string) {
 	a.t.Helper()
-	if got := strings.TrimSpace(a.answer(command)); !strings.HasSuffix(got, want) {
+	got := strings.TrimSpace(a.answer(command))
+	if !strings.HasSuffix(got, want) {
 		a.t.Errorf("%s: %s answers\n%s\nwant it to end with\n%s", script, command, got, want)
+	}
+	if strings.Contains(got, "hint: connect as a ") {
+		a.t.Errorf("%s: %s repeats its advice as a hint:\n%s", script, command, got)
 	}
 }
 

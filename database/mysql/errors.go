@@ -104,6 +104,7 @@ func statementError(st sqltext.Statement, err error) error {
 	switch {
 	case errors.As(err, &my):
 		e.Code, e.Message, e.Hint = codeOf(my), my.Message, hints[int(my.Number)]
+		e.OwnHint = e.Hint != ""
 		e.Detail, e.Lock = fmt.Sprintf("error %d", my.Number), lockError(int(my.Number))
 		if my.Number == erParse {
 			e.Pos = near(st, my.Message)
@@ -167,7 +168,7 @@ func ownError(doing string, err error) error {
 	}
 	return &database.StatementError{
 		Own: true, Statement: doing, Code: codeOf(my), Message: doing + ": " + my.Message,
-		Detail: fmt.Sprintf("error %d", my.Number), Hint: hints[int(my.Number)], Err: err,
+		Detail: fmt.Sprintf("error %d", my.Number), Hint: hints[int(my.Number)], OwnHint: hints[int(my.Number)] != "", Err: err,
 	}
 }
 

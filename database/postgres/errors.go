@@ -51,9 +51,11 @@ func ownError(sql string, err error) error {
 
 // serverError returns the server's error in a statement.
 func serverError(st sqltext.Statement, pg *pgconn.PgError) *database.StatementError {
+	say := hint(pg)
 	return &database.StatementError{
 		Pos: st.Pos, Index: st.Index, Statement: st.Text,
-		Code: pg.Code, Message: pg.Message, Detail: pg.Detail, Hint: hint(pg), Where: pg.Where, Lock: lockErrors[pg.Code], Err: pg,
+		Code: pg.Code, Message: pg.Message, Detail: pg.Detail, Hint: say, OwnHint: say != "" && say == hints[pg.Code],
+		Where: pg.Where, Lock: lockErrors[pg.Code], Err: pg,
 	}
 }
 
@@ -134,9 +136,9 @@ func afterError(pg *pgconn.PgError, last sqltext.Statement) error {
 	e.Own, e.Message = true, "after the script, in a statement of Whimbrel's own: "+e.Message
 	switch pg.Code {
 	case "42P01", "3F000", "42703":
-		e.Hint = "the script dropped or changed Whimbrel's tables or their schema: don't change these, or keep the tables in another schema"
+		e.OwnHint, e.Hint = false, "the script dropped or changed Whimbrel's tables or their schema: don't change these, or keep the tables in another schema"
 	case "57014":
-		e.Hint = "the script set a timeout that also applies to later statements: reset it, or use the directive statement-timeout, which ends with the script"
+		e.OwnHint, e.Hint = false, "the script set a timeout that also applies to later statements: reset it, or use the directive statement-timeout, which ends with the script"
 	}
 	return e
 }

@@ -282,6 +282,27 @@ func TestCircumstancesAreNotTheFile(t *testing.T) {
 	}
 }
 
+// The driver's hint for a code is left out if the advice says the same. The server's hint, and a hint
+// without advice, are printed.
+func TestHintsDoNotRepeatTheAdvice(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		code string
+		own  bool
+		want string
+	}{
+		{"42501", true, ""},
+		{"42501", false, "the hint"},
+		{"55P03", true, ""},
+		{"25001", true, "the hint"},
+		{"42601", false, "the hint"},
+	} {
+		e := &database.StatementError{Message: "m", Code: tt.code, Hint: "the hint", OwnHint: tt.own}
+		f, _ := explain(t.Context(), &whimbrel.MigrationError{Err: e}, 0)
+		wantEqual(t, "hint of "+tt.code, f.Hint, tt.want)
+	}
+}
+
 // Each way in which a run can't resume has advice.
 func TestRunsThatCantResume(t *testing.T) {
 	t.Parallel()

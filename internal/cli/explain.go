@@ -485,6 +485,9 @@ func statementRules() []rule {
 			default:
 				f.Next = adviceFor(e)
 			}
+			if e.OwnHint && f.Next != "" { // the advice says the same, more exactly
+				f.Hint = ""
+			}
 		}),
 		on(kindSource, func(f *render.Failure, all metadata.Errors) {
 			explainFact(f, all[0])
