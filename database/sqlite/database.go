@@ -236,11 +236,11 @@ func (d *db) UpdateSetting(ctx context.Context, s database.SettingUpdate) error 
 
 func (d *db) putSetting(c *conn, s database.SettingUpdate) error {
 	if s.Unset {
-		return c.do(d.sql.unset, s.Name)
+		return d.ownError("changing a setting", c.do(d.sql.unset, s.Name))
 	}
 	until := ""
 	if !s.Until.IsZero() {
 		until = formatTime(s.Until)
 	}
-	return c.write(d.sql.setting, s.Name, s.Value, s.Reason, formatTime(s.At), until, d.process.OSUser)
+	return d.ownError("changing a setting", c.write(d.sql.setting, s.Name, s.Value, s.Reason, formatTime(s.At), until, d.process.OSUser))
 }

@@ -606,3 +606,53 @@ func TestHistoryWithoutItsRows(t *testing.T) {
 		}
 	}
 }
+
+// An error of one of Whimbrel's own statements says so: no script is its cause.
+func TestErrorsOfOwnStatements(t *testing.T) {
+	t.Parallel()
+	for name, fails := range map[string]func(t *testing.T, db database.Database) error{
+		"an entry in a transaction": func(t *testing.T, db database.Database) error {
+			tx := begin(t, db)
+			must(t, tx.Exec(bg, text("ALTER TABLE whimbrel_history RENAME TO elsewhere")))
+			return tx.Record(bg, event(2))
+		},
+		"an entry in a run": func(t *testing.T, db database.Database) error {
+			r := guard(t, db)
+			execAll(t, r, "DROP TABLE whimbrel_history")
+			_, err := r.Record(bg, event(2))
+			return err
+		},
+		"the journal": func(t *testing.T, db database.Database) error {
+			r := guard(t, db)
+			execAll(t, r, "DROP TABLE whimbrel_journal")
+			return r.Journal(bg, journal(1))
+		},
+		"a statement with its journal": func(t *testing.T, db database.Database) error {
+			r := guard(t, db)
+			execAll(t, r, "DROP TABLE whimbrel_journal")
+			return marked(t, r, "CREATE TABLE b (x)", journal(1))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			path := filepath.Join(t.TempDir(), "app.db")
+			db := connect(t, "sqlite:"+path, database.Options{})
+			apply(t, db, 1, "CREATE TABLE a (x)")
+			err := fails(t, db)
+			var e *database.StatementError
+			if !errors.As(err, &e) {
+				t.Fatalf("%v, want a *StatementError", err)
+			}
+			if !e.Own || e.Code != "SQLITE_ERROR" || e.Pos.Line != 0 {
+				t.Errorf("Own is %t, Code %q, Pos %s: %v", e.Own, e.Code, e.Pos, err)
+			}
+		})
+	}
+	path := filepath.Join(t.TempDir(), "app.db")
+	db := connect(t, "sqlite:"+path, database.Options{})
+	apply(t, db, 1, "CREATE TABLE a (x)")
+	var e *database.StatementError
+	if err := begin(t, db).Exec(bg, text("SELECT x FROM b")); !errors.As(err, &e) || e.Own {
+		t.Errorf("a script's statement: %v, want a *StatementError that is not of an own statement", err)
+	}
+}

@@ -99,6 +99,24 @@ func (d *db) connectError(err error) error {
 	return &database.ConnectError{Target: d.target(), Code: codeName(c), Hint: hint, Err: &drivers.Reworded{Message: message(err), Err: err}}
 }
 
+// ownError returns the error of one of Whimbrel's own statements, which has no place in a script. An
+// error about the file is a *ConnectError.
+func (d *db) ownError(doing string, err error) error {
+	switch err = d.connectError(err); {
+	case err == nil || code(err) == 0 || isBusy(err):
+		return err
+	case isA[*database.ConnectError](err) || isA[*database.StatementError](err):
+		return err
+	}
+	return &database.StatementError{Own: true, Statement: doing, Code: codeName(code(err)), Message: doing + ": " + message(err), Err: err}
+}
+
+// isA reports whether err wraps an error of type E.
+func isA[E error](err error) bool {
+	_, ok := drivers.AsType[E](err)
+	return ok
+}
+
 var nearToken = lazyregexp.New(`^near "((?s:.+))": syntax error$`)
 
 // statementError returns the error of a statement. Its position is that of the token in a syntax
@@ -135,7 +153,7 @@ func statementError(st sqltext.Statement, err error) *database.StatementError {
 		e.Code, e.Message = codeName(lib.SQLITE_INTERRUPT), "the statement was interrupted: "+err.Error()
 	}
 	if hint := hints[code(err)&0xff]; hint != "" && code(err) != lib.SQLITE_CORRUPT {
-		e.Hint = hint
+		e.Hint, e.OwnHint = hint, true
 	}
 	return e
 }

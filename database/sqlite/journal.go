@@ -19,9 +19,12 @@ import (
 // putJournal completes the journal of a set and writes it in the open transaction.
 func (d *db) putJournal(c *conn, set string, j *database.Journal) error {
 	drivers.Stamp(j, time.Now(), d.process.OSUser, d.process)
-	return c.write(d.sql.put, set, j.Version, j.Name, string(j.Direction), j.Checksum.Digits(), j.Of, j.Done, j.DoneSum.Digits(), j.Begun, j.Before,
-		j.Error, formatTime(j.StartedAt), formatTime(j.UpdatedAt), j.DBUser, j.OSUser, j.Host, j.App, j.Actor, j.PID)
+	return d.ownError(writesJournal, c.write(d.sql.put, set, j.Version, j.Name, string(j.Direction), j.Checksum.Digits(), j.Of, j.Done, j.DoneSum.Digits(), j.Begun, j.Before,
+		j.Error, formatTime(j.StartedAt), formatTime(j.UpdatedAt), j.DBUser, j.OSUser, j.Host, j.App, j.Actor, j.PID))
 }
+
+// writesJournal is what a statement on the journal does.
+const writesJournal = "writing the journal"
 
 // endRun removes the interrupted run of a set in the open transaction if an entry ends it. If the
 // entry says that the run failed, endRun stores its error in the journal. This is Journal.EndedBy
@@ -38,12 +41,12 @@ func (d *db) endRun(c *conn, e database.Entry) error {
 			direction = string(e.Tried)
 		}
 	case database.Failed:
-		return d.connectError(c.do(d.sql.fail, e.Set, e.Version, string(e.Tried), e.Name, e.Error))
+		return d.ownError(writesJournal, c.do(d.sql.fail, e.Set, e.Version, string(e.Tried), e.Name, e.Error))
 	case database.Reset:
 	default:
 		return nil
 	}
-	return d.connectError(c.do(d.sql.close, e.Set, e.Direction == database.Reset, version, direction, e.Name))
+	return d.ownError(writesJournal, c.do(d.sql.close, e.Set, e.Direction == database.Reset, version, direction, e.Name))
 }
 
 // write calls a function in a transaction of its own. If readers are in the way of the COMMIT, it
@@ -89,7 +92,7 @@ func (r *run) Journal(ctx context.Context, j *database.Journal) error {
 	}
 	defer leave()
 	if j == nil {
-		return r.write(ctx, func() error { return r.c.do(r.d.sql.close, r.set, true, 0, "", "") })
+		return r.write(ctx, func() error { return r.d.ownError(writesJournal, r.c.do(r.d.sql.close, r.set, true, 0, "", "")) })
 	}
 	return r.write(ctx, func() error { return r.d.putJournal(r.c, r.set, j) })
 }

@@ -79,7 +79,7 @@ func (d *db) lock(ctx context.Context, c *conn, w *waiter) (standing, error) {
 			return false, err
 		}
 		if err := c.do(d.sql.unguard, guardRow(w.set), g.Token); err != nil {
-			return false, d.connectError(err)
+			return false, d.ownError("taking the migration lock", err)
 		}
 		os.Remove(path) // if it stays, the next Run uses it
 		return true, nil
@@ -126,7 +126,7 @@ func (d *db) setGuard(c *conn, set string, g *guardMark) error {
 	if err != nil {
 		return err
 	}
-	return d.connectError(c.write(d.sql.setting, guardRow(set), g.Token, string(b), formatTime(g.Since), "", ""))
+	return d.ownError("taking the migration lock", c.write(d.sql.setting, guardRow(set), g.Token, string(b), formatTime(g.Since), "", ""))
 }
 
 // sidePath returns the file that a Run of the set holds locked, or "" in memory. It is beside the

@@ -153,7 +153,7 @@ func (b *transaction) PutMetadata(ctx context.Context, change *metadata.Change) 
 			}
 		}
 		if err != nil {
-			return fmt.Errorf("write the metadata: %w", b.d.connectError(err))
+			return b.d.ownError("writing the metadata", err)
 		}
 		return nil
 	})

@@ -279,7 +279,7 @@ func (d *db) createTables(c *conn) (head int64, err error) {
 	start := time.Now()
 	for _, text := range d.sql.create {
 		if err := c.do(text); err != nil {
-			return 0, d.connectError(err)
+			return 0, d.ownError("creating Whimbrel's tables", err)
 		}
 	}
 	e, err := d.insert(c, database.Entry{
@@ -294,7 +294,7 @@ func (d *db) insert(c *conn, e database.Entry) (database.Entry, error) {
 	e = drivers.Complete(e, d.process.OSUser, d.process)
 	r, err := c.changeOne(d.sql.insert, drivers.EntryValues(e, formatTime)...)
 	if err != nil {
-		return e, fmt.Errorf("record %s of version %d in %s: %w", e.Direction, e.Version, d.names.History, d.connectError(err))
+		return e, d.ownError(fmt.Sprintf("recording %s of version %d in %s", e.Direction, e.Version, d.names.History), err)
 	}
 	e.ID, err = r.LastInsertId()
 	e.UpText, e.DownText = "", ""
