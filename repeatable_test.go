@@ -55,7 +55,7 @@ func TestRepeatablesRunWhenTheyHaveChanged(t *testing.T) {
 	})
 }
 
-// The objects of repeatable scripts may be gone with the tables that a rollback of everything drops.
+// The objects of repeatable scripts may be gone with the tables that a full rollback drops.
 func TestARollbackOfEverythingMakesScriptsRunAgain(t *testing.T) {
 	t.Parallel()
 	atomicAndNot(t, func(t *testing.T, opts whimbrel.Options) {

@@ -120,6 +120,7 @@ type Database interface {
 
 	// State reads the state of a set in one round trip. It locks and writes nothing.
 	// A target that Whimbrel has never written to has the zero State, with the default settings.
+	// Whimbrel's own set (migration.ReservedSet) has a State like any other.
 	State(ctx context.Context, set string) (*State, error)
 	// History reads the committed entries that q selects, in the order in which they happened, or
 	// the newest first. An error is the last value that it yields.

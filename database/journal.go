@@ -121,10 +121,12 @@ type Outcome struct {
 	// complete what the statement left behind. Each can be repeated.
 	First []string
 	// Remains reports that a statement that has not happened left something behind that First does
-	// not remove, such as an index that became invalid while it was being dropped. Why says what.
+	// not remove, such as an index that became invalid while it was being dropped. Why says what. The
+	// verdict is then NotHappened, and the statement can be executed.
 	Remains bool
-	// Repeatable reports that the driver did not check whether the statement took effect, because it
-	// may run twice without harm. The verdict is then NotHappened.
+	// Repeatable reports that the statement has an effect that outlasts its session, and that the
+	// driver did not check whether it took effect, because it may run twice without harm. The verdict
+	// is then NotHappened.
 	Repeatable bool
 	// Changes are the differences between the target before the statement and now, if the driver
 	// compared them.

@@ -278,7 +278,7 @@ func Backend(r Run) int64 {
 // HolderReader is a Database that can tell which process migrates.
 type HolderReader interface {
 	// LockHolder returns the process that holds the migration lock of a set, and whether any does, as
-	// far as the database can tell. It locks nothing, and waits for no migration.
+	// far as the database can tell. It locks and writes nothing, and waits for no migration.
 	LockHolder(ctx context.Context, set string) (h Holder, held bool, err error)
 }
 

@@ -58,6 +58,7 @@ type (
 		database.MetadataReader
 		database.Querier
 		database.Cloner
+		database.HolderReader
 	}
 	powerfulTx interface {
 		database.Tx
@@ -83,7 +84,12 @@ type alteredDB struct {
 	query    func(context.Context, string) (*database.Rows, error)
 	clone    func(context.Context, database.Template) (*database.Copy, error)
 	forget   func(context.Context, string) error
+	holder   func(context.Context, string) (database.Holder, bool, error)
 	close    func() error
+}
+
+func (d *alteredDB) LockHolder(ctx context.Context, set string) (database.Holder, bool, error) {
+	return or(d.holder, d.Database.LockHolder)(ctx, set)
 }
 
 func (d *alteredDB) Clone(ctx context.Context, t database.Template) (*database.Copy, error) {

@@ -124,6 +124,8 @@ func (c *check) need(has bool, reason string) {
 
 const (
 	noNever   = "Target.Never is not set"
+	noAgain   = "Target.Again is not set"
+	noHalf    = "Target.Half is not set"
 	noSlow    = "Target.Slow is not set"
 	noFunc    = "Target.Func is not set"
 	noBreak   = "Target.Break is not set"

@@ -59,6 +59,13 @@ type Target struct {
 	// column x. Each call can be for another table. Run.Outcome must be able to determine whether
 	// it took effect: a case fails if it returns Unclear.
 	Never func(table string) string
+	// Again is a statement that can't be in a transaction, that may run twice without harm, and that
+	// has an effect which outlasts its session: Run.Outcome does not check whether it took effect.
+	Again string
+	// Half returns a statement that can't be in a transaction, for a table with a column x, and a
+	// function that leaves what remains of it if the server stops while it executes the statement:
+	// something that Outcome.First can't remove.
+	Half func(ctx context.Context, table string) (statement string, leave func() error, err error)
 	// Func returns the script of a Go function that creates a table (with NoDDL: inserts a row into
 	// it) and then returns fail. Each call has a new id.
 	Func func(id, table string, fail error) *migration.Script

@@ -35,6 +35,8 @@ var journalCases = []testCase{
 	{"Reset ends all runs", resetEnds, resetEndsRuns},
 	{"the outcome of an interrupted statement", outcomeTells, outcomeOfInterrupted},
 	{"the outcome of a statement that failed", outcomeTells, outcomeOfFailed},
+	{"the outcome of a statement that may run twice", outcomeRepeats, outcomeOfRepeatable},
+	{"what remains of a statement", outcomeRemains, outcomeWithRemains},
 	{"the journal's name", notMentions, journalName},
 }
 

@@ -14,6 +14,8 @@ var lockCases = []testCase{
 	{"one at a time", guardLocks, oneAtATime},
 	{"waiting until the timeout", beginLocked, waitingInVain},
 	{"waiting", waitingCalled, waitingCase},
+	{"the process that migrates", holderNames, holderCase},
+	{"no process migrates", holderNone, noHolder},
 	{"the lock of another set", beginOtherSets, otherSetsLock},
 	{"the lock of another history", historyName, otherHistorysLock},
 	{"cancelling a wait", cancelling, cancelWaiting},
@@ -87,6 +89,61 @@ func waitingCase(c *check) {
 		c.ok(<-released, "releasing the lock")
 		c.ok(got.end(c.ctx), "releasing the lock")
 	})
+}
+
+// holder returns the process that holds the lock of a set, if the driver has the power to tell.
+func (c *check) holder(db database.Database, set string) (h database.Holder, held bool) {
+	c.Helper()
+	if _, ok := db.(database.HolderReader); !ok {
+		c.ok(&database.PowerError{Power: database.PowerHolder, Driver: "tested"}, "LockHolder")
+	}
+	h, held, err := database.LockHolder(c.ctx, db, set)
+	c.ok(err, "LockHolder")
+	return h, held
+}
+
+func holderCase(c *check) {
+	holder, reader := c.open(database.Options{App: "the holder's app"}), c.db()
+	for _, l := range c.lockers() {
+		w := c.take(l, holder)
+		for _, db := range []database.Database{reader, holder} {
+			c.promised(holderNames)
+			h, held := c.holder(db, "s")
+			c.that(held || !c.Holders, "after %s, no process holds the lock", l.name)
+			c.that(!held || h.App == "the holder's app" || h.App == "" && !c.Holders, "after %s, the holder is %+v, want the app %q", l.name, h, "the holder's app")
+			c.promised(holderNone)
+			h, held = c.holder(db, "other")
+			c.that(!held, "after %s of set %q, the holder of set %q is %+v", l.name, "s", "other", h)
+		}
+		c.ok(w.end(c.ctx), "releasing the lock")
+		h, held := c.holder(reader, "s")
+		c.that(!held, "after the lock was released, its holder is %+v", h)
+	}
+	c.promised(holderReads)
+	c.isFree("s")
+}
+
+func noHolder(c *check) {
+	db := c.db()
+	h, held := c.holder(db, "s")
+	c.that(!held, "the holder of the lock of an untouched target is %+v", h)
+	c.promised(holderReads)
+	all, err := c.Tables(c.ctx)
+	c.ok(err, "Target.Tables")
+	c.that(len(all) == 0, "LockHolder created the tables %q", all)
+	c.apply(db, "s", 1, "")
+	c.promised(holderNone)
+	h, held = c.holder(db, "s")
+	c.that(!held, "after a transaction, the holder of the lock is %+v", h)
+	if c.Break == nil {
+		return
+	}
+	victim := c.db()
+	c.guard(victim, "s")
+	c.Break(victim)
+	c.becomesFree("s", patient)
+	h, held = c.holder(c.db(), "s")
+	c.that(!held, "after its process is gone, the holder of the lock is %+v", h)
 }
 
 func otherSetsLock(c *check) {

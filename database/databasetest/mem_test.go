@@ -12,6 +12,7 @@ import (
 	"github.com/whimbrel-db/whimbrel/database"
 	"github.com/whimbrel-db/whimbrel/database/memdb"
 	"github.com/whimbrel-db/whimbrel/migration"
+	"github.com/whimbrel-db/whimbrel/sqltext"
 	"go.uber.org/goleak"
 )
 
@@ -59,11 +60,13 @@ func memTarget(target *memdb.Target) Target {
 		},
 		Schemas: true,
 		Holders: true,
-		Powers:  []database.Power{database.PowerSettings, database.PowerReset, database.PowerMetadata, database.PowerQuery, database.PowerClone},
+		Powers:  []database.Power{database.PowerSettings, database.PowerReset, database.PowerMetadata, database.PowerQuery, database.PowerClone, database.PowerHolder},
 		Session: []SessionChange{{
 			Name: "a setting", Change: "SET colour = red", Probe: "INSERT INTO probe VALUES (1) WHERE colour = red",
 		}},
 		Never: func(table string) string { return "CREATE INDEX CONCURRENTLY on_" + table + " ON " + table + " (x)" },
+		Again: "ALTER SYSTEM SET colour = red",
+		Half:  func(ctx context.Context, table string) (string, func() error, error) { return half(ctx, target, table) },
 		Func: func(id, table string, fail error) *migration.Script {
 			return memdb.Func(id, func(ctx context.Context, tx memdb.Tx) error {
 				if err := tx.Exec(ctx, "CREATE TABLE "+table+" (x int)"); err != nil {
@@ -85,6 +88,38 @@ func memTarget(target *memdb.Target) Target {
 		Blockers: true, Terminates: true,
 		Break: func(db database.Database) { db.(*memdb.Database).Kill() },
 	}
+}
+
+// half creates an index. leave kills a process while it drops the index.
+func half(ctx context.Context, target *memdb.Target, table string) (statement string, leave func() error, err error) {
+	const drop = "DROP INDEX CONCURRENTLY doomed"
+	do := func(statement string, fault error) error {
+		db, err := target.Open(ctx, database.Options{})
+		if err != nil {
+			return err
+		}
+		defer db.Close()
+		r, _, err := db.Guard(ctx, "another set", database.LockOptions{})
+		if err != nil {
+			return err
+		}
+		db.SetHook(func(op string) error {
+			if op == memdb.OpRunExec {
+				return fault
+			}
+			return nil
+		})
+		all, err := sqltext.Split(statement, db.Dialect(), sqltext.Options{})
+		if err != nil {
+			return err
+		}
+		if err := r.Exec(ctx, text(statement), all[0], nil, nil); fault == nil {
+			return err
+		}
+		return nil
+	}
+	leave = func() error { return do(drop, memdb.ErrHalfway) }
+	return drop, leave, do("CREATE INDEX CONCURRENTLY doomed ON "+table+" (x)", nil)
 }
 
 // recorder is a reporter that stores the result.

@@ -236,6 +236,22 @@ var journalMutants = []mutant{
 		o.Verdict = database.NotHappened
 		return nil
 	})),
+	ofRun("something remains of every statement", outcomeRemains, outcomes(func(_ *alteredRun, _ context.Context, _ sqltext.Statement, o *database.Outcome) error {
+		o.Remains = true
+		return nil
+	})),
+	ofRun("nothing remains of any statement", outcomeRemains, outcomes(func(_ *alteredRun, _ context.Context, _ sqltext.Statement, o *database.Outcome) error {
+		o.Remains = false
+		return nil
+	})),
+	ofRun("every statement that has not happened is repeatable", outcomeRepeats, outcomes(func(_ *alteredRun, _ context.Context, _ sqltext.Statement, o *database.Outcome) error {
+		o.Repeatable = o.Verdict == database.NotHappened
+		return nil
+	})),
+	ofRun("no statement is repeatable", outcomeRepeats, outcomes(func(_ *alteredRun, _ context.Context, _ sqltext.Statement, o *database.Outcome) error {
+		o.Repeatable = false
+		return nil
+	})),
 	ofRun("Outcome has no reason", outcomeTells, outcomes(func(_ *alteredRun, _ context.Context, _ sqltext.Statement, o *database.Outcome) error {
 		o.Why = ""
 		return nil
@@ -330,6 +346,15 @@ var journalMutants = []mutant{
 		})
 		return a
 	}},
+	ofDB("Whimbrel's own set has no State", stateOwn, func(d *alteredDB) {
+		d.state = func(ctx context.Context, set string) (*database.State, error) {
+			st, err := d.Database.State(ctx, set)
+			if err == nil && st.Head > 0 && set == migration.ReservedSet {
+				return nil, &database.TablesError{Problem: database.TablesEmpty, Msg: "the history lacks its first entry"}
+			}
+			return st, err
+		}
+	}),
 	ofDB("State has no position of the run", stateRun, states(func(_ *alteredDB, st *database.State) {
 		if st.Interrupted != nil {
 			st.Interrupted.Done, st.Interrupted.DoneSum = 0, migration.Checksum{}

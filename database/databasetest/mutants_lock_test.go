@@ -60,6 +60,33 @@ var lockMutants = []mutant{
 			o.Waiting = func(database.Holder) { waiting(database.Holder{}) }
 		}
 	}, nil)),
+	ofDB("LockHolder never finds a process", holderNames, func(d *alteredDB) {
+		d.holder = func(context.Context, string) (h database.Holder, held bool, err error) { return h, false, nil }
+	}),
+	ofDB("LockHolder returns the process that asks", holderNames, func(d *alteredDB) {
+		d.holder = func(ctx context.Context, set string) (database.Holder, bool, error) {
+			h, held, err := d.Database.LockHolder(ctx, set)
+			h.App = d.opts.App
+			return h, held, err
+		}
+	}),
+	ofDB("LockHolder ignores the set", holderNone, func(d *alteredDB) {
+		d.holder = func(ctx context.Context, _ string) (database.Holder, bool, error) {
+			return d.Database.LockHolder(ctx, "s")
+		}
+	}),
+	ofDB("LockHolder creates the tables", holderReads, func(d *alteredDB) {
+		d.holder = func(ctx context.Context, set string) (h database.Holder, held bool, err error) {
+			tx, _, err := d.Database.Begin(ctx, set+" of a reader", database.LockOptions{})
+			if err == nil {
+				_, err = tx.Commit(ctx)
+			}
+			if err != nil {
+				return h, false, err
+			}
+			return d.Database.LockHolder(ctx, set)
+		}
+	}),
 	{"there is one lock for all sets", beginOtherSets, func() alteration {
 		var held atomic.Int64
 		return alteration{

@@ -36,8 +36,9 @@ func (c *check) intend(r database.Run, statement string) *database.Journal {
 	return j
 }
 
-// follow reads the outcome of a statement twice, and executes what remains to do.
-func (c *check) follow(r database.Run, j *database.Journal) database.Verdict {
+// follow reads the outcome of a statement twice, and executes what remains to do. It returns the
+// outcome.
+func (c *check) follow(r database.Run, j *database.Journal) *database.Outcome {
 	c.Helper()
 	o := c.outcome(r, j)
 	tables := c.tables()
@@ -59,7 +60,7 @@ func (c *check) follow(r database.Run, j *database.Journal) database.Verdict {
 	default:
 		c.fail(fmt.Sprintf("Outcome of %s is %q: %s", j.Begun, o.Verdict, o.Why))
 	}
-	return o.Verdict
+	return o
 }
 
 func (c *check) outcome(r database.Run, j *database.Journal) *database.Outcome {
@@ -70,6 +71,11 @@ func (c *check) outcome(r database.Run, j *database.Journal) *database.Outcome {
 	c.promised(outcomeTells)
 	c.that(o != nil, "Outcome returned nothing")
 	c.that(o.Why != "", "Outcome is %+v without a reason", o)
+	c.promised(outcomeRemains)
+	c.that(!o.Remains || o.Verdict == database.NotHappened, "something remains of a statement of which the Outcome is %q", o.Verdict)
+	c.promised(outcomeRepeats)
+	c.that(!o.Repeatable || o.Verdict == database.NotHappened, "the Outcome %q of a statement is Repeatable", o.Verdict)
+	c.promised(outcomeTells)
 	return o
 }
 
@@ -82,8 +88,11 @@ func outcomeOfInterrupted(c *check) {
 		r := c.guard(c.db(), "s")
 		c.promised(closeLeaves)
 		c.hasJournal(r, "s", j)
-		verdict := c.follow(r, j)
-		c.that(happens || verdict == database.NotHappened, "Outcome of a statement that was never executed is %q", verdict)
+		o := c.follow(r, j)
+		c.that(happens || o.Verdict == database.NotHappened, "Outcome of a statement that was never executed is %q", o.Verdict)
+		c.promised(outcomeRepeats)
+		c.that(!o.Repeatable, "Outcome of a statement that it can check is Repeatable")
+		c.promised(outcomeTells)
 		c.recordRun(r, int64(i))
 		c.ok(r.Close(c.ctx), "Run.Close")
 	}
@@ -100,4 +109,43 @@ func outcomeOfFailed(c *check) {
 	}
 	o := c.outcome(r, j)
 	c.that(o.Verdict == database.NotHappened, "Outcome of a statement that failed is %q: %s", o.Verdict, o.Why)
+}
+
+func outcomeOfRepeatable(c *check) {
+	c.need(c.Again != "", noAgain)
+	for i, executed := range []bool{false, true} {
+		j := c.interruptedIn(c.Again, executed)
+		r := c.guard(c.db(), "s")
+		o := c.follow(r, j)
+		c.promised(outcomeRepeats)
+		c.that(o.Repeatable, "Outcome of %s is not Repeatable", c.Again)
+		c.that(o.Verdict == database.NotHappened, "Outcome of %s is %q, want %q", c.Again, o.Verdict, database.NotHappened)
+		c.recordRun(r, int64(i))
+		c.ok(r.Close(c.ctx), "Run.Close")
+	}
+}
+
+func outcomeWithRemains(c *check) {
+	c.need(c.Half != nil, noHalf)
+	c.table(c.db(), "t")
+	statement, leave, err := c.Half(c.ctx, "t")
+	c.ok(err, "Target.Half")
+	j := c.interruptedIn(statement, false)
+	for _, left := range []bool{false, true} {
+		if left {
+			c.ok(leave(), "leaving half of "+statement)
+		}
+		r := c.guard(c.db(), "s")
+		var o *database.Outcome
+		if left {
+			o = c.follow(r, j)
+			c.recordRun(r, 1)
+		} else {
+			o = c.outcome(r, j)
+		}
+		c.that(o.Verdict == database.NotHappened, "Outcome of %s is %q, want %q", statement, o.Verdict, database.NotHappened)
+		c.promised(outcomeRemains)
+		c.that(o.Remains == left, "Remains is %t, want %t: %s", o.Remains, left, o.Why)
+		c.ok(r.Close(c.ctx), "Run.Close")
+	}
 }

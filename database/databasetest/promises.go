@@ -35,6 +35,7 @@ var (
 	stateRun        = define("state.interrupted", "State.Interrupted", "Interrupted is the set's interrupted run.")
 	stateNoRun      = define("state.interrupted.nil", "State.Interrupted", "Interrupted is nil if no run is interrupted.")
 	stateHeld       = define("state.interrupted.held", "Journal.Held", "Held reports whether a process holds the set's lock.")
+	stateOwn        = define("state.own-set", "Database.State", "Whimbrel's own set has a State like any other.")
 	headGrows       = define("state.head.grows", "State.Head", "Head grows with every entry of the set, and of Whimbrel's own set.")
 	headDecides     = define("state.head.equal", "State.Head", "Two States with the same Head are equal, apart from the interrupted run.")
 	headNeverSleeps = define("state.head.late-entries", "State.Head", "Head changes even if an entry becomes visible below one that is visible already.")
@@ -67,6 +68,10 @@ var (
 	triesOnce      = define("lock.timeout.zero", "LockOptions.Timeout", "A timeout of 0 or less tries once.")
 	waitingCalled  = define("lock.waiting", "LockOptions.Waiting", "Waiting is called when the lock is found taken.")
 	waitingHolder  = define("lock.waiting.holder", "LockOptions.Waiting", "Waiting receives the holder, or the zero Holder.")
+
+	holderNames = define("lock.holder", "HolderReader.LockHolder", "LockHolder returns the process that holds the lock of the set.")
+	holderNone  = define("lock.holder.none", "HolderReader.LockHolder", "LockHolder returns false if no process holds the lock of the set.")
+	holderReads = define("lock.holder.writes-nothing", "HolderReader.LockHolder", "LockHolder locks and writes nothing.")
 
 	lockTimeout       = define("lock.statement-timeout", "LockOptions.LockTimeout", "A statement that waits for a lock for longer than LockTimeout fails with a *StatementError that is ErrLockTimeout.")
 	lockTimeoutNone   = define("lock.statement-timeout.none", "LockOptions.LockTimeout", "A LockTimeout of 0 or less means no limit.")
@@ -195,5 +200,7 @@ var (
 
 	beforeTells    = define("run.before", "Run.Before", "Before returns what Outcome needs to know.")
 	outcomeTells   = define("run.outcome", "Run.Outcome", "Outcome reports whether a statement took effect.")
+	outcomeRemains = define("outcome.remains", "Outcome.Remains", "Remains reports that a statement that has not happened left something behind that First does not remove.")
+	outcomeRepeats = define("outcome.repeatable", "Outcome.Repeatable", "Repeatable reports that the outcome of a statement that may run twice was not checked.")
 	outcomeChanges = define("run.outcome.read-only", "Run.Outcome", "Outcome changes nothing.")
 )

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/whimbrel-db/whimbrel/database"
+	"github.com/whimbrel-db/whimbrel/migration"
 )
 
 var stateCases = []testCase{
@@ -15,6 +16,7 @@ var stateCases = []testCase{
 	{"the names of Whimbrel's tables", tablesAreLower, tableNames},
 	{"Head follows the set", headGrows, headFollowsSet},
 	{"Head changes when an older entry becomes visible", headNeverSleeps, headOfOlderEntry},
+	{"State of Whimbrel's own set", stateOwn, stateOfOwnSet},
 	{"Head under the lock", foundHead, headUnderLock},
 	{"Head after another process changed a setting", recordedHead, headAfterSetting},
 }
@@ -113,6 +115,23 @@ func headFollowsSet(c *check) {
 	c.freezes(db)
 	head := c.state(db, "s").Head
 	c.that(head > last || !storesSettings(db), "Head was %d, and is %d after a setting changed", last, head)
+}
+
+func stateOfOwnSet(c *check) {
+	db := c.db()
+	st := c.state(db, migration.ReservedSet)
+	c.that(st.Head == 0, "Head of an untouched target is %d, want 0", st.Head)
+	c.apply(db, "s", 1, "")
+	st = c.state(db, migration.ReservedSet)
+	c.that(st.Set == migration.ReservedSet, "State.Set is %q, want %q", st.Set, migration.ReservedSet)
+	c.that(st.Interrupted == nil, "an interrupted run: %+v", st.Interrupted)
+	head := st.Head
+	c.freezes(db)
+	st = c.state(db, migration.ReservedSet)
+	c.that(st.Head > head || !storesSettings(db), "Head was %d, and is %d after a setting changed", head, st.Head)
+	c.apply(db, "s", 2, "")
+	again := c.state(db, migration.ReservedSet).Head
+	c.that(again == st.Head, "an entry of another set changed Head from %d to %d", st.Head, again)
 }
 
 // headOfOlderEntry is the case in which IDs are assigned before the commit: a transaction records

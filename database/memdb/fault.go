@@ -48,8 +48,8 @@ var (
 
 // If a hook returns ErrDone for OpRunExec, OpRunJournal or OpRunRecord, the process is killed after
 // the call took effect and before it returns. ErrHalfway, for OpRunExec, kills it in the middle of
-// a statement that can't be in a transaction: CREATE INDEX CONCURRENTLY leaves an invalid index.
-// Any other statement then has no effect.
+// a statement that can't be in a transaction: CREATE INDEX CONCURRENTLY and DROP INDEX CONCURRENTLY
+// leave an invalid index. Any other statement then has no effect.
 var (
 	ErrDone    = errors.New("memdb: the process was killed after the call took effect")
 	ErrHalfway = errors.New("memdb: the process was killed in the middle of a statement")

@@ -71,6 +71,12 @@ func (r *run) Outcome(ctx context.Context, st sqltext.Statement, before string, 
 	}
 	r.db.target.mu.Lock()
 	defer r.db.target.mu.Unlock()
+	if alterSystemForm.MatchString(st.Text) {
+		return &database.Outcome{Verdict: database.NotHappened, Why: "it can be repeated safely", Repeatable: true}, nil
+	}
+	if m := dropIndexForm.FindStringSubmatch(st.Text); m != nil && r.db.target.live.indexes[unquote(m[2])].invalid {
+		return &database.Outcome{Verdict: database.NotHappened, Why: "the index is now invalid, but can still be dropped", Remains: true}, nil
+	}
 	if m := createIndexForm.FindStringSubmatch(st.Text); m != nil && r.db.target.live.indexes[unquote(m[1])].invalid {
 		return &database.Outcome{
 			Verdict: database.NotHappened, Why: "it left an invalid index", First: []string{"DROP INDEX CONCURRENTLY IF EXISTS " + m[1]},
@@ -84,18 +90,27 @@ func (d *Database) snapshot() *catalog.Snapshot {
 	return catalog.New(d.Dialect().String(), "", d.target.live.objects())
 }
 
-// halfway does half of a statement that can't be in a transaction: CREATE INDEX CONCURRENTLY leaves
-// an invalid index, other statements have no effect.
+// halfway does half of a statement that can't be in a transaction: CREATE INDEX CONCURRENTLY and
+// DROP INDEX CONCURRENTLY leave an invalid index, other statements have no effect.
 func (c *content) halfway(st sqltext.Statement, do change) error {
-	m := createIndexForm.FindStringSubmatch(st.Text)
-	if m == nil || !strings.Contains(strings.ToLower(st.Text), "concurrently") {
-		return nil
+	created, dropped := createIndexForm.FindStringSubmatch(st.Text), dropIndexForm.FindStringSubmatch(st.Text)
+	switch {
+	case !strings.Contains(strings.ToLower(st.Text), "concurrently"):
+	case created != nil:
+		if err := do(c); err != nil {
+			return err
+		}
+		c.invalidate(unquote(created[1]))
+	case dropped != nil:
+		c.invalidate(unquote(dropped[2]))
 	}
-	if err := do(c); err != nil {
-		return err
-	}
-	i := c.indexes[unquote(m[1])]
-	i.invalid = true
-	c.indexes[unquote(m[1])] = i
 	return nil
+}
+
+// invalidate makes an index invalid if it exists.
+func (c *content) invalidate(name string) {
+	if i, ok := c.indexes[name]; ok {
+		i.invalid = true
+		c.indexes[name] = i
+	}
 }

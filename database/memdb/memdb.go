@@ -13,10 +13,11 @@
 //	CREATE INDEX [CONCURRENTLY] i ON t (…)  DROP INDEX [CONCURRENTLY] [IF EXISTS] i
 //	SET name = value                        NOTICE 'text'
 //	SELECT …                                SELECT forever()
+//	ALTER SYSTEM SET name = value
 //
-// WHERE compares a setting of the session. SELECT has no effect. SELECT forever() waits until it is
-// cancelled. The CONCURRENTLY forms can't be in a transaction. Everything else is a syntax error.
-// [Target.Block] lets statements wait for other sessions.
+// WHERE compares a setting of the session. SELECT and ALTER SYSTEM have no effect. SELECT forever()
+// waits until it is cancelled. The CONCURRENTLY forms and ALTER SYSTEM can't be in a transaction.
+// Everything else is a syntax error. [Target.Block] lets statements wait for other sessions.
 //
 // The package only waits on channels and timers, so a test in a [testing/synctest] bubble has its
 // own clock.

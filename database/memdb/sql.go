@@ -32,7 +32,7 @@ type table struct {
 
 type index struct {
 	on, columns string
-	invalid     bool // an interrupted CREATE INDEX CONCURRENTLY left it
+	invalid     bool // an interrupted CREATE or DROP INDEX CONCURRENTLY left it
 }
 
 func newContent() *content {
@@ -133,7 +133,8 @@ var forms = []form{
 	stmt(`INSERT INTO NAME VALUES\s*\((.*)\)`, func(m []string, _ session) change { return insert(unquote(m[1]), m[2]) }),
 	stmt(`DELETE FROM NAME`, func(m []string, _ session) change { return deleteAll(unquote(m[1])) }),
 	{createIndexForm, func(m []string, _ session) change { return createIndex(unquote(m[1]), unquote(m[2]), m[3]) }},
-	stmt(`DROP INDEX(?: CONCURRENTLY)?( IF EXISTS)? NAME`, func(m []string, _ session) change { return dropIndex(unquote(m[2]), m[1] != "") }),
+	{dropIndexForm, func(m []string, _ session) change { return dropIndex(unquote(m[2]), m[1] != "") }},
+	{alterSystemForm, func([]string, session) change { return nothing }},
 	stmt(`SET (?:TRANSACTION|SESSION CHARACTERISTICS|LOCAL)\b.*`, func([]string, session) change { return nothing }),
 	stmt(`SET NAME(?:\s*=\s*| TO )(\S.*)`, func(m []string, s session) change {
 		s[strings.ToLower(m[1])] = strings.Trim(strings.TrimSpace(m[2]), "'")
@@ -144,6 +145,8 @@ var forms = []form{
 
 var (
 	createIndexForm = stmt(`CREATE INDEX(?: CONCURRENTLY)? NAME ON NAME\s*\((.*)\)`, nil).re
+	dropIndexForm   = stmt(`DROP INDEX(?: CONCURRENTLY)?( IF EXISTS)? NAME`, nil).re
+	alterSystemForm = stmt(`ALTER SYSTEM SET NAME(?:\s*=\s*| TO )(\S.*)`, nil).re
 	copyForm        = stmt(`COPY NAME FROM stdin`, nil).re
 	noticeForm      = stmt(`NOTICE '(.*)'`, nil).re
 	foreverForm     = stmt(`SELECT forever\(\)`, nil).re

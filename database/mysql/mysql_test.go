@@ -76,7 +76,7 @@ func target(t *testing.T, url string, open opener) databasetest.Target {
 	db := testdb.OpenMariaDB(t, url)
 	name := url[strings.LastIndexByte(url, '/')+1:]
 	return databasetest.Target{
-		Powers: []database.Power{database.PowerSettings, database.PowerReset, database.PowerMetadata, database.PowerQuery},
+		Powers: []database.Power{database.PowerSettings, database.PowerReset, database.PowerMetadata, database.PowerQuery, database.PowerHolder},
 		Open:   func(_ context.Context, opts database.Options) (database.Database, error) { return open(t, url, opts) },
 		Tables: func(ctx context.Context) (names []string, err error) {
 			return column(ctx, db, "SELECT table_name FROM information_schema.tables WHERE table_schema = DATABASE()")
@@ -88,6 +88,7 @@ func target(t *testing.T, url string, open opener) databasetest.Target {
 		NoDDL:   true,
 		Session: sessionChanges(name),
 		Never:   func(table string) string { return "ALTER TABLE " + table + " COMMENT = 'altered'" },
+		Again:   "CREATE TABLE IF NOT EXISTS again (x int)",
 		Func: func(id, table string, fail error) *migration.Script {
 			return mysql.Func(id, func(ctx context.Context, tx mysql.Tx) error {
 				if _, err := tx.ExecContext(ctx, "INSERT INTO "+table+" VALUES (?)", 7); err != nil {

@@ -249,7 +249,7 @@ func target(t *testing.T, p place, open opener) databasetest.Target {
 	query := func(ctx context.Context, dest any, sql string) error { return p.conn.QueryRow(ctx, sql).Scan(dest) }
 	n, other := 0, "" // the role of sessions that may be terminated
 	return databasetest.Target{
-		Powers: []database.Power{database.PowerSettings, database.PowerReset, database.PowerMetadata, database.PowerQuery},
+		Powers: []database.Power{database.PowerSettings, database.PowerReset, database.PowerMetadata, database.PowerQuery, database.PowerHolder},
 		Open:   func(_ context.Context, opts database.Options) (database.Database, error) { return open(t, p.url, opts) },
 		Tables: func(ctx context.Context) (names []string, err error) {
 			err = query(ctx, &names, "SELECT coalesce(array_agg(relname::text), '{}') FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace WHERE relkind = 'r' AND nspname !~ '^pg_' AND nspname <> 'information_schema'")
@@ -265,6 +265,14 @@ func target(t *testing.T, p place, open opener) databasetest.Target {
 		Never: func(table string) string {
 			n++
 			return fmt.Sprintf("CREATE INDEX CONCURRENTLY index_%d ON %s (x)", n, table)
+		},
+		Again: "ALTER SYSTEM RESET cursor_tuple_fraction",
+		Half: func(ctx context.Context, table string) (string, func() error, error) {
+			_, err := p.conn.Exec(ctx, "CREATE INDEX doomed ON "+table+" (x)")
+			return "DROP INDEX CONCURRENTLY doomed", func() error {
+				_, err := p.conn.Exec(ctx, "UPDATE pg_catalog.pg_index SET indisvalid = false WHERE indexrelid = 'doomed'::regclass")
+				return err
+			}, err
 		},
 		Func: func(id, table string, fail error) *migration.Script {
 			return postgres.Func(id, func(ctx context.Context, tx pgx.Tx) error {

@@ -323,11 +323,12 @@ func (r *stateReader) event(row *row) (err error) {
 	if mine {
 		r.head.mine = id
 		r.st.Fold(e)
-		return row.err
 	}
-	r.head.own = id
-	if e.Direction == database.Up {
-		r.head.tables = max(r.head.tables, e.Version)
+	if !mine || r.st.Set == migration.ReservedSet {
+		r.head.own = id
+		if e.Direction == database.Up {
+			r.head.tables = max(r.head.tables, e.Version)
+		}
 	}
 	return row.err
 }

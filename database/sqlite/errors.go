@@ -99,8 +99,8 @@ func (d *db) connectError(err error) error {
 	return &database.ConnectError{Target: d.target(), Code: codeName(c), Hint: hint, Err: &drivers.Reworded{Message: message(err), Err: err}}
 }
 
-// ownError returns the error of one of Whimbrel's own statements, which has no place in a script. An
-// error about the file is a *ConnectError.
+// ownError returns the error of one of Whimbrel's own statements, which has no place in a script.
+// An error about the file is a *ConnectError.
 func (d *db) ownError(doing string, err error) error {
 	switch err = d.connectError(err); {
 	case err == nil || code(err) == 0 || isBusy(err):

@@ -47,7 +47,7 @@ func TestContractOfNew(t *testing.T) {
 // transaction ends.
 func target(path string, opener func(context.Context, database.Options) (database.Database, error)) databasetest.Target {
 	return databasetest.Target{
-		Powers:    []database.Power{database.PowerSettings, database.PowerReset, database.PowerMetadata, database.PowerQuery},
+		Powers:    []database.Power{database.PowerSettings, database.PowerReset, database.PowerMetadata, database.PowerQuery, database.PowerHolder},
 		Open:      opener,
 		OneWriter: true,
 		Tables: func(ctx context.Context) (names []string, err error) {
@@ -102,6 +102,7 @@ func target(path string, opener func(context.Context, database.Options) (databas
 			},
 		},
 		Never: func(string) string { return "VACUUM" },
+		Again: "PRAGMA auto_vacuum = NONE",
 		Func: func(id, table string, fail error) *migration.Script {
 			return sqlite.Func(id, func(ctx context.Context, tx sqlite.Tx) error {
 				if _, err := tx.ExecContext(ctx, "CREATE TABLE "+table+" (x int)"); err != nil {

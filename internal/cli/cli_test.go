@@ -282,8 +282,8 @@ func TestCircumstancesAreNotTheFile(t *testing.T) {
 	}
 }
 
-// The driver's hint for a code is left out if the advice says the same. The server's hint, and a hint
-// without advice, are printed.
+// The driver's hint for a code is left out if there is advice. The server's hint is printed, and so
+// is a hint without advice.
 func TestHintsDoNotRepeatTheAdvice(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
