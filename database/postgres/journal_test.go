@@ -85,6 +85,9 @@ func busy(t testing.TB, url string) bool {
 func TestCancelledRun(t *testing.T) {
 	for way, through := range map[string]bool{"directly": false, "through PgBouncer": true} {
 		for name, sql := range interrupted {
+			if through && strings.HasPrefix(sql, "VACUUM FULL") {
+				continue // a pooler keeps no lock timeout for it
+			}
 			t.Run(way+"/"+name, func(t *testing.T) {
 				t.Parallel()
 				url := testdb.Postgres(t)
