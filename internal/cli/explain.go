@@ -236,7 +236,15 @@ func usageRules() []rule {
 			f.File, f.Line, f.Column, f.Next = e.file, e.line, e.column, e.hint
 		}),
 		on(kindUsage, func(f *render.Failure, e *database.URLError) { f.Next = urlHint(e) }),
-		on[*database.SettingError](kindUsage, nil),
+		on(kindUsage, func(f *render.Failure, e *database.SettingError) {
+			var names []string
+			for _, s := range database.DeclaredSettings() {
+				names = append(names, s.Name)
+			}
+			if best := nearest(e.Name, names); best != "" && best != e.Name {
+				f.Next = "Did you mean " + best + "?"
+			}
+		}),
 		on(kindUsage, explainUnknownVersion),
 		on(kindUsage, func(f *render.Failure, e *whimbrel.TooFewAppliedError) {
 			f.Message = fmt.Sprintf("can't roll back %s: %s applied", render.Count(e.Asked, "migration"), onlyCount(e.AppliedCount))
