@@ -13,8 +13,11 @@ import (
 	"github.com/whimbrel-db/whimbrel/migration"
 )
 
-// The pauses before retries are random: below firstPause before the first, and below twice as much
-// before each further one, up to longestPause. Processes that failed together do not meet again.
+// A pause before a retry has two parts. The first is as long as the failed attempt waited for the
+// lock: meanwhile, the application's queries that queued behind it run, so a migration that retries
+// leaves the table free at least half of the time. The second is random: below firstPause before
+// the first retry, and below twice as much before each further one, up to longestPause. Processes
+// that failed together do not meet again.
 const (
 	firstPause   = 50 * time.Millisecond
 	longestPause = 30 * time.Second
@@ -127,6 +130,7 @@ func (r *retrier) again(s *migration.Script, statement int, err error) bool {
 		return false
 	}
 	may, now := r.may(s, err), time.Now()
+	rest := r.rest(s, err, now)
 	r.ended(s, now)
 	r.last = err
 	if !may {
@@ -139,7 +143,7 @@ func (r *retrier) again(s *migration.Script, statement int, err error) bool {
 	left := r.budget - now.Sub(r.since)
 	r.retries++
 	r.culprit.retries++
-	r.pausing, r.pause = true, min(jitter(r.row), left)
+	r.pausing, r.pause = true, min(rest+jitter(r.row), left)
 	r.announce(Retrying{Err: err, Pause: r.pause, Left: left, Statement: statement})
 	return true
 }
@@ -151,7 +155,16 @@ func (r *retrier) announce(e Retrying) {
 	r.m.observe(e)
 }
 
-// jitter returns the pause before the nth attempt after the first.
+// rest returns how long the table has to be free after an attempt that waited for a lock until its
+// timeout.
+func (r *retrier) rest(s *migration.Script, err error, now time.Time) time.Duration {
+	if r.began.IsZero() || !errors.Is(err, database.ErrLockTimeout) {
+		return 0
+	}
+	return max(0, min(r.lockTimeout(s), now.Sub(r.began), longestPause))
+}
+
+// jitter returns the random part of the pause before the nth attempt after the first.
 func jitter(n int) time.Duration {
 	longest := longestPause
 	if n <= 10 { // 50 ms · 2⁹ is less than 30 s
