@@ -42,6 +42,8 @@ type Abandoned struct {
 	// Removed are the statements that removed what it left behind.
 	Removed []string
 	DryRun  bool
+	// Settings are those of the database. A dry run also works while they freeze it.
+	Settings database.Settings
 }
 
 // Abandon gives up the interrupted run of a version, of which nothing must remain applied. It
@@ -57,7 +59,8 @@ type Abandoned struct {
 //     effect, unless opts.Undone says that it is undone, and for an interrupted reset, which only
 //     another reset can end;
 //   - a *NotInterruptedError if no run of the version is interrupted;
-//   - a *ProtectedError or a *FrozenError if the database's settings do not allow it.
+//   - a *ProtectedError or a *FrozenError if the database's settings do not allow it, except for a
+//     dry run.
 func (m *Migrator) Abandon(ctx context.Context, version int64, opts AbandonOptions) (*Abandoned, error) {
 	m = m.call(ctx)
 	var st *database.State
@@ -66,7 +69,7 @@ func (m *Migrator) Abandon(ctx context.Context, version int64, opts AbandonOptio
 		return m.mayAbandon(now, version, opts)
 	}
 	var done *Abandoned
-	err := m.Guarded(ctx, check, func(r database.Run) (err error) {
+	err := m.guarded(ctx, check, func(r database.Run) (err error) {
 		j := *st.Interrupted
 		j.Held = false // the holder is this process
 		done, err = (&abandoner{m: m, r: r, st: st, j: &j, opts: opts}).run(ctx)
@@ -80,6 +83,9 @@ func (m *Migrator) Abandon(ctx context.Context, version int64, opts AbandonOptio
 
 // mayAbandon returns an error if a state has no run of the version that could be abandoned.
 func (m *Migrator) mayAbandon(st *database.State, version int64, opts AbandonOptions) error {
+	if err := checkFrozen(st.Settings); err != nil && !opts.DryRun {
+		return err
+	}
 	j := st.Interrupted
 	switch {
 	case j == nil || j.Version != version:
@@ -106,6 +112,7 @@ func (a *abandoner) run(ctx context.Context) (*Abandoned, error) {
 	j := a.j
 	done := &Abandoned{
 		Set: a.m.set.Name(), Version: j.Version, Name: j.Name, Direction: j.Direction, Statement: j.Done + 1, Of: j.Of, DryRun: a.opts.DryRun,
+		Settings: a.st.Settings,
 	}
 	o, err := a.outcome(ctx)
 	if err != nil {

@@ -260,3 +260,20 @@ func TestAbandonCanBeKilled(t *testing.T) {
 		t.Errorf("only %d cuts", cuts)
 	}
 }
+
+func TestAbandonDryRunWhileFrozen(t *testing.T) {
+	t.Parallel()
+	set, target := indexBuild(t)
+	db := open(t, target)
+	m := whimbrel.New(db, set, whimbrel.Options{})
+	setting(t, db, database.Frozen, "true")
+	dry := abandon(t, m, 2, whimbrel.AbandonOptions{DryRun: true})
+	if !dry.Settings.Bool(database.Frozen) {
+		t.Error("the result does not say that the database is frozen")
+	}
+	wantInvalid(t, target, "i")
+	if _, err := m.Abandon(t.Context(), 2, whimbrel.AbandonOptions{}); !errors.As(err, new(*whimbrel.FrozenError)) {
+		t.Errorf("Abandon of a frozen database: got %v", err)
+	}
+	wantInterrupted(t, m)
+}

@@ -82,8 +82,12 @@ func (m *Migrator) lockedOnce(ctx context.Context, r *retrier, check func(*datab
 // Guarded runs work under the set's migration lock, but outside a transaction. Otherwise it is like
 // Locked, except that the effects of work remain after an error.
 func (m *Migrator) Guarded(ctx context.Context, check func(*database.State) error, work func(database.Run) error) (err error) {
+	return m.guarded(ctx, unlessFrozen(check), work)
+}
+
+// guarded is Guarded, except that it leaves it to check to refuse a frozen database.
+func (m *Migrator) guarded(ctx context.Context, check func(*database.State) error, work func(database.Run) error) (err error) {
 	m = m.call(ctx)
-	check = unlessFrozen(check)
 	settings, err := m.checkFirst(ctx, check)
 	if err != nil {
 		return err

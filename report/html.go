@@ -346,6 +346,8 @@ func (e entryView) html() markup {
 		lineIn(`
 <p>`, e.Remark, `</p>`),
 		lineIn(`
+<p>`, e.Tries, `</p>`),
+		lineIn(`
 <p>`, e.Reason, `</p>`),
 		lineIn(`
 <p class="dim">`, e.Who, `</p>`), `</div></li>`)

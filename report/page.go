@@ -240,6 +240,7 @@ type day struct {
 type entryView struct {
 	database.Entry
 	Label, Level, Words, Who string
+	Tries                    string // how often it was tried again because of a lock; "" for never
 }
 
 // directionWords describe entries in the timeline.
@@ -249,6 +250,7 @@ var directionWords = map[database.Direction]string{
 	database.Seed: "development data added", database.Reset: "database emptied", database.Drift: "drift accepted",
 	database.Setting: "setting changed", database.Metadata: "metadata changed", database.Query: "statement executed",
 	database.Resolve: "interruption resolved", database.Failed: "failed", database.Abandon: "abandoned",
+	database.Terminate: "session terminated",
 }
 
 // days returns the history by days, newest first.
@@ -270,13 +272,16 @@ func (v *targetView) entry(e database.Entry) entryView {
 	if e.Tried != "" {
 		ev.Words = string(e.Tried) + " " + ev.Words
 	}
+	if e.Retries > 0 {
+		ev.Tries = fmt.Sprintf("blocked by other sessions for %s, tried %d times", e.LockWait.Round(100*time.Millisecond), e.Retries+1)
+	}
 	if e.Version != whimbrel.NilVersion {
 		ev.Label = v.label(e.Version)
 	}
 	switch e.Direction {
 	case database.Up, database.Baseline, database.Repeat:
 		ev.Level = "good"
-	case database.Down, database.Reset, database.Forget, database.Abandon:
+	case database.Down, database.Reset, database.Forget, database.Abandon, database.Terminate:
 		ev.Level = "warn"
 	case database.Failed:
 		ev.Level = "bad"

@@ -271,10 +271,10 @@ func TestTimesAndCounts(t *testing.T) {
 	t.Parallel()
 	at := time.Date(2026, 3, 1, 23, 30, 0, 0, time.FixedZone("", -3600))
 	target := &report.Target{Name: "x", Status: &whimbrel.Status{}, History: []database.Entry{
-		{Version: 7, Name: "seven", Direction: database.Failed, Tried: database.Up, StartedAt: at, Duration: 90 * time.Second, Error: "no space", DBUser: "app", OSUser: "kim", Host: "db1", Actor: "run 9"},
+		{Version: 7, Name: "seven", Direction: database.Failed, Tried: database.Up, StartedAt: at, Duration: 90 * time.Second, Retries: 2, LockWait: 8200 * time.Millisecond, Error: "no space", DBUser: "app", OSUser: "kim", Host: "db1", Actor: "run 9"},
 	}}
 	page := string(write(t, report.Page{Made: at, Targets: []*report.Target{target}}))
-	for _, want := range []string{"2026-03-02 00:30:00 UTC", "2 March 2026", "1m30s", fmt.Sprintf("<strong>%d seven</strong>", 7), "1 entry, newest first", ">up failed</span>", "<p>no space</p>", "app on db1, OS user kim, run 9"} {
+	for _, want := range []string{"2026-03-02 00:30:00 UTC", "2 March 2026", "1m30s", fmt.Sprintf("<strong>%d seven</strong>", 7), "1 entry, newest first", ">up failed</span>", "<p>no space</p>", "<p>blocked by other sessions for 8.2s, tried 3 times</p>", "app on db1, OS user kim, run 9"} {
 		if !strings.Contains(page, want) {
 			t.Errorf("the page lacks %s", want)
 		}

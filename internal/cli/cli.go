@@ -81,6 +81,7 @@ type app struct {
 	passwords map[string]string
 	// sideOptions are the options to open the environments that diff compares, by their URLs.
 	sideOptions map[string]database.Options
+	sideNames   map[string]string // the environments of their URLs
 	// allowEmpty is the value of --allow-empty.
 	allowEmpty bool
 	// completing says that the shell asks for a completion, so no program is started.

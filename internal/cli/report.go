@@ -121,6 +121,9 @@ func (a *app) readTarget(ctx context.Context, opts report.Options, scratch scrat
 		return nil, err
 	}
 	defer t.close()
+	if opts.Name != "" {
+		a.print().Working("reading " + opts.Name)
+	}
 	if opts.Name == "" {
 		opts.Name = a.global.env
 	}

@@ -47,6 +47,15 @@ protected, it asks first. Otherwise pass the name with --yes.`,
 // while it waits for an answer.
 func (a *app) reset(ctx context.Context, t *target, opts whimbrel.ResetOptions) (render.Document, error) {
 	asks := opts.Confirm == "" && !opts.DryRun && a.canAsk()
+	if asks { // not for the name of a database that refuses it anyway
+		st, err := t.db.State(ctx, t.set.Name())
+		if err != nil {
+			return nil, err
+		}
+		if err := refusalOf(st.Settings); err != nil {
+			return nil, err
+		}
+	}
 	r, err := confirmed(ctx, a, &opts.Confirm, func() (*whimbrel.ResetResult, error) {
 		o := opts
 		o.Overrule, o.DryRun = o.Confirm, o.DryRun || asks && o.Confirm == ""

@@ -91,3 +91,21 @@ func ask(answer string, args ...string) (code int, stdout, stderr string) {
 	})
 	return code, out.String(), errs.String()
 }
+
+// A frozen database is refused before a protected one asks for its name.
+func TestResetOfAFrozenDatabaseDoesNotAsk(t *testing.T) {
+	t.Parallel()
+	url := "sqlite:" + filepath.Join(t.TempDir(), "app.db")
+	db := migrated(t, url)
+	for _, name := range []string{database.Protected, database.Frozen} {
+		if err := database.UpdateSetting(t.Context(), db, database.SettingUpdate{Name: name, Value: "true", Reason: "release"}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	code, stdout, stderr := ask("app.db\n", "reset", "--database", url)
+	wantEqual(t, "exit code", code, exitRefused)
+	wantContains(t, "the error", stderr, "the database is frozen")
+	if strings.Contains(stdout+stderr, "type the database's name") {
+		t.Errorf("it asks:\n%s%s", stdout, stderr)
+	}
+}

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -188,7 +189,7 @@ func (a *app) side(ctx context.Context, what, other string, scratch scratchFlags
 		return nil, err
 	}
 	defer db.Close()
-	a.print().Working("reading " + database.Redact(what))
+	a.print().Working("reading " + cmp.Or(a.sideNames[what], database.Redact(what)))
 	return database.Snapshot(ctx, db, catalog.Options{})
 }
 
@@ -217,9 +218,9 @@ func (a *app) sideURL(arg string) (string, error) {
 		url, err = a.withPassword(a.withDatabaseName(url), true)
 	}
 	if a.sideOptions == nil {
-		a.sideOptions = map[string]database.Options{}
+		a.sideOptions, a.sideNames = map[string]database.Options{}, map[string]string{}
 	}
-	a.sideOptions[url] = r.databaseOptions()
+	a.sideOptions[url], a.sideNames[url] = r.databaseOptions(), arg
 	return url, err
 }
 

@@ -21,15 +21,20 @@ type Abandoned struct {
 	Outcome string   `json:"outcome"`
 	Removed []string `json:"removed"`
 	DryRun  bool     `json:"dry_run"`
+	// Frozen reports that the database is frozen, so that the command would be refused.
+	Frozen bool `json:"frozen"`
 
-	next string
+	next   string
+	frozen string // by whom, since when and why; "" if the database is not frozen
 }
 
 // NewAbandoned converts the result of Abandon. before is the run that it ended.
 func NewAbandoned(a *whimbrel.Abandoned, before *Interrupted) *Abandoned {
+	frozen := FrozenBy(a.Settings)
 	return &Abandoned{
 		Set: a.Set, Version: a.Version, Name: a.Name, Direction: string(a.Direction), Statement: a.Statement, Of: a.Of,
 		Outcome: a.Outcome, Removed: append([]string{}, a.Removed...), DryRun: a.DryRun, next: before.Next(),
+		Frozen: frozen != "", frozen: frozen,
 	}
 }
 
@@ -54,6 +59,9 @@ func (d *Abandoned) write(pg *page) {
 	}
 	if d.DryRun {
 		pg.line(pg.warn("Would abandon "+which+"."), " Nothing was changed.")
+		if d.Frozen {
+			pg.whileFrozen(d.frozen, "abandon")
+		}
 		return
 	}
 	pg.line(pg.good("Abandoned " + which + "."))

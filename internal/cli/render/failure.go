@@ -265,7 +265,7 @@ func (f *Failure) writeBlockage(pg *page) {
 		pg.line(pg.wrap(fmt.Sprintf("%s waited behind it.", count(b.Queued, "other session"))))
 	}
 	if b.Hidden != "" {
-		pg.labelled("hidden", b.Hidden)
+		pg.labelled("note", b.Hidden)
 	}
 }
 

@@ -1,6 +1,7 @@
 package render
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -113,7 +114,7 @@ func (p *Printer) retrying(e whimbrel.Retrying) {
 	if w.step.Script != nil {
 		name = p.stepWords(w.step) + " "
 	}
-	words := fmt.Sprintf("%s was blocked; attempt %d in %s, %s left", name, w.attempt, span(e.Pause), span(e.Left))
+	words := fmt.Sprintf("%s was blocked; attempt %d in %s, %s left", name, w.attempt, cmp.Or(took(e.Pause), "0s"), span(e.Left))
 	said := !p.live.on() && w.retries <= shownRetries
 	if said {
 		p.put(p.opts.Err, words+"\n")
@@ -172,7 +173,7 @@ func (w *waiting) words(now time.Time) (all []string) {
 	lock := lockOf(w.blockage)
 	switch {
 	case w.seen.IsZero():
-		all = append(all, "nothing is known of the sessions that block it")
+		all = append(all, "the sessions that block it are not known")
 	case w.blocked && lock != "":
 		all = append(all, fmt.Sprintf("waiting %s for %s", span(w.blockage.Waited+now.Sub(w.seen)), lock))
 	case w.blocked:
