@@ -152,6 +152,9 @@ func (a *app) connect(ctx context.Context, t *target) error {
 		return &openError{err}
 	}
 	p.Working("reading " + place(t.db, t.url))
+	if t.terminateAfter > 0 {
+		p.Terminates()
+	}
 	t.options = whimbrel.Options{
 		MigrationLockTimeout: t.migrationLockTimeout, LockTimeout: t.lockTimeout, RetryFor: t.retryFor, TerminateBlockersAfter: t.terminateAfter,
 		Observe: a.observe(p), ReadMetadata: metayaml.Read,

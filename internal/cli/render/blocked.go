@@ -131,6 +131,9 @@ func whoBlocks(b database.Blocker, now time.Time) string {
 	if waits := waitsItself(b); waits != "" {
 		is = append(is, waits)
 	}
+	if b.Exempt != "" {
+		is = append(is, "not terminated: "+oneLine(b.Exempt))
+	}
 	if !b.Since.IsZero() && (since.IsZero() || since.Sub(b.Since) >= time.Second) {
 		is = append(is, "transaction open"+lasting(b.Since, now))
 	}
@@ -266,7 +269,30 @@ func blockedLine(b database.Blockage, now time.Time) string {
 	if behind := queued(b); behind != "" {
 		words += "; " + behind
 	}
+	if b.Hidden != "" {
+		words += "; " + oneLine(b.Hidden)
+	}
 	return words
+}
+
+// Terminates notes that the command terminates blockers, so that it says why it spares one.
+func (p *Printer) Terminates() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.progress.terminates = true
+}
+
+// told returns a blockage as it is shown: without the reasons why blockers are not terminated, if
+// nobody asked for that.
+func (p *Printer) told(b database.Blockage) database.Blockage {
+	if p.progress.terminates {
+		return b
+	}
+	b.Blockers = slices.Clone(b.Blockers)
+	for i := range b.Blockers {
+		b.Blockers[i].Exempt = ""
+	}
+	return b
 }
 
 // sameBlockers identifies who blocks: what they do meanwhile does not matter.

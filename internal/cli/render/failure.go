@@ -157,6 +157,9 @@ func (p *Printer) writeFailure(f *Failure) {
 		p.begun()
 	}
 	p.header = header{}
+	if f.Blockage != nil {
+		f.Blockage.of = p.told(f.Blockage.of)
+	}
 	pg := p.page(p.opts.Err)
 	f.write(pg)
 	p.put(p.opts.Err, pg.String())

@@ -16,13 +16,14 @@ const maxName = 40
 
 // progress is the state of the plan that is being applied.
 type progress struct {
-	names    int             // the widest name
-	running  []whimbrel.Step // started and not done
-	waiting  bool            // for the lock; this was printed
-	wait     *waiting        // for other sessions; nil for none
-	stopping bool            // the work is being cancelled
-	retried  []Retried
-	ended    []Ended
+	names      int             // the widest name
+	running    []whimbrel.Step // started and not done
+	waiting    bool            // for the lock; this was printed
+	wait       *waiting        // for other sessions; nil for none
+	stopping   bool            // the work is being cancelled
+	retried    []Retried
+	ended      []Ended
+	terminates bool // blockers, after some time
 
 	statement whimbrel.StatementStarted // the running statement of a run; zero for none
 }

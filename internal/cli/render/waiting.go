@@ -43,6 +43,7 @@ func (p *Printer) statementWaiting(e whimbrel.StatementWaiting) {
 	if p.silent() || p.progress.stopping {
 		return
 	}
+	e.Blockage = p.told(e.Blockage)
 	now, w := time.Now(), p.wait()
 	if b := e.Blockage; !w.blocked || b.Waited < w.blockage.Waited { // a new wait
 		w.after = max(b.Waited, 100*time.Millisecond)
@@ -105,7 +106,7 @@ func (p *Printer) retrying(e whimbrel.Retrying) {
 	}
 	now, w := time.Now(), p.wait()
 	if len(e.Blockage.Blockers) > 0 {
-		w.blockage = e.Blockage
+		w.blockage = p.told(e.Blockage)
 	}
 	w.blocked, w.attempt, w.next, w.last = false, e.Attempt, now.Add(e.Pause), now.Add(e.Left)
 	w.until = w.next.Add(w.after + 2*time.Second)

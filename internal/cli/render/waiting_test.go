@@ -261,3 +261,26 @@ func TestRetryWithoutALock(t *testing.T) {
 	same(t, out.read(), "up   2 note    1.0s\n")
 	same(t, err.read(), "")
 }
+
+// Who asked to terminate blockers learns why one is spared; others do not.
+func TestSparedBlockers(t *testing.T) {
+	t.Parallel()
+	for _, terminates := range []bool{false, true} {
+		p, _, err := pipe()
+		if terminates {
+			p.Terminates()
+		}
+		b := blockedBy(database.Holder{PID: 7})
+		b.Blockers[0].Exempt, b.Hidden = "its user is a superuser", "GRANT pg_monitor TO app"
+		p.Observe(t.Context(), whimbrel.StepStarted{Step: step(2, "note", database.Up), Of: 1})
+		p.Observe(t.Context(), whimbrel.StatementWaiting{Blockage: b})
+		spared := ""
+		if terminates {
+			spared = ", not terminated: its user is a superuser"
+		}
+		same(t, err.read(), "2 note waits for another transaction: pid 7"+spared+"; GRANT pg_monitor TO app\n")
+		p.Fail(&Failure{Message: "m", Blockage: NewBlockage(b)})
+		same(t, err.read(), "error: m\nThe statement waited. It was blocked by:\n  pid 7"+spared+"\nnote: GRANT pg_monitor TO app\n")
+		closed(t, p)
+	}
+}
