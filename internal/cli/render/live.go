@@ -58,7 +58,7 @@ func (l *live) on() bool { return l.p.opts.Err.Terminal && !l.p.silent() }
 // show starts to show the work in progress.
 func (l *live) show(what string) {
 	now := time.Now()
-	l.now = task{what: what, since: now, reported: now}
+	l.now, l.block = task{what: what, since: now, reported: now}, nil
 	l.run()
 }
 

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/whimbrel-db/whimbrel"
 	"github.com/whimbrel-db/whimbrel/database"
@@ -227,9 +228,12 @@ func (p *Printer) lockWaiting(e whimbrel.LockWaiting) {
 	}
 	if first {
 		p.live.show(words)
-		return
 	}
 	p.live.update(words)
+	p.live.block = func(width int, _ time.Time) []string {
+		const others = len("⠙   9999.9s") // on the first line
+		return strings.SplitAfter(Hang(clean(words), width-others, 4), "\n")
+	}
 }
 
 // Notice shows a notice from the server. It is meant for database.Options.Notice.

@@ -284,3 +284,26 @@ func TestSparedBlockers(t *testing.T) {
 		closed(t, p)
 	}
 }
+
+// A process that waits for the migration lock shows what the holder executes, on several lines if
+// the terminal is narrow.
+func TestHolderOnATerminal(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p, s := terminal()
+		h := database.Holder{PID: 20401, User: "shop", App: "whimbrel", Host: "ci-7", Task: "0005_orders_by_time", Query: "CREATE INDEX CONCURRENTLY orders_by_time ON orders (placed_at)"}
+		p.Observe(t.Context(), whimbrel.LockWaiting{Set: "default", Holder: h})
+		after(liveEvery)
+		got := strings.Join(strings.Fields(shownOn(s.b.String())), " ")
+		if want := "CREATE INDEX CONCURRENTLY orders_by_time ON orders (placed_at)"; !strings.HasSuffix(got, want) || !strings.Contains(got, "0005_orders_by_time") {
+			t.Errorf("the terminal shows %q, want the script and %q", got, want)
+		}
+		for line := range strings.Lines(shownOn(s.b.String())) {
+			if n := ansi.StringWidth(line); n > 80 {
+				t.Errorf("a line has %d columns: %q", n, line)
+			}
+		}
+		closed(t, p)
+		same(t, shownOn(s.b.String()), "")
+	})
+}
