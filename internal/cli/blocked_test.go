@@ -75,10 +75,11 @@ func TestInterruptedInThePause(t *testing.T) {
 	cancel(interrupted{os.Interrupt})
 	last := &database.StatementError{Message: "m", Code: "55P03", Lock: database.ErrLockTimeout}
 	b := database.Blockage{Blockers: []database.Blocker{{Kind: database.BlockerIdle, Holder: database.Holder{PID: 7}}}}
-	err := &whimbrel.MigrationError{Version: 2, Name: "n", Direction: database.Up, Retries: 1, Blockage: b, Err: fmt.Errorf("%w before attempt 2: %w", context.Canceled, last)}
+	err := &whimbrel.MigrationError{Version: 2, Name: "n", Direction: database.Up, Retries: 2, Blockage: b, Err: fmt.Errorf("%w before attempt 2: %w", context.Canceled, last)}
 	f, _ := explain(ctx, err, 0)
 	wantEqual(t, "kind", f.Kind, kindInterrupted)
 	wantContains(t, "detail", f.Detail, "no statement was running")
+	wantEqual(t, "retries", f.Retries, 1)
 	if f.Blockage == nil {
 		t.Error("the failure does not say who blocked")
 	}

@@ -141,6 +141,7 @@ func explain(ctx context.Context, err error, digits render.Digits) (*render.Fail
 			f.Message += " during " + which(f)
 			f.Detail = "the statement was cancelled on the server"
 			if forALock(err) {
+				f.Retries = max(f.Retries-1, 0) // the next attempt has not begun
 				f.Detail = "no statement was running: it was blocked before, and waited for the next attempt"
 			}
 		}

@@ -2,6 +2,7 @@ package render
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -107,6 +108,10 @@ func (p *Printer) retrying(e whimbrel.Retrying) {
 	now, w := time.Now(), p.wait()
 	if len(e.Blockage.Blockers) > 0 {
 		w.blockage = p.told(e.Blockage)
+	}
+	var failed *database.StatementError
+	if w.blockage.SQL == "" && errors.As(e.Err, &failed) {
+		w.blockage.SQL = failed.Statement
 	}
 	w.blocked, w.attempt, w.next, w.last = false, e.Attempt, now.Add(e.Pause), now.Add(e.Left)
 	w.until = w.next.Add(w.after + 2*time.Second)

@@ -307,3 +307,20 @@ func TestHolderOnATerminal(t *testing.T) {
 		same(t, shownOn(s.b.String()), "")
 	})
 }
+
+// Until it is known who blocks, the block shows the statement that failed.
+func TestBlockOfUnknownSessions(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p, s := terminal()
+		p.Observe(t.Context(), whimbrel.StepStarted{Step: step(2, "note", database.Up), Of: 1})
+		failed := &database.StatementError{Message: "m", Statement: "ALTER TABLE t\nADD COLUMN note text", Lock: database.ErrLockTimeout}
+		p.Observe(t.Context(), whimbrel.Retrying{Attempt: 2, Err: failed, Pause: time.Second, Left: time.Minute})
+		after(liveEvery)
+		same(t, shownOn(s.b.String()), `⠙ up   2 note  was blocked, and pauses  0.1s
+    ALTER TABLE t ADD COLUMN note text
+    the sessions that block it are not known
+    attempt 2 in 0.9s; no more retries after 59s`)
+		closed(t, p)
+	})
+}
