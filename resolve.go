@@ -37,20 +37,25 @@ type Resolved struct {
 // into the history, and executes nothing. The next Up resumes from there. version is NilVersion
 // for a script without a version; the set need not have that script.
 //
-// Resolve returns a *NotInterruptedError if no run of the version is interrupted or nothing is in
-// question, and an *InterruptedError if the run can't be decided, such as that of a migration whose
-// file is missing or of an interrupted reset.
+// Resolve returns a *NotInterruptedError if no run of the version is interrupted, or nothing is in
+// question: the database shows whether the statement took effect, and the next Up acts on that. It
+// returns an *InterruptedError if the run can't be decided, such as that of a migration whose file
+// is missing or of an interrupted reset.
 func (m *Migrator) Resolve(ctx context.Context, version int64, how Resolution, reason string) (*Resolved, error) {
 	m = m.call(ctx)
-	var was, j *database.Journal
-	var remark string
-	check := func(st *database.State) (err error) {
-		was = st.Interrupted
-		j, remark, err = m.resolve(ctx, st, version, how)
+	var st *database.State
+	var d *resolved
+	check := func(now *database.State) (err error) {
+		st = now
+		d, err = m.resolve(ctx, st, version, how)
 		return err
 	}
 	err := m.Guarded(ctx, check, func(r database.Run) error {
-		all := []database.Entry{{Version: j.Version, Name: j.Name, Direction: database.Resolve, StartedAt: time.Now(), ToolVersion: ToolVersion(), Reason: reason, Remark: remark}}
+		was, j := st.Interrupted, d.journal
+		if err := m.inQuestion(ctx, r, st, d); err != nil {
+			return err
+		}
+		all := []database.Entry{{Version: j.Version, Name: j.Name, Direction: database.Resolve, StartedAt: time.Now(), ToolVersion: ToolVersion(), Reason: reason, Remark: d.remark}}
 		j.Error = was.Error
 		if was.Error == "" { // the history lacks the attempt of the process that was lost
 			lost := lostAttempt(was)
@@ -68,16 +73,41 @@ func (m *Migrator) Resolve(ctx context.Context, version int64, how Resolution, r
 	if err != nil {
 		return nil, err
 	}
+	j := d.journal
 	return &Resolved{Version: j.Version, Name: j.Name, Statement: j.Done + 1, Of: j.Of}, nil
 }
 
-// resolve returns the journal after the decision, and the remark for the history.
-func (m *Migrator) resolve(ctx context.Context, st *database.State, version int64, how Resolution) (*database.Journal, string, error) {
+// inQuestion returns a *NotInterruptedError if the database shows the outcome of the statement that
+// a decision is about. The next run acts on what the database shows, and removes what the statement
+// left half-built. A decision would discard what the journal knows, and could contradict it.
+func (m *Migrator) inQuestion(ctx context.Context, r database.Run, st *database.State, d *resolved) error {
+	if !d.begun {
+		return nil
+	}
+	j := *st.Interrupted
+	begun := sqltext.Statement{Raw: j.Begun, Text: j.Begun, Index: j.Done, Tx: sqltext.TxNever}
+	o, err := r.Outcome(ctx, begun, j.Before, m.lockOptions(st.Settings))
+	if err != nil || o.Verdict == database.Unclear {
+		return err
+	}
+	j.Held = false // the holder is this process
+	return &NotInterruptedError{Set: m.set.Name(), Version: j.Version, Interrupted: &j}
+}
+
+// resolved is what a resolution changes.
+type resolved struct {
+	journal *database.Journal // after the decision
+	remark  string            // for the history
+	begun   bool              // it is about the statement that was begun, and the set has the script
+}
+
+// resolve returns what a resolution changes in a state.
+func (m *Migrator) resolve(ctx context.Context, st *database.State, version int64, how Resolution) (*resolved, error) {
 	if how != ResolveDone && how != ResolveRetry {
-		return nil, "", fmt.Errorf("unknown resolution %q; use %q or %q", how, ResolveDone, ResolveRetry)
+		return nil, fmt.Errorf("unknown resolution %q; use %q or %q", how, ResolveDone, ResolveRetry)
 	}
 	if st.Interrupted == nil || st.Interrupted.Version != version {
-		return nil, "", &NotInterruptedError{Set: m.set.Name(), Version: version, Interrupted: st.Interrupted}
+		return nil, &NotInterruptedError{Set: m.set.Name(), Version: version, Interrupted: st.Interrupted}
 	}
 	j := *st.Interrupted
 	mv, problem := resumedMove(m.set, st)
@@ -90,34 +120,37 @@ func (m *Migrator) resolve(ctx context.Context, st *database.State, version int6
 	switch {
 	case unseen:
 	case problem != "":
-		return nil, "", &InterruptedError{Set: m.set.Name(), Journal: j, Problem: problem, Missing: j.Direction != database.Reset}
+		return nil, &InterruptedError{Set: m.set.Name(), Journal: j, Problem: problem, Missing: j.Direction != database.Reset}
 	default:
 		if an, edited, err = m.compareResumed(ctx, mv, &j); err != nil {
-			return nil, "", err
+			return nil, err
 		}
 	}
 	n := j.Done
 	switch {
 	case edited && how == ResolveDone:
 		if j.Done, j.DoneSum, _, err = prefix(an, n); err != nil {
-			return nil, "", err
+			return nil, err
 		}
-		return &j, fmt.Sprintf("the first %d statements of the edited script replace the %d that were executed", j.Done, n), nil
+		return &resolved{journal: &j, remark: fmt.Sprintf("the first %d statements of the edited script replace the %d that were executed", j.Done, n)}, nil
 	case edited:
 		j.Done, j.DoneSum, j.Begun, j.Before = 0, migration.Checksum{}, "", ""
-		return &j, fmt.Sprintf("the edited script starts again; %d of its statements had been executed", n), nil
+		return &resolved{journal: &j, remark: fmt.Sprintf("the edited script starts again; %d of its statements had been executed", n)}, nil
 	case j.Begun != "" && how == ResolveDone:
 		j.Add(sqltext.Statement{Text: j.Begun})
-		return &j, fmt.Sprintf("statement %d of %d took effect", n+1, j.Of), nil
+		return &resolved{journal: &j, remark: fmt.Sprintf("statement %d of %d took effect", n+1, j.Of), begun: !unseen}, nil
 	case j.Begun != "":
 		j.Begun, j.Before, j.Error = "", "", ""
-		return &j, fmt.Sprintf("statement %d of %d is executed again", n+1, j.Of), nil
+		return &resolved{journal: &j, remark: fmt.Sprintf("statement %d of %d is executed again", n+1, j.Of), begun: !unseen}, nil
 	case unseen && how == ResolveDone:
-		return nil, "", &InterruptedError{Set: m.set.Name(), Journal: j, Problem: problem, Missing: j.Direction != database.Seed}
+		return nil, &InterruptedError{Set: m.set.Name(), Journal: j, Problem: problem, Missing: j.Direction != database.Seed}
 	case unseen:
-		return &database.Journal{Version: j.Version, Name: j.Name, Of: j.Of}, fmt.Sprintf("the script starts again; %d of its statements had been executed", n), nil
+		return &resolved{
+			journal: &database.Journal{Version: j.Version, Name: j.Name, Of: j.Of},
+			remark:  fmt.Sprintf("the script starts again; %d of its statements had been executed", n),
+		}, nil
 	}
-	return nil, "", &NotInterruptedError{Set: m.set.Name(), Version: version, Interrupted: &j}
+	return nil, &NotInterruptedError{Set: m.set.Name(), Version: version, Interrupted: &j}
 }
 
 // compareResumed reports whether the executed statements of an interrupted run were edited. It

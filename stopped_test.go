@@ -94,6 +94,27 @@ func TestResolveOfARunWithAKnownOutcome(t *testing.T) {
 	wantErrorText(t, err, "interrupted at statement 2 of 3")
 }
 
+// The database shows that the index was not built. A decision would discard what the journal knows
+// about it, so the next run could not remove what the statement left.
+func TestResolveOfAStatementWithAKnownOutcome(t *testing.T) {
+	t.Parallel()
+	set := newSet(t, script{1, threeStatements, "-"})
+	target := stopped(t, set, 3, memdb.ErrKilled)
+	m := migrator(t, target, set)
+	was := wantInterrupted(t, m)
+	for _, how := range []whimbrel.Resolution{whimbrel.ResolveDone, whimbrel.ResolveRetry} {
+		_, err := m.Resolve(t.Context(), 1, how, "")
+		none := wantError[*whimbrel.NotInterruptedError](t, err)
+		wantEqual(t, "interrupted version", none.Interrupted.Version, 1)
+		wantErrorText(t, err, "interrupted at statement 3 of 3, and the next run resumes there")
+	}
+	now := wantInterrupted(t, m)
+	wantEqual(t, "statement that was begun", now.Begun, was.Begun)
+	wantEqual(t, "state before it", now.Before, was.Before)
+	mustUp(t, m)
+	wantIndexes(t, target, "i")
+}
+
 // The database still contains some of the objects that a reset drops. The reset has begun, but it
 // is not done, so neither resolution is true.
 func TestAnInterruptedResetIsNotResolved(t *testing.T) {

@@ -260,6 +260,20 @@ func (t *trial) replay(ctx context.Context, db database.Database, texts []*text)
 	if err != nil {
 		return err
 	}
-	_, err = whimbrel.New(db, set, t.options(whimbrel.Options{TextLimit: -1})).Up(ctx)
+	_, err = whimbrel.New(db, set, t.reporting(texts).options(whimbrel.Options{TextLimit: -1})).Up(ctx)
 	return err
+}
+
+// reporting returns the trial with progress that names the entries of the history. Their scripts
+// are in a set of its own, with other versions.
+func (t *trial) reporting(texts []*text) *trial {
+	named := *t
+	if t.Progress != nil {
+		named.Progress = func(p Trying) {
+			e := texts[p.Version].event
+			p.Version, p.Name, p.Direction = e.Version, e.Name, e.Direction
+			t.Progress(p)
+		}
+	}
+	return &named
 }

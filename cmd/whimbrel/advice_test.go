@@ -168,4 +168,25 @@ func TestAdviceOnMariaDB(t *testing.T) {
 		}
 		a.answer("whimbrel forget 2") // if it was interrupted
 	}
+
+	// The GRANT for Whimbrel's own tables works as it is printed: it names the account.
+	account := "'" + user + "'@'%'"
+	a.write("2_b.up.sql", "SELECT 1;")
+	for _, c := range []struct{ revoke, want string }{
+		{"ALL PRIVILEGES ON " + name + ".*", "GRANT SELECT, INSERT ON `" + name + "`.`whimbrel_history` TO " + account + ";"},
+		{"ALL PRIVILEGES ON " + name + ".*; DROP TABLES", "GRANT CREATE, SELECT, INSERT, UPDATE, DELETE ON `" + name + "`.* TO " + account + ";"},
+	} {
+		revoke, drop := strings.CutSuffix(c.revoke, "; DROP TABLES")
+		a.exec("REVOKE " + revoke + " FROM " + user + "@'%'")
+		a.exec("GRANT SELECT ON " + name + ".* TO " + user + "@'%'")
+		if drop {
+			a.exec("DROP TABLES a, whimbrel_history, whimbrel_settings, whimbrel_journal, whimbrel_lease")
+		} else {
+			a.exec("GRANT UPDATE, INSERT, DELETE ON whimbrel_lease TO "+user+"@'%'", "GRANT UPDATE, INSERT, DELETE ON whimbrel_journal TO "+user+"@'%'")
+		}
+		a.expects("whimbrel up", "a missing privilege", "\n"+c.want)
+		a.exec(strings.TrimSuffix(c.want, ";"))
+		a.run("whimbrel up")
+		a.write("3_c.up.sql", "SELECT 2;")
+	}
 }

@@ -114,6 +114,9 @@ func (c *conn) do(ctx context.Context, f func(context.Context) error) error {
 	defer end() // in case f panics
 	err := f(hard)
 	end()
+	if lacksPrivilege(err) {
+		err = c.withAccount(ctx, err)
+	}
 	if broken(err) || hard.Err() != nil {
 		c.drop()
 	} else if ctx.Err() != nil {

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -104,7 +105,7 @@ func statementError(st sqltext.Statement, err error) error {
 	switch {
 	case errors.As(err, &my):
 		e.Code, e.Message, e.Hint = codeOf(my), my.Message, hints[int(my.Number)]
-		e.OwnHint = e.Hint != ""
+		e.OwnHint, e.Role = e.Hint != "", accountOf(err)
 		e.Detail, e.Lock = fmt.Sprintf("error %d", my.Number), lockError(int(my.Number))
 		if my.Number == erParse {
 			e.Pos = near(st, my.Message)
@@ -127,6 +128,43 @@ func plain(err error) string {
 }
 
 var nearText = lazyregexp.New(`(?s)near '(.*)' at line (\d+)$`)
+
+// lacksPrivilege reports whether the server refused a statement because an account lacks a privilege.
+func lacksPrivilege(err error) bool {
+	return slices.Contains([]int{1044, 1142, 1143, 1370}, number(err))
+}
+
+// deniedError is the error of a statement for which the account lacks a privilege.
+type deniedError struct {
+	error
+	account string // as GRANT writes it
+}
+
+func (e *deniedError) Unwrap() error { return e.error }
+
+// withAccount adds the session's account to an error. The server's message has the host of the
+// client, with which GRANT finds no account 'app'@'%'.
+func (c *conn) withAccount(ctx context.Context, err error) error {
+	var account string
+	if c.QueryRowContext(ctx, "SELECT CURRENT_USER()").Scan(&account) != nil {
+		return err
+	}
+	at := strings.LastIndexByte(account, '@')
+	if at < 0 {
+		return err
+	}
+	return &deniedError{err, quoteText(account[:at]) + "@" + quoteText(account[at+1:])}
+}
+
+// accountOf returns the account that lacks a privilege, "" if it is unknown.
+func accountOf(err error) string {
+	if e, ok := drivers.AsType[*deniedError](err); ok {
+		return e.account
+	}
+	return ""
+}
+
+func quoteText(s string) string { return "'" + strings.ReplaceAll(s, "'", "''") + "'" }
 
 // near returns the position of the text that the server quotes, in the line that it reports.
 func near(st sqltext.Statement, message string) sqltext.Position {
@@ -168,7 +206,8 @@ func ownError(doing string, err error) error {
 	}
 	return &database.StatementError{
 		Own: true, Statement: doing, Code: codeOf(my), Message: doing + ": " + my.Message,
-		Detail: fmt.Sprintf("error %d", my.Number), Hint: hints[int(my.Number)], OwnHint: hints[int(my.Number)] != "", Err: err,
+		Detail: fmt.Sprintf("error %d", my.Number), Hint: hints[int(my.Number)], OwnHint: hints[int(my.Number)] != "",
+		Role: accountOf(err), Err: err,
 	}
 }
 

@@ -118,6 +118,8 @@ func explain(config *pgconn.Config, err error) attempt {
 		return attempt{rank: noServer, msg: lastOf(text), hint: "name a host that satisfies target_session_attrs"}
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
 		return attempt{rank: noServer, msg: "the other side closed the connection", hint: "check that a PostgreSQL server listens there, and read its log"}
+	case strings.Contains(text, "received unexpected message"): // pgx formats it without the message
+		return attempt{rank: noServer, msg: "the other side does not speak PostgreSQL's protocol", hint: "check that a PostgreSQL server, or a pooler for one, listens there"}
 	case errors.As(err, &errno):
 		return attempt{rank: noAnswer, msg: errno.Error(), hint: checkAddress}
 	default:

@@ -50,7 +50,7 @@ func (r *run) claimQuery() query {
 			return err
 		},
 		fail: func(pg *pgconn.PgError) error {
-			err := r.own.explain(pg)
+			err := r.own.explain(pg, history, journal)
 			if busy := (*tablesBusyError)(nil); errors.As(err, &busy) {
 				busy.row = true
 			}

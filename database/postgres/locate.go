@@ -162,6 +162,7 @@ func (db *Database) lockTimeout() time.Duration { return max(db.opts.ReadTimeout
 // location is the place of Whimbrel's tables, or where they would be created.
 type location struct {
 	database string
+	user     string // the current role
 	schema   string // "" if there is no place for them
 	tables   [metadataOf + 1]ownTable
 }
@@ -182,7 +183,7 @@ func (f *finder) decide() (location, error) {
 	}
 	switch len(found) {
 	case 0:
-		l := location{database: f.database, schema: f.db.opts.Schema}
+		l := location{database: f.database, user: f.user, schema: f.db.opts.Schema}
 		if l.schema == "" {
 			l.schema = f.first
 		}
@@ -203,7 +204,7 @@ func (f *finder) decide() (location, error) {
 func (db *Database) in(schema string) bool { return db.opts.Schema == "" || db.opts.Schema == schema }
 
 func (f *finder) at(schema string) location {
-	l := location{database: f.database, schema: schema}
+	l := location{database: f.database, user: f.user, schema: schema}
 	for _, r := range f.relations {
 		if r.Schema == schema {
 			l.tables[r.Role] = r
@@ -246,21 +247,40 @@ func (f *finder) usableTable(r ownTable) error {
 	case !r.Made || !r.safe():
 		return f.altered(r)
 	case !r.Usage:
-		return f.hidden(r, fmt.Sprintf("use schema %q, which contains Whimbrel's tables", r.Schema), "USAGE ON SCHEMA "+quote(r.Schema))
+		return f.hidden(r, fmt.Sprintf("use schema %q, which contains Whimbrel's tables", r.Schema))
 	case !r.Readable:
-		return f.hidden(r, "read Whimbrel's table "+r.full(), "SELECT ON "+r.full())
+		return f.hidden(r, "read Whimbrel's table "+r.full())
 	}
 	return nil
 }
 
-// hidden reports that the role lacks a privilege.
-func (f *finder) hidden(r ownTable, mayNot, privilege string) error {
+// hidden reports that the role lacks a privilege. Fix grants everything that reading needs.
+func (f *finder) hidden(r ownTable, mayNot string) error {
+	l := f.at(r.Schema)
+	var fix []string
+	if !r.Usage {
+		fix = append(fix, l.grant("USAGE", "SCHEMA "+quote(r.Schema)))
+	}
+	var unread []string
+	for _, role := range []role{history, settings, journal} {
+		if t := l.tables[role]; t.OID != 0 && !t.Readable {
+			unread = append(unread, t.full())
+		}
+	}
+	if len(unread) > 0 {
+		fix = append(fix, l.grant("SELECT", strings.Join(unread, ", ")))
+	}
 	return &database.TablesError{
 		Problem: database.TablesHidden, Table: r.full(), Role: f.user,
 		Msg:  fmt.Sprintf("role %q may not %s", f.user, mayNot),
 		Hint: "grant the privileges as the owner of the tables",
-		Fix:  fmt.Sprintf("GRANT %s TO %s", privilege, quote(f.user)),
+		Fix:  strings.Join(fix, "; "),
 	}
+}
+
+// grant returns a GRANT for the current role.
+func (l location) grant(privileges, object string) string {
+	return fmt.Sprintf("GRANT %s ON %s TO %s", privileges, object, quote(l.user))
 }
 
 // nothingIn returns an error unless the database has no history at all. That case differs from
@@ -462,32 +482,49 @@ func (l location) hold(write ...role) []query {
 	for _, r := range write {
 		names = append(names, "ONLY "+l.tables[r].full())
 	}
+	fail := func(pg *pgconn.PgError) error { return l.explain(pg, write...) }
 	return []query{
 		// read under the migration lock
-		{sql: "LOCK TABLE ONLY " + l.tables[settings].full() + " IN ACCESS SHARE MODE NOWAIT", quiet: true, fail: l.explain},
-		{sql: "LOCK TABLE " + strings.Join(names, ", ") + " IN ROW EXCLUSIVE MODE NOWAIT", quiet: true, fail: l.explain},
+		{sql: "LOCK TABLE ONLY " + l.tables[settings].full() + " IN ACCESS SHARE MODE NOWAIT", quiet: true, fail: fail},
+		{sql: "LOCK TABLE " + strings.Join(names, ", ") + " IN ROW EXCLUSIVE MODE NOWAIT", quiet: true, fail: fail},
 		guardQuery(l.tables[history], l.tables[settings], l.tables[journal]),
 	}
 }
 
 // explain interprets an error of one of our statements about the tables.
-func (l location) explain(pg *pgconn.PgError) error {
+// write are the tables that the transaction writes.
+func (l location) explain(pg *pgconn.PgError, write ...role) error {
 	switch pg.Code {
 	case "42P01", "3F000":
 		return errMoved
 	case "55P03":
 		return &tablesBusyError{error: ownError("", pg)}
 	case "42501":
-		return &database.TablesError{
-			Problem: database.TablesHidden, Table: l.tables[history].full(),
-			Msg:  fmt.Sprintf("this role may not write to Whimbrel's tables in schema %q: %s", l.schema, pg.Message),
-			Hint: "grant the privileges as the owner of the tables",
-			Fix: fmt.Sprintf("GRANT SELECT, INSERT ON %s TO …; GRANT SELECT ON %s TO …; GRANT SELECT, INSERT, UPDATE, DELETE ON %s TO …",
-				l.tables[history].full(), l.tables[settings].full(), l.tables[journal].full()),
-			Err: ownError("", pg),
-		}
+		return l.readOnly(pg, write)
 	}
 	return ownError("", pg)
+}
+
+// writes are the privileges of a role that writes Whimbrel's tables. The history is append-only.
+var writes = map[role]string{
+	history:  "SELECT, INSERT",
+	settings: "SELECT, INSERT, UPDATE, DELETE",
+	journal:  "SELECT, INSERT, UPDATE, DELETE",
+}
+
+// readOnly reports that the role may not write the tables. Fix grants that.
+func (l location) readOnly(pg *pgconn.PgError, write []role) error {
+	var fix []string
+	for _, r := range write {
+		fix = append(fix, l.grant(writes[r], l.tables[r].full()))
+	}
+	return &database.TablesError{
+		Problem: database.TablesHidden, Table: l.tables[history].full(), Role: l.user,
+		Msg:  fmt.Sprintf("role %q may not write to Whimbrel's tables in schema %q: %s", l.user, l.schema, pg.Message),
+		Hint: "grant the privileges as the owner of the tables",
+		Fix:  strings.Join(fix, "; "),
+		Err:  ownError("", pg),
+	}
 }
 
 // ownTableWord introduces the name of one of the tables in errors.

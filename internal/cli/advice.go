@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"fmt"
 	"regexp"
 	"slices"
@@ -104,7 +105,7 @@ const thisRole = "THIS_ROLE"
 var (
 	deniedObject = lazyregexp.New(`^permission denied for (large object|foreign-data wrapper|foreign server|materialized view|[a-z]+) (.+)$`)
 	mustOwn      = lazyregexp.New(`^must be owner of ([a-z-]+(?: [a-z-]+)*) (\S+)$`)
-	deniedMySQL  = lazyregexp.New(`(?s)^(.+) command denied to user ('[^']*'@'[^']*') for (table|column|routine) (.+)$`)
+	deniedMySQL  = lazyregexp.New(`(?s)(?:^|: )([A-Za-z, ]+) command denied to user ('[^']*'@'[^']*') for (table|column|routine) (.+)$`)
 	deniedSchema = lazyregexp.New(`(?s)^Access denied for user ('[^']*'@'[^']*') to database '(.+)'$`)
 	needMySQL    = lazyregexp.New(`you need \(at least one of\) the (.+?) privilege`)
 	attribute    = lazyregexp.New(`\bthe (SUPERUSER|CREATEROLE|CREATEDB|REPLICATION|BYPASSRLS)\b`)
@@ -117,10 +118,20 @@ func grant(e *database.StatementError) string {
 		msg = after
 	}
 	if m := deniedMySQL.FindStringSubmatch(msg); m != nil {
-		return grantStatement(m[1], "", m[4], m[2])
+		privileges, object := m[1], m[4]
+		switch database, _, _ := strings.Cut(object, "."); {
+		case !e.Own, privileges == "SELECT":
+		case privileges == "CREATE": // Whimbrel's tables, which don't exist yet
+			privileges, object = "CREATE, SELECT, INSERT, UPDATE, DELETE", database+".*"
+		case strings.HasSuffix(strings.Trim(object, "`"), "_history"): // it is append-only
+			privileges = "SELECT, INSERT"
+		default:
+			privileges = "SELECT, INSERT, UPDATE, DELETE"
+		}
+		return grantStatement(privileges, "", object, cmp.Or(e.Role, m[2]))
 	}
 	if m := deniedSchema.FindStringSubmatch(msg); m != nil {
-		return grantStatement("ALL PRIVILEGES", "", "`"+m[2]+"`.*", m[1])
+		return grantStatement("ALL PRIVILEGES", "", "`"+m[2]+"`.*", cmp.Or(e.Role, m[1]))
 	}
 	if m := needMySQL.FindStringSubmatch(msg); m != nil {
 		first, _, _ := strings.Cut(m[1], ",")

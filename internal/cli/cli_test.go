@@ -377,11 +377,11 @@ The schema has changed since the statement started:
   + table public.t added
 Check the database and record one of these decisions; that runs nothing:
   whimbrel resolve 12 --done
-      it took effect: "whimbrel up" continues with statement 4
+      if it took effect: "whimbrel up" continues with statement 4
   whimbrel resolve 12 --retry
-      it did not: "whimbrel up" executes it again
+      if it did not: "whimbrel up" executes it again
   whimbrel abandon 12 --undone
-      you have undone everything that the migration did: it is abandoned
+      if you have undone everything that the migration did: gives it up
 `
 	if stderr.String() != want {
 		t.Errorf("got\n%s\nwant\n%s", stderr.String(), want)

@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"errors"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -229,8 +230,20 @@ type notReadyError struct {
 	err    error // of the last attempt
 }
 
-func (e *notReadyError) Error() string {
-	return "no answer within " + e.waited.String() + ": " + e.err.Error()
+func (e *notReadyError) Error() string { return e.begin() + ": " + e.err.Error() }
+
+// begin is how the message begins.
+func (e *notReadyError) begin() string {
+	if e.refused() {
+		return "the server refused the connection for " + e.waited.String()
+	}
+	return "no answer within " + e.waited.String()
+}
+
+// refused reports whether the server answered and refused the role. Waiting longer rarely helps.
+func (e *notReadyError) refused() bool {
+	var c *database.ConnectError
+	return errors.As(e.err, &c) && (strings.HasPrefix(c.Code, "28") || c.Code == "42501" || c.Code == "42000")
 }
 
 func (e *notReadyError) Unwrap() error { return e.err }

@@ -418,7 +418,7 @@ func explainTables(f *render.Failure, e *database.TablesError) {
 		f.SQLState = said.Code
 	}
 	if e.Fix != "" {
-		f.Next = strings.TrimSuffix(f.Next, ".") + ": " + e.Fix + ";"
+		f.Next = strings.TrimSuffix(f.Next, ".") + ":\n" + strings.ReplaceAll(e.Fix, "; GRANT ", ";\nGRANT ") + ";"
 	}
 	switch e.Problem {
 	case database.TablesSeveral:
@@ -602,8 +602,10 @@ func otherRules() []rule {
 		on(kindConnection, func(f *render.Failure, e *notReadyError) {
 			f.Message = e.err.Error()
 			explainConnect(f, e.err)
-			f.Message = "no answer within " + e.waited.String() + ": " + f.Message
-			f.Next = strings.TrimSpace(f.Next + " To wait longer, add --timeout 5m.")
+			f.Message = e.begin() + ": " + f.Message
+			if !e.refused() {
+				f.Next = strings.TrimSpace(f.Next + " To wait longer, add --timeout 5m.")
+			}
 		}),
 		explainConnect,
 		on[*openError](kindConnection, nil),

@@ -82,9 +82,9 @@ func (r resolvable) edited(f *render.Failure) {
 	next, n := r.open.Next(), r.j.Done
 	f.Next = fmt.Sprintf("Restore the executed statements, then run %q to resume. Or check the database and record one of these decisions; that runs nothing:", next)
 	if r.j.Direction != database.Seed { // resolve does not read the files of seeds
-		r.choose(f, whimbrel.ResolveDone, "the database has the effect of the edited %s: %q continues after %s", plural(n, "statement", fmt.Sprintf("%d statements", n)), next, plural(n, "it", "them"))
+		r.choose(f, whimbrel.ResolveDone, "if the database has the effect of the edited %s: %q continues after %s", plural(n, "statement", fmt.Sprintf("%d statements", n)), next, plural(n, "it", "them"))
 	}
-	r.choose(f, whimbrel.ResolveRetry, "you have undone everything that was executed: %q starts with statement 1", next)
+	r.choose(f, whimbrel.ResolveRetry, "if you have undone everything that was executed: %q starts with statement 1", next)
 }
 
 // unclear explains a statement with an unknown outcome.
@@ -96,10 +96,10 @@ func (r resolvable) unclear(f *render.Failure) {
 	if n == r.j.Of {
 		after = "adds the history entry, because it was the last statement"
 	}
-	r.choose(f, whimbrel.ResolveDone, "it took effect: %q %s", next, after)
-	r.choose(f, whimbrel.ResolveRetry, "it did not: %q executes it again", next)
+	r.choose(f, whimbrel.ResolveDone, "if it took effect: %q %s", next, after)
+	r.choose(f, whimbrel.ResolveRetry, "if it did not: %q executes it again", next)
 	if r.j.Direction != database.Load {
-		f.Choices = append(f.Choices, render.Choice{Command: abandonUndone(r.digits, r.j), Effect: "you have undone everything that the migration did: it is abandoned"})
+		f.Choices = append(f.Choices, render.Choice{Command: abandonUndone(r.digits, r.j), Effect: "if you have undone everything that the migration did: gives it up"})
 	}
 }
 
@@ -124,8 +124,8 @@ func explainPartlyApplied(f *render.Failure, e *whimbrel.PartlyAppliedError) {
 	}
 	f.Next = "Nothing was changed. Choose one:"
 	f.Choices = []render.Choice{
-		{Command: next, Effect: "complete the migration"},
-		{Command: abandonUndone(f.Digits, j), Effect: "you have undone " + plural(len(e.Statements), "this statement", "these statements") + ": give it up"},
+		{Command: next, Effect: "completes the migration"},
+		{Command: abandonUndone(f.Digits, j), Effect: "if you have undone " + plural(len(e.Statements), "this statement", "these statements") + ": gives the migration up"},
 	}
 }
 
