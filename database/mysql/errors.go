@@ -129,7 +129,7 @@ func plain(err error) string {
 
 var nearText = lazyregexp.New(`(?s)near '(.*)' at line (\d+)$`)
 
-// lacksPrivilege reports whether the server refused a statement because an account lacks a privilege.
+// lacksPrivilege reports whether the server refused a statement for lack of a privilege.
 func lacksPrivilege(err error) bool {
 	return slices.Contains([]int{1044, 1142, 1143, 1370}, number(err))
 }
