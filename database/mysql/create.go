@@ -3,9 +3,11 @@ package mysql
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	client "github.com/go-sql-driver/mysql"
 
@@ -39,12 +41,9 @@ func (Driver) Drop(ctx context.Context, rawURL string, opts database.DropOptions
 	if slices.Contains(serverDatabases, strings.ToLower(name)) {
 		return false, &database.ServerDatabaseError{Name: name}
 	}
-	clients, err := clientsOf(ctx, c, name)
+	clients, err := remainingClients(ctx, c, name, opts.Force)
 	if err != nil {
 		return false, err
-	}
-	if len(clients) > 0 && !opts.Force {
-		return false, &database.OccupiedError{Name: name, Clients: len(clients)}
 	}
 	for _, id := range clients {
 		if _, err := c.ExecContext(ctx, "KILL "+strconv.FormatInt(id, 10)); err != nil && number(err) != erNoSuchThread {
@@ -56,6 +55,23 @@ func (Driver) Drop(ctx context.Context, rawURL string, opts database.DropOptions
 		return false, nil
 	}
 	return err == nil, err
+}
+
+// leaveGrace limits how long Drop waits for clients of the database to leave: the server still
+// lists a connection for a moment after its client has closed it.
+const leaveGrace = 2 * time.Second
+
+// remainingClients returns the connections that must be closed before the database is dropped. If
+// they must not be, it waits until none is left, or returns a *database.OccupiedError.
+func remainingClients(ctx context.Context, c *sql.DB, name string, force bool) (ids []int64, err error) {
+	err = database.Poll(ctx, "", database.LockOptions{Timeout: leaveGrace}, func(ctx context.Context) (bool, database.Holder, error) {
+		ids, err = clientsOf(ctx, c, name)
+		return force || len(ids) == 0, database.Holder{}, err
+	})
+	if errors.Is(err, database.ErrLocked) {
+		return nil, &database.OccupiedError{Name: name, Clients: len(ids)}
+	}
+	return ids, err
 }
 
 // clientsOf returns the ids of the sessions in a database, as far as the user may see them.
