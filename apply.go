@@ -208,12 +208,16 @@ func journalChanged(before, now *database.Journal) bool {
 }
 
 // lockTimeout returns how long a statement waits for a lock, by the options or else by the
-// database's settings; 0 for no limit.
+// database's settings; NoTimeout for no limit, whatever the session has.
 func (m *Migrator) lockTimeout(s database.Settings) time.Duration {
-	if m.opts.LockTimeout != 0 {
-		return max(m.opts.LockTimeout, 0)
+	limit := m.opts.LockTimeout
+	if limit == 0 {
+		limit = s.Duration(database.LockTimeout)
 	}
-	return s.Duration(database.LockTimeout)
+	if limit <= 0 {
+		return NoTimeout
+	}
+	return limit
 }
 
 // lockOptions returns how long to wait for the lock and for other sessions, by the options or else

@@ -153,10 +153,10 @@ type LockOptions struct {
 	// does.
 	Waiting func(Holder)
 	// LockTimeout limits each wait of a script's statement for a lock, unless the script's directives
-	// or the script itself set another limit. 0 or less means no limit. It does not apply to a
-	// statement whose wait blocks nobody, such as CREATE INDEX CONCURRENTLY. A statement that fails
-	// because of it is a *StatementError that is ErrLockTimeout. A database that counts in whole
-	// seconds rounds up.
+	// or the script itself set another limit. Less than 0 means no limit; 0 keeps the session's, if
+	// the server has such a setting. It does not apply to a statement whose wait blocks nobody, such
+	// as CREATE INDEX CONCURRENTLY. A statement that fails because of it is a *StatementError that
+	// is ErrLockTimeout. A database that counts in whole seconds rounds up.
 	LockTimeout time.Duration
 	// Blocked is called, from any goroutine, when a statement of a script is found to wait for
 	// other sessions: when most of LockTimeout has passed, or after a second if it has no limit,
