@@ -124,7 +124,7 @@ func (a *applier) perform(ctx context.Context, from, to int) error {
 			lost = err
 		}
 		if !errors.Is(err, database.ErrLocked) && !forALock(err) {
-			a.retry.announce(Retrying{Err: err})
+			a.retry.announce(Retrying{Step: a.attempt.step, Err: err})
 		}
 	}
 }
@@ -153,7 +153,7 @@ func (a *applier) again(ctx context.Context, err error, count *tried, from int) 
 	case uncertain(err):
 		return false, err
 	}
-	return a.retry.again(a.attempt.step.Script, 0, err), err
+	return a.retry.again(a.attempt.step, 0, err), err
 }
 
 // uncertain reports whether the statement of a run may have had an effect although it failed.

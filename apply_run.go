@@ -322,7 +322,7 @@ func (x *runner) retries(ctx context.Context, st sqltext.Statement, data io.Read
 		return false
 	}
 	x.m.maskError(err, s)
-	return x.retry.again(s, x.seen, err)
+	return x.retry.again(x.step, x.seen, err)
 }
 
 // pause waits before the statement is executed again. A database that was frozen meanwhile ends the

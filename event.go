@@ -100,7 +100,8 @@ type Failed struct {
 // a run that are committed remain.
 type Retrying struct {
 	Set     string
-	Attempt int // 2 for the second
+	Step    Step // the one that failed; NilVersion for a call that has no steps, such as Reset
+	Attempt int  // 2 for the second
 	Err     error
 	// Pause is how long the engine waits before the attempt, and Left how long further attempts may
 	// begin. Both are 0 if a lock is not the reason.

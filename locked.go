@@ -32,7 +32,7 @@ func (m *Migrator) locked(ctx context.Context, check func(*database.State) error
 	r := m.newRetrier(settings)
 	for {
 		recorded, err = m.lockedOnce(ctx, r, check, work)
-		if ctx.Err() != nil || !r.again(nil, 0, err) {
+		if ctx.Err() != nil || !r.again(Step{Version: NilVersion}, 0, err) {
 			return recorded, r.gaveUp(ctx, err)
 		}
 	}

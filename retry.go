@@ -124,11 +124,12 @@ func (r *retrier) may(s *migration.Script, err error) bool {
 	return forALock(err) && budget > 0 && (r.row == 0 || time.Since(r.since) < budget)
 }
 
-// again reports whether to make another attempt at a script after an error, and announces it.
-func (r *retrier) again(s *migration.Script, statement int, err error) bool {
+// again reports whether to make another attempt at a step after an error, and announces it.
+func (r *retrier) again(step Step, statement int, err error) bool {
 	if !forALock(err) {
 		return false
 	}
+	s := step.Script
 	may, now := r.may(s, err), time.Now()
 	rest := r.rest(s, err, now)
 	r.ended(s, now)
@@ -144,7 +145,7 @@ func (r *retrier) again(s *migration.Script, statement int, err error) bool {
 	r.retries++
 	r.culprit.retries++
 	r.pausing, r.pause = true, min(rest+jitter(r.row), left)
-	r.announce(Retrying{Err: err, Pause: r.pause, Left: left, Statement: statement})
+	r.announce(Retrying{Step: step, Err: err, Pause: r.pause, Left: left, Statement: statement})
 	return true
 }
 

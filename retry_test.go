@@ -144,6 +144,9 @@ func TestRetryUntilTheReaderIsGone(t *testing.T) {
 					if e.Attempt != i+2 || !errors.Is(e.Err, database.ErrLockTimeout) || e.Statement != tt.statement {
 						t.Errorf("retry %d is %+v", i, e)
 					}
+					if e.Step.Version != 2 {
+						t.Errorf("retry %d is of version %d, want 2", i, e.Step.Version)
+					}
 					const rest = 2 * time.Second // as long as the statement waited
 					if e.Pause < rest || e.Pause > rest+longest {
 						t.Errorf("pause %d is %v, want %v and at most %v more", i, e.Pause, rest, longest)

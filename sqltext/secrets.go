@@ -44,6 +44,10 @@ func Literals(text string, d Dialect) (spans []Span) {
 // Mask returns a text with its Secrets replaced by Masked.
 func Mask(text string, d Dialect) string { return MaskSpans(text, Secrets(text, d)) }
 
+// MaskLiterals returns a text with all its Literals replaced by Masked. It is for a statement of a
+// script that another process executes, and that may be secret.
+func MaskLiterals(text string, d Dialect) string { return MaskSpans(text, Literals(text, d)) }
+
 // MaskSpans returns a text with the spans replaced by Masked. It keeps line ends, so line numbers
 // stay the same.
 func MaskSpans(text string, spans []Span) string {

@@ -341,6 +341,7 @@ func (p *picture) blocker(e edge) (all []database.Blocker) {
 	}
 	if p.migrations[e.holder] {
 		b.Kind = database.BlockerMigration
+		b.Query = sqltext.MaskLiterals(b.Query, sqltext.MySQL)
 	}
 	b.Exempt = p.exemption(b, s, there, e.sure)
 	return []database.Blocker{b}

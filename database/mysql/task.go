@@ -29,8 +29,8 @@ func (db *Database) task(ctx context.Context, c *conn, set string, h database.Ho
 	return h
 }
 
-// scripts returns a statement of the process list without its secrets if it is one of a script, and
-// "" if it is one of Whimbrel's own.
+// scripts returns a statement of the process list without its literals if it is one of a script,
+// and "" if it is one of Whimbrel's own.
 func (db *Database) scripts(query string) string {
 	head := strings.ToLower(query)
 	for _, own := range append(db.Tables(), "get_lock(", "release_lock(", strings.ToLower(startTransaction), "commit") {
@@ -38,5 +38,5 @@ func (db *Database) scripts(query string) string {
 			return ""
 		}
 	}
-	return sqltext.Mask(query, sqltext.MySQL)
+	return sqltext.MaskLiterals(query, sqltext.MySQL)
 }

@@ -20,7 +20,7 @@ func TestHolderSaysWhatItExecutes(t *testing.T) {
 			must(t, err)
 			url += "?lock=" + lock
 			end := block(t, pool, "START TRANSACTION", "SELECT * FROM a")
-			set, err := migration.NewSet("s", migration.Migration{Version: 5, Name: "orders_by_time", Up: migration.Text("0005_orders_by_time.up.sql", "ALTER TABLE a ADD COLUMN y int")})
+			set, err := migration.NewSet("s", migration.Migration{Version: 5, Name: "orders_by_time", Up: migration.Text("0005_orders_by_time.up.sql", "ALTER TABLE a ADD COLUMN y char(9) DEFAULT 'hunter2'")})
 			must(t, err)
 			done := make(chan error, 1)
 			db := open(t, url)
@@ -28,7 +28,7 @@ func TestHolderSaysWhatItExecutes(t *testing.T) {
 			eventually(t, "it waits", func() bool { return isRunning(t, pool, "ALTER TABLE a%") })
 			h := as[*database.LockedError](t, errOf2(open(t, url).Begin(background(t), "s", database.LockOptions{}))).Holder
 			equal(t, "the task", h.Task, "0005_orders_by_time")
-			equal(t, "the statement", h.Query, "ALTER TABLE a ADD COLUMN y int")
+			equal(t, "the statement", h.Query, "ALTER TABLE a ADD COLUMN y char(9) DEFAULT 'xxxxx'")
 			if age := time.Since(h.Since); age > waitLimit || age < -time.Minute {
 				t.Errorf("it executes it for %s", age)
 			}

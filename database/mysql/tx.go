@@ -68,6 +68,9 @@ func (b *transaction) do(ctx context.Context, what func(context.Context) error) 
 func (b *transaction) State(ctx context.Context) (st *database.State, err error) {
 	err = b.do(ctx, func(ctx context.Context) (err error) {
 		st, err = b.db.readState(ctx, b.h.worker, b.h.set)
+		if !b.written { // a pause before this is no part of a step
+			b.began = b.h.clock.now()
+		}
 		return err
 	})
 	return st, err

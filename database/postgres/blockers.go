@@ -459,6 +459,7 @@ func (f *blocked) blocker(s sessionRow) database.Blocker {
 	}
 	if b.Kind == database.BlockerMigration {
 		b.Holder = split(b.Holder)
+		b.Query = database.Shortened(sqltext.MaskLiterals(s.Query, sqltext.PostgreSQL), longestQuery)
 	}
 	b.Lock, b.Object = f.holds(s.PID)
 	b.Exempt = f.exempt(s, b.Kind)

@@ -335,3 +335,18 @@ func TestPausesOutliveTheLimitsOfARole(t *testing.T) {
 		})
 	}
 }
+
+// The engine pauses between Begin and State before it tries again. That is no part of the step.
+func TestDurationWithoutThePauseBefore(t *testing.T) {
+	t.Parallel()
+	url := testdb.Postgres(t)
+	c, db := connect(t, url), open(t, url)
+	b := beginWith(t, db, limited(0))
+	do(t, c, "SELECT pg_sleep(0.01)")
+	paused := value(t, c, "SELECT clock_timestamp()::text")
+	must(t, errOf(b.State(background(t))))
+	must(t, b.Exec(background(t), script("SELECT 1")))
+	must(t, b.Record(background(t), event(1)))
+	must(t, errOf(b.Commit(background(t))))
+	equal(t, "whether the entry begins after the pause", value(t, c, "SELECT (started_at >= '"+paused+"')::text FROM whimbrel_history WHERE set_name = 's'"), "true")
+}

@@ -116,7 +116,7 @@ func (db *Database) described(ctx context.Context, c *conn, l location, set stri
 	return h
 }
 
-// scripts returns a query without its secrets if it is one of a script, and "" if it is one of
+// scripts returns a query without its literals if it is one of a script, and "" if it is one of
 // Whimbrel's own.
 func (db *Database) scripts(sql string) string {
 	low := strings.ToLower(sql)
@@ -134,5 +134,5 @@ func (db *Database) scripts(sql string) string {
 			return ""
 		}
 	}
-	return sqltext.Mask(sql, sqltext.PostgreSQL)
+	return sqltext.MaskLiterals(sql, sqltext.PostgreSQL)
 }

@@ -105,6 +105,10 @@ func TestTheHolderOfTheLockAndItsScript(t *testing.T) {
 			return r.Journal(background(t), nil)
 		}
 	}
+	secret := migration.Text("sql/0006_secret.sql", "-- whimbrel: secret\nINSERT INTO t SELECT length('hunter2')")
+	const masked = "billing / 0006_secret / INSERT INTO t SELECT length('xxxxx')"
+	during("a secret script", db, func(opts database.LockOptions) error { return execTx(t, db, "s", opts, secret) }, masked)
+	during("a secret run", db, inRun(secret), masked)
 	during("a run", db, inRun(s), "billing / 0005_orders / INSERT INTO t VALUES (1)")
 	during("a statement outside transactions", db, inRun(migration.Text("0007_x.sql", "VACUUM FULL t")), "billing / 0007_x / VACUUM FULL t")
 

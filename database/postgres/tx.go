@@ -59,8 +59,9 @@ type transaction struct {
 	c        *conn
 	head     head
 	queue    []query
-	queued   int // in bytes
-	scripts  int // executed so far
+	queued   int  // in bytes
+	scripts  int  // executed so far
+	looked   bool // the state was read, possibly after a pause
 	last     sqltext.Statement
 	recorded []database.Entry
 	session  session // its state before the first script, once known
@@ -98,6 +99,7 @@ func (b *transaction) State(ctx context.Context) (*database.State, error) {
 		return nil, err
 	}
 	defer leave()
+	b.looked = true
 	if err := b.flush(ctx); err != nil {
 		return nil, err
 	}
@@ -116,7 +118,7 @@ func (b *transaction) Exec(ctx context.Context, s *migration.Script) error {
 		return err
 	}
 	b.nameTask(s.File)
-	if b.scripts > 0 {
+	if b.scripts > 0 || b.looked {
 		if err := b.add(ctx, markQuery()); err != nil {
 			return err
 		}
@@ -208,7 +210,7 @@ func (b *transaction) Record(ctx context.Context, entries ...database.Entry) err
 	}
 	defer leave()
 	since := sinceBegin
-	if b.scripts > 1 {
+	if b.scripts > 1 || b.looked {
 		since = sinceMark
 	}
 	for _, e := range entries {

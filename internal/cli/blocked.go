@@ -93,6 +93,9 @@ func aboutBlocker(e *database.StatementError, b database.Blocker) string {
 		}
 		return words
 	case database.BlockerPrepared:
+		if mysql {
+			return fmt.Sprintf("Finish the prepared transaction as its coordinator decided: XA COMMIT %[1]s, or XA ROLLBACK %[1]s.", b.Prepared)
+		}
 		id := "'" + strings.ReplaceAll(b.Prepared, "'", "''") + "'"
 		return fmt.Sprintf("Finish the prepared transaction as its coordinator decided: COMMIT PREPARED %s, or ROLLBACK PREPARED %s.", id, id)
 	case database.BlockerWraparound:

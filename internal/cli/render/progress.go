@@ -153,9 +153,8 @@ func (p *Printer) say(s whimbrel.Step, words string) {
 // not ended.
 func (p *Printer) statementStarted(e whimbrel.StatementStarted) {
 	pr := &p.progress
-	before := pr.statement
 	pr.statement = e
-	if w := pr.wait; w != nil && !w.tries(before, e) {
+	if w := pr.wait; w != nil && w.ends(e) {
 		pr.wait, p.live.block = nil, nil
 	}
 }

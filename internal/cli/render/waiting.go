@@ -27,7 +27,8 @@ type waiting struct {
 	next    time.Time // when it begins
 	last    time.Time // when the last one may begin
 	retries int
-	said    string // the blockers of the last line
+	said    string                    // the blockers of the last line
+	of      whimbrel.StatementStarted // the statement of a run that waits; zero for none
 }
 
 const (
@@ -49,7 +50,7 @@ func (p *Printer) statementWaiting(e whimbrel.StatementWaiting) {
 	if b := e.Blockage; !w.blocked || b.Waited < w.blockage.Waited { // a new wait
 		w.after = max(b.Waited, 100*time.Millisecond)
 	}
-	w.blockage, w.seen, w.blocked = e.Blockage, now, true
+	w.blockage, w.seen, w.blocked, w.of = e.Blockage, now, true, p.progress.statement
 	w.until = now.Add(max(w.after/2, time.Second) + 500*time.Millisecond) // twice the interval of the reports
 	words := p.waits() + " " + blockedLine(e.Blockage, now)
 	if key := p.waits() + sameBlockers(e.Blockage); key != w.said && !p.live.on() {
@@ -106,6 +107,9 @@ func (p *Printer) retrying(e whimbrel.Retrying) {
 		return
 	}
 	now, w := time.Now(), p.wait()
+	if pr.statement.SQL != "" {
+		w.of = pr.statement
+	}
 	if len(e.Blockage.Blockers) > 0 {
 		w.blockage = p.told(e.Blockage)
 	}
@@ -117,6 +121,9 @@ func (p *Printer) retrying(e whimbrel.Retrying) {
 	w.until = w.next.Add(w.after + 2*time.Second)
 	w.retries++
 	name := "a statement"
+	if e.Step.Script != nil { // of several in one transaction, it is this one
+		w.step = e.Step
+	}
 	if w.step.Script != nil {
 		name = p.stepWords(w.step) + " "
 	}
@@ -257,10 +264,11 @@ func countRetries(n int) string {
 	return fmt.Sprintf("%d retries", n)
 }
 
-// tries reports whether a statement of a run is the one that waited before.
-func (w *waiting) tries(before, now whimbrel.StatementStarted) bool {
-	if before.SQL == "" {
-		return w.retries > 0
+// ends reports whether the statement that waited is done: the run executes a later one.
+func (w *waiting) ends(now whimbrel.StatementStarted) bool {
+	if w.of.SQL == "" {
+		return w.retries == 0
 	}
-	return before.Index == now.Index && before.Step.Version == now.Step.Version && before.Step.Name == now.Step.Name
+	was := w.of
+	return now.Index > was.Index || was.Step.Version != now.Step.Version || was.Step.Name != now.Step.Name
 }

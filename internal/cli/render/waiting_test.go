@@ -324,3 +324,36 @@ func TestBlockOfUnknownSessions(t *testing.T) {
 		closed(t, p)
 	})
 }
+
+// In a run that begins again with its first statement, and in one transaction with other steps, the
+// lines name what was blocked, once.
+func TestTheLinesNameWhatWasBlocked(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p, _, err := pipe()
+		first, second := step(1, "users", database.Up), step(2, "note", database.Up)
+		b := blockedBy(database.Holder{PID: 7, App: "psql"})
+		for i := range 2 {
+			p.Observe(t.Context(), whimbrel.StepStarted{Step: first, Of: 2})
+			p.Observe(t.Context(), whimbrel.StepStarted{Step: second, Index: 1, Of: 2})
+			p.Observe(t.Context(), whimbrel.Retrying{Step: second, Attempt: i + 2, Err: lockTimeout(), Pause: 20 * time.Millisecond, Left: time.Minute, Blockage: b})
+		}
+		if all := err.read(); !strings.HasSuffix(all, "up   2 note  was blocked; attempt 2 in 20ms, 1m00s left\nup   2 note  was blocked; attempt 3 in 20ms, 1m00s left\n") {
+			t.Errorf("the pipe has:\n%s", all)
+		}
+		p.Observe(t.Context(), whimbrel.Failed{})
+		for i := range 9 {
+			p.Observe(t.Context(), whimbrel.StepStarted{Step: second, Of: 1})
+			for n := range 3 {
+				p.Observe(t.Context(), whimbrel.StatementStarted{Step: second, Index: n, Of: 4, SQL: fmt.Sprint("SELECT ", n)})
+			}
+			p.Observe(t.Context(), whimbrel.StatementWaiting{Blockage: b})
+			p.Observe(t.Context(), whimbrel.Retrying{Step: second, Attempt: i + 2, Err: lockTimeout(), Pause: time.Second, Left: time.Minute, Blockage: b})
+		}
+		p.Observe(t.Context(), whimbrel.Failed{})
+		if all := err.read(); strings.Count(all, "statement 3 of 4") != 1 || strings.Count(all, "was blocked") != 3 {
+			t.Errorf("the pipe has:\n%s", all)
+		}
+		closed(t, p)
+	})
+}
