@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -247,6 +248,7 @@ func (w *watcher) ask(ctx context.Context) (*blocked, error) {
 	if err != nil || !b.waits() {
 		return nil, err
 	}
+	b.sort()
 	return &b, nil
 }
 
@@ -316,8 +318,10 @@ func (db *Database) blockersQuery(major int, own location, me string) string {
 ), edge AS MATERIALIZED (
 	SELECT w.pid, b.by FROM (SELECT DISTINCT pid FROM lk WHERE NOT granted AND pid IS NOT NULL AND EXISTS (SELECT FROM lk m WHERE m.pid = (SELECT pid FROM me) AND NOT m.granted)) w
 	CROSS JOIN LATERAL pg_catalog.unnest(pg_catalog.pg_blocking_pids(w.pid)) AS b (by)
-), tree (pid, depth) AS (
-	SELECT pid, 0 FROM me UNION SELECT e.by, t.depth + 1 FROM tree t JOIN edge e ON e.pid = t.pid WHERE t.depth < 16
+), by AS MATERIALIZED (
+	SELECT pid, pg_catalog.json_agg(DISTINCT by) AS by FROM edge GROUP BY pid
+), tree (pid) AS (
+	SELECT pid FROM me UNION SELECT e.by FROM tree t JOIN edge e ON e.pid = t.pid
 ), behind (pid) AS (
 	SELECT pid FROM me UNION SELECT e.pid FROM behind q JOIN edge e ON e.by = q.pid
 ), migrating (pid) AS (
@@ -338,8 +342,8 @@ SELECT pg_catalog.json_build_object(
 			'host', coalesce(a.client_hostname, pg_catalog.host(a.client_addr)), 'app', a.application_name, 'type', a.backend_type,
 			'state', a.state, 'stateSince', ` + sinceEpoch("a.state_change") + `, 'since', ` + sinceEpoch("a.xact_start") + `, 'started', ` + sinceEpoch("a.backend_start") + `,
 			'query', CASE WHEN a.query <> '<insufficient privilege>' THEN a.query END,
-			'replica', t.pid IN (SELECT pid FROM replicating WHERE pid IS NOT NULL), 'migration', t.pid IN (SELECT pid FROM migrating WHERE pid IS NOT NULL)) ORDER BY t.depth, a.xact_start)
-		FROM (SELECT pid, min(depth) AS depth, (SELECT pg_catalog.json_agg(DISTINCT e.by) FROM edge e WHERE e.pid = tree.pid) AS by FROM tree GROUP BY pid) t
+			'replica', t.pid IN (SELECT pid FROM replicating WHERE pid IS NOT NULL), 'migration', t.pid IN (SELECT pid FROM migrating WHERE pid IS NOT NULL)) ORDER BY a.xact_start)
+		FROM (SELECT tree.pid, by.by FROM tree LEFT JOIN by ON by.pid = tree.pid) t
 		LEFT JOIN pg_catalog.pg_stat_activity a ON a.pid = t.pid LEFT JOIN pg_catalog.pg_roles u ON u.oid = a.usesysid WHERE t.pid <> 0),
 	'locks', (SELECT pg_catalog.json_agg(pg_catalog.json_build_object('tag', l.tag, 'type', l.locktype, 'pid', l.pid, 'mode', l.mode, 'granted', l.granted, 'waited', ` + waited + `,
 			'relation', n.nspname || '.' || c.relname, 'name', c.relname, 'of', coalesce(l.transactionid::text, l.virtualxid), 'gid', p.gid, 'owner', p.owner, 'prepared', ` + sinceEpoch("p.prepared") + `))
@@ -400,6 +404,25 @@ func (f *blocked) session(pid int64) *sessionRow {
 		}
 	}
 	return nil
+}
+
+// sort moves those that block the statement directly to the front, then those that block these, and
+// so on. If all of many sessions wait for each other, a query would need long for that.
+func (f *blocked) sort() {
+	row := make(map[int64]*sessionRow, len(f.Sessions))
+	for i := range f.Sessions {
+		row[f.Sessions[i].PID] = &f.Sessions[i]
+	}
+	depth := map[int64]int{f.PID: 0}
+	for todo := []int64{f.PID}; len(todo) > 0; todo = todo[1:] {
+		for _, by := range row[todo[0]].By {
+			if _, seen := depth[by]; !seen && row[by] != nil {
+				depth[by] = depth[todo[0]] + 1
+				todo = append(todo, by)
+			}
+		}
+	}
+	slices.SortStableFunc(f.Sessions, func(a, b sessionRow) int { return depth[a.PID] - depth[b.PID] })
 }
 
 // waits reports whether the statement waits for anybody.

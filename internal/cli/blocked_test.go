@@ -84,3 +84,17 @@ func TestInterruptedInThePause(t *testing.T) {
 		t.Error("the failure does not say who blocked")
 	}
 }
+
+// A statement that may have committed something is not blocked any more: the advice, given once, is
+// to check its outcome.
+func TestAdviceAboutABlockedRun(t *testing.T) {
+	t.Parallel()
+	failed := &database.StatementError{Message: "m", Code: "55P03", Lock: database.ErrLockTimeout, Hint: "the driver's"}
+	b := database.Blockage{Blockers: []database.Blocker{{Kind: database.BlockerSession, Holder: database.Holder{PID: 7}}}}
+	f, _ := explain(t.Context(), &whimbrel.MigrationError{Version: 2, Name: "n", Direction: database.Up, Blockage: b, Err: failed, Executed: 1, Journal: &database.Journal{Version: 2, Name: "n", Of: 3, Done: 1, Begun: "CALL p()"}}, 0)
+	adviseInterrupted(&whimbrel.Plan{}, f, "whimbrel up")
+	wantEqual(t, "the hint", f.Hint, f.Next)
+	if want := `run "whimbrel up" to check the outcome of statement 2 of 3 and continue`; !strings.Contains(f.Next, want) {
+		t.Errorf("the advice is %q, want %q", f.Next, want)
+	}
+}

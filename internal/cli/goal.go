@@ -317,13 +317,18 @@ func adviseInterrupted(p *whimbrel.Plan, f *render.Failure, again string) (done 
 		done = append(done, fmt.Sprintf("Statement %d may or may not have taken effect%s.", next, mayRemain(f.Leftover)))
 		resume = fmt.Sprintf("to check the outcome of statement %d of %d and continue", next, j.Of)
 	}
-	defer func() { f.Next += orAbandon(f) }()
+	same := f.Hint == f.Next // then it is shown once
+	defer func() {
+		if f.Next += orAbandon(f); same {
+			f.Hint = f.Next
+		}
+	}()
 	switch {
 	case f.Kind == kindStatement && f.Next == "":
 		f.Next = fmt.Sprintf("%s, then run %q %s.", fix(p, f, fmt.Sprintf(" from statement %d on", next)), again, resume)
 	case f.Next == "":
 		f.Next = fmt.Sprintf("Run %q %s.", again, resume)
-	case f.Kind == kindStatement:
+	case f.Kind == kindStatement, f.Kind == kindBlocked && j.Begun != "":
 		f.Next = strings.Replace(f.Next, runAgain, fmt.Sprintf("run %q %s", again, resume), 1)
 	}
 	return done
