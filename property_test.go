@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -28,9 +29,30 @@ type process struct {
 	older bool // a build from before the squash
 
 	turn chan error // what the hook returns
-	at   string     // the call that it waits for; "" otherwise
+
+	// A timer can start the process, so the scheduler's reads need a lock.
+	mu   sync.Mutex
+	at   string // the call that it waits for; "" otherwise
 	done bool
 	err  error
+}
+
+func (p *process) reach(op string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.at = op
+}
+
+func (p *process) end(err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.err, p.done = err, true
+}
+
+func (p *process) where() (at string, done bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.at, p.done
 }
 
 var goals = []struct {
@@ -156,21 +178,27 @@ func interleave(t *testing.T, target *memdb.Target, all []*process, choices []in
 		db := open(t, target)
 		defer db.SetHook(nil)
 		db.SetHook(func(op string) error {
-			p.at = op
+			p.reach(op)
 			err := <-p.turn
-			p.at = ""
+			p.reach("")
 			return err
 		})
 		go func() {
-			_, p.err = p.do(t.Context(), whimbrel.New(db, p.set, p.opts))
-			p.done = true
+			_, err := p.do(t.Context(), whimbrel.New(db, p.set, p.opts))
+			p.end(err)
 		}()
 	}
 	for {
 		synctest.Wait()
-		waiting := slices.DeleteFunc(slices.Clone(all), func(p *process) bool { return p.at == "" })
+		waiting := slices.DeleteFunc(slices.Clone(all), func(p *process) bool {
+			at, _ := p.where()
+			return at == ""
+		})
 		if len(waiting) == 0 {
-			if !slices.ContainsFunc(all, func(p *process) bool { return !p.done }) {
+			if !slices.ContainsFunc(all, func(p *process) bool {
+				_, done := p.where()
+				return !done
+			}) {
 				return
 			}
 			time.Sleep(time.Second) // a process waits for the lock
@@ -181,7 +209,8 @@ func interleave(t *testing.T, target *memdb.Target, all []*process, choices []in
 			choice, choices = choices[0], choices[1:]
 		}
 		p := waiting[choice%len(waiting)]
-		p.turn <- fault(p.at, choice/len(waiting))
+		at, _ := p.where()
+		p.turn <- fault(at, choice/len(waiting))
 	}
 }
 

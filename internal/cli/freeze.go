@@ -5,6 +5,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/whimbrel-db/whimbrel/database"
 	"github.com/whimbrel-db/whimbrel/internal/cli/render"
 )
 
@@ -51,7 +52,15 @@ func (a *app) thawCommand() *cobra.Command {
 		Example: `  whimbrel thaw`,
 		Args:    noArgs,
 		RunE: a.with(a.writes(thawing, a.openWithoutFiles), func(cmd *cobra.Command, t *target, _ []string) (render.Document, error) {
-			return answer(render.NewFrozen)(t.migrator().Thaw(cmd.Context(), reason))
+			mig := t.migrator()
+			settings, err := mig.Settings(cmd.Context())
+			if err == nil && !settings.Bool(database.Frozen) {
+				return &render.Frozen{Already: true}, nil
+			}
+			if err != nil {
+				return nil, err
+			}
+			return answer(render.NewFrozen)(mig.Thaw(cmd.Context(), reason))
 		}),
 	}
 	cmd.Flags().StringVar(&reason, "reason", "", "`why` migrations are allowed again; the history keeps it")

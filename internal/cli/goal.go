@@ -131,6 +131,10 @@ func (a *app) migrate(cmd *cobra.Command, m *migrateFlags, goal whimbrel.Goal, i
 	frozen := ""
 	if err == nil {
 		frozen = render.FrozenBy(plan.Settings())
+		if plan.Current > plan.Newest && plan.Newest != whimbrel.NilVersion && goal == whimbrel.Latest() {
+			digits := a.print().Digits()
+			idle = "Nothing to do: the database is at version " + digits.Label(plan.Current) + ", newer than the files here, which end at " + digits.Label(plan.Newest) + "."
+		}
 	}
 	if frozen != "" {
 		idle += "\nThe database is frozen " + frozen + "."

@@ -120,6 +120,8 @@ type Frozen struct {
 	By     string  `json:"by"`
 	Since  instant `json:"since"`
 	Until  instant `json:"until"`
+
+	Already bool `json:"-"` // it was not frozen, and nothing was changed
 }
 
 // NewFrozen returns the answer for the new value of the setting "frozen".
@@ -128,6 +130,10 @@ func NewFrozen(v database.SettingValue) *Frozen {
 }
 
 func (d *Frozen) write(pg *page) {
+	if d.Already {
+		pg.line("Nothing to do: the database is not frozen.")
+		return
+	}
 	if !d.Frozen {
 		pg.line(pg.good("Thawed: migrations are allowed."))
 		return
