@@ -46,7 +46,7 @@ type transactionRow struct {
 type edge struct {
 	waiter, holder       int64
 	trx                  string // the holder's transaction, if it has no session
-	wants, holds, object string // the modes of the locks, and what they are on
+	needs, holds, object string // the modes of the locks, and what they are on
 	sure                 bool   // the server says so
 }
 
@@ -166,9 +166,9 @@ LEFT JOIN information_schema.innodb_locks rl ON rl.lock_id = w.requested_lock_id
 func (p *picture) readRowLocks() {
 	row := func(scan func(...any) error) error {
 		var waiter, holder sql.NullInt64
-		var trx, wants, holds, object sql.NullString
-		err := scan(&waiter, &holder, &trx, &wants, &holds, &object)
-		p.edges = append(p.edges, edge{waiter.Int64, holder.Int64, trx.String, wants.String, holds.String, object.String, true})
+		var trx, needs, holds, object sql.NullString
+		err := scan(&waiter, &holder, &trx, &needs, &holds, &object)
+		p.edges = append(p.edges, edge{waiter.Int64, holder.Int64, trx.String, needs.String, holds.String, object.String, true})
 		return err
 	}
 	if !p.o.maria() && !p.o.noDataLocks {
@@ -270,8 +270,8 @@ func (p *picture) blockage() database.Blockage {
 			if e.waiter != todo[0] || p.ours(e.holder) {
 				continue
 			}
-			if e.waiter == worker && e.wants != "" {
-				b.Lock, b.Object = e.wants, e.object
+			if e.waiter == worker && e.needs != "" {
+				b.Lock, b.Object = e.needs, e.object
 			}
 			if found[key] {
 				continue

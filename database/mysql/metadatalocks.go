@@ -12,8 +12,8 @@ import (
 
 // conflicts returns, for a mode in which a metadata lock is requested, the modes of others with
 // which it can't be granted, besides EXCLUSIVE. These are the server's own tables.
-func conflicts(wants string) (modes []string, known bool) {
-	switch wants {
+func conflicts(needs string) (modes []string, known bool) {
+	switch needs {
 	case "INTENTION_EXCLUSIVE":
 		return []string{"SHARED"}, true
 	case "SHARED":
@@ -40,11 +40,11 @@ func conflicts(wants string) (modes []string, known bool) {
 
 // conflict reports whether two modes can't be held at the same time; known is false for a mode of
 // another kind of server.
-func conflict(wants, holds string) (is, known bool) {
-	if wants == "EXCLUSIVE" || holds == "EXCLUSIVE" {
+func conflict(needs, holds string) (is, known bool) {
+	if needs == "EXCLUSIVE" || holds == "EXCLUSIVE" {
 		return true, true
 	}
-	modes, known := conflicts(wants)
+	modes, known := conflicts(needs)
 	return !known || slices.Contains(modes, holds), known
 }
 
@@ -98,23 +98,23 @@ FROM performance_schema.metadata_locks l JOIN performance_schema.threads t ON t.
 		return false
 	}
 	p.noteMigrations(locks)
-	for _, wants := range locks {
-		if wants.pending {
-			p.connect(wants, locks)
+	for _, needs := range locks {
+		if needs.pending {
+			p.connect(needs, locks)
 		}
 	}
 	return true
 }
 
 // connect adds an edge for each lock that a requested one waits for.
-func (p *picture) connect(wants metadataLock, locks []metadataLock) {
+func (p *picture) connect(needs metadataLock, locks []metadataLock) {
 	for _, l := range locks {
-		if l.session == wants.session || l.kind != wants.kind || l.schema != wants.schema || l.name != wants.name {
+		if l.session == needs.session || l.kind != needs.kind || l.schema != needs.schema || l.name != needs.name {
 			continue
 		}
-		is, known := conflict(wants.mode, l.mode)
-		if is && (!l.pending || strong(l.mode) && !strong(wants.mode)) {
-			p.edges = append(p.edges, edge{waiter: wants.session, holder: l.session, wants: wants.mode, holds: l.mode, object: l.object(), sure: known})
+		is, known := conflict(needs.mode, l.mode)
+		if is && (!l.pending || strong(l.mode) && !strong(needs.mode)) {
+			p.edges = append(p.edges, edge{waiter: needs.session, holder: l.session, needs: needs.mode, holds: l.mode, object: l.object(), sure: known})
 		}
 	}
 }
@@ -139,13 +139,13 @@ func (p *picture) readPlugin() bool {
 		return false
 	}
 	p.noteMigrations(locks)
-	kind, tables, wants := strings.TrimPrefix(p.state, "Waiting for "), tablesOf(p.w.st.Text), wantedMode(p.w.st)
+	kind, tables, needs := strings.TrimPrefix(p.state, "Waiting for "), tablesOf(p.w.st.Text), neededMode(p.w.st)
 	for _, l := range locks {
 		if !strings.EqualFold(l.kind, kind) || p.ours(l.session) || !p.named(l, tables) {
 			continue
 		}
-		if is, known := conflict(wants, l.mode); is {
-			p.edges = append(p.edges, edge{waiter: p.o.h.worker.id, holder: l.session, wants: wants, holds: l.mode, object: l.object(), sure: known})
+		if is, known := conflict(needs, l.mode); is {
+			p.edges = append(p.edges, edge{waiter: p.o.h.worker.id, holder: l.session, needs: needs, holds: l.mode, object: l.object(), sure: known})
 		}
 	}
 	p.queueByText(tables)
@@ -167,8 +167,8 @@ func (p *picture) database() string {
 	return strings.ToLower(cmp.Or(p.sessions[p.o.h.worker.id].db, p.o.h.database))
 }
 
-// wantedMode returns the mode in which a statement requests its last lock on a table.
-func wantedMode(st sqltext.Statement) string {
+// neededMode returns the mode in which a statement requests its last lock on a table.
+func neededMode(st sqltext.Statement) string {
 	switch st.Verb() {
 	case "SELECT", "WITH", "TABLE", "VALUES":
 		return "SHARED_READ"

@@ -8,7 +8,7 @@ import (
 	"github.com/whimbrel-db/whimbrel/database"
 )
 
-// terminate ends the sessions of a blockage that the caller wants to be ended. A session that waits
+// terminate ends the sessions of a blockage that the caller needs to be ended. A session that waits
 // for another one is ended only if none of those that wait for nobody may be.
 func (o *observer) terminate(ctx context.Context, b database.Blockage) {
 	if o.h.opts.Terminate == nil {
