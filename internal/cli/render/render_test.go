@@ -30,6 +30,13 @@ func (s *screen) Write(p []byte) (int, error) {
 	return s.b.Write(p)
 }
 
+// all returns everything that was written.
+func (s *screen) all() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.String()
+}
+
 // read returns what was written since the last read, with escapes made visible.
 func (s *screen) read() string {
 	s.mu.Lock()

@@ -134,7 +134,7 @@ func TestBlockOnATerminal(t *testing.T) {
 			p := New(Options{Out: stream, Err: stream})
 			step := step(2, "note", database.Up)
 			blocking(t, p, step)
-			raw := s.b.String()
+			raw := s.all()
 			got := shownOn(raw)
 			if !strings.HasPrefix(got, want) {
 				same(t, got, want)
@@ -148,7 +148,7 @@ func TestBlockOnATerminal(t *testing.T) {
 			// The pause, the next attempt, and the end, which leaves nothing but the step.
 			p.Observe(t.Context(), whimbrel.Retrying{Attempt: 2, Err: lockTimeout(), Pause: 3 * time.Second, Left: 10 * time.Minute, Blockage: chain(time.Now())})
 			after(time.Second)
-			got = shownOn(s.b.String())
+			got = shownOn(s.all())
 			for _, part := range []string{"up   2 note  was blocked, and pauses  3.0s\n", "needs AccessExclusiveLock on public.orders; blocked by:"} {
 				if !strings.Contains(got, part) {
 					t.Errorf("in the pause, the block lacks %q:\n%s", part, got)
@@ -160,11 +160,11 @@ func TestBlockOnATerminal(t *testing.T) {
 			after(2 * time.Second)
 			p.Observe(t.Context(), whimbrel.StepStarted{Step: step, Of: 1})
 			after(liveEvery)
-			if got := shownOn(s.b.String()); !strings.Contains(got, "up   2 note  tries again  5.1s\n") {
+			if got := shownOn(s.all()); !strings.Contains(got, "up   2 note  tries again  5.1s\n") {
 				t.Errorf("in the next attempt, the screen shows\n%s", got)
 			}
 			p.Observe(t.Context(), whimbrel.StepDone{Step: step, Of: 1, Duration: 12 * time.Millisecond, Retries: 1, LockWait: 5 * time.Second})
-			if got, want := shownOn(s.b.String()), "up   2 note    12ms, after 1 retry in 5.0s"; got != want {
+			if got, want := shownOn(s.all()), "up   2 note    12ms, after 1 retry in 5.0s"; got != want {
 				t.Errorf("at the end, the screen shows %q, want %q", got, want)
 			}
 			closed(t, p)
@@ -179,11 +179,11 @@ func TestBlockEndsByItself(t *testing.T) {
 		p, s := terminal()
 		blocking(t, p, step(2, "note", database.Up))
 		after(5 * time.Second)
-		if got, want := shownOn(s.b.String()), "⠙ up   2 note  7.0s"; !strings.HasSuffix(got, want[len("⠙"):]) || strings.Contains(got, "\n") {
+		if got, want := shownOn(s.all()), "⠙ up   2 note  7.0s"; !strings.HasSuffix(got, want[len("⠙"):]) || strings.Contains(got, "\n") {
 			t.Errorf("the screen shows %q, want one line like %q", got, want)
 		}
 		closed(t, p)
-		if got := shownOn(s.b.String()); got != "" {
+		if got := shownOn(s.all()); got != "" {
 			t.Errorf("after the end, the screen shows %q", got)
 		}
 	})
@@ -196,11 +196,11 @@ func TestBlockedInAPipe(t *testing.T) {
 		p, out, err := pipe()
 		s := step(2, "note", database.Up)
 		p.Observe(t.Context(), whimbrel.StepStarted{Step: s, Of: 1})
-		b := blockedBy(database.Holder{PID: 7, App: "psql"})
-		b.Lock, b.Object, b.Queued = "AccessExclusiveLock", "public.t", 1
+		var b database.Blockage
 		for i := range 100 {
 			after(1600 * time.Millisecond)
-			b.Waited, b.Blockers[0].Query = 1600*time.Millisecond, fmt.Sprint("SELECT ", i) // the same session
+			b = blockedBy(database.Holder{PID: 7, App: "psql", Query: fmt.Sprint("SELECT ", i)}) // the same session
+			b.Lock, b.Object, b.Queued, b.Waited = "AccessExclusiveLock", "public.t", 1, 1600*time.Millisecond
 			p.Observe(t.Context(), whimbrel.StatementWaiting{Blockage: b})
 			after(400 * time.Millisecond)
 			p.Observe(t.Context(), whimbrel.Retrying{Attempt: i + 2, Err: lockTimeout(), Pause: time.Second, Left: 10 * time.Minute, Blockage: b})
@@ -294,17 +294,17 @@ func TestHolderOnATerminal(t *testing.T) {
 		h := database.Holder{PID: 20401, User: "shop", App: "whimbrel", Host: "ci-7", Task: "0005_orders_by_time", Query: "CREATE INDEX CONCURRENTLY orders_by_time ON orders (placed_at)"}
 		p.Observe(t.Context(), whimbrel.LockWaiting{Set: "default", Holder: h})
 		after(liveEvery)
-		got := strings.Join(strings.Fields(shownOn(s.b.String())), " ")
+		got := strings.Join(strings.Fields(shownOn(s.all())), " ")
 		if want := "CREATE INDEX CONCURRENTLY orders_by_time ON orders (placed_at)"; !strings.HasSuffix(got, want) || !strings.Contains(got, "0005_orders_by_time") {
 			t.Errorf("the terminal shows %q, want the script and %q", got, want)
 		}
-		for line := range strings.Lines(shownOn(s.b.String())) {
+		for line := range strings.Lines(shownOn(s.all())) {
 			if n := ansi.StringWidth(line); n > 80 {
 				t.Errorf("a line has %d columns: %q", n, line)
 			}
 		}
 		closed(t, p)
-		same(t, shownOn(s.b.String()), "")
+		same(t, shownOn(s.all()), "")
 	})
 }
 
@@ -317,7 +317,7 @@ func TestBlockOfUnknownSessions(t *testing.T) {
 		failed := &database.StatementError{Message: "m", Statement: "ALTER TABLE t\nADD COLUMN note text", Lock: database.ErrLockTimeout}
 		p.Observe(t.Context(), whimbrel.Retrying{Attempt: 2, Err: failed, Pause: time.Second, Left: time.Minute})
 		after(liveEvery)
-		same(t, shownOn(s.b.String()), `⠙ up   2 note  was blocked, and pauses  0.1s
+		same(t, shownOn(s.all()), `⠙ up   2 note  was blocked, and pauses  0.1s
     ALTER TABLE t ADD COLUMN note text
     the sessions that block it are not known
     attempt 2 in 0.9s; no more retries after 59s`)
