@@ -196,10 +196,18 @@ func scenarioOf(name string) *scenario {
 	panic("there is no scenario " + name)
 }
 
-// run executes the command. observe may be nil.
+// run executes the command. observe, which may be nil, receives the events beside the observer of
+// the scenario itself.
 func (s *scenario) run(ctx context.Context, db database.Database, words []string, observe func(context.Context, whimbrel.Event)) error {
 	opts := s.opts
-	opts.MigrationLockTimeout, opts.Observe = testTimeout, observe
+	opts.MigrationLockTimeout = testTimeout
+	opts.Observe = func(ctx context.Context, e whimbrel.Event) {
+		for _, o := range []func(context.Context, whimbrel.Event){s.opts.Observe, observe} {
+			if o != nil {
+				o(ctx, e)
+			}
+		}
+	}
 	return s.do(ctx, whimbrel.New(db, s.set(words), opts))
 }
 
