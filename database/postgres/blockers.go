@@ -235,6 +235,9 @@ func (w *watcher) ask(ctx context.Context) (*blocked, error) {
 			return nil, err
 		}
 		w.monitor = m
+		if err := m.endWithClient(ctx); err != nil {
+			return nil, err
+		}
 	}
 	me, args := "$1::int", []arg{number(w.pid())}
 	if w.pid() == 0 {
@@ -250,6 +253,23 @@ func (w *watcher) ask(ctx context.Context) (*blocked, error) {
 	}
 	b.sort()
 	return &b, nil
+}
+
+// endWithClient makes the server end an idle session soon after its client's machine or network has
+// failed, unless a pooler owns the session.
+func (c *conn) endWithClient(ctx context.Context) error {
+	var at process
+	if err := c.briefly(ctx, at.read()); err != nil {
+		return err
+	}
+	direct := false
+	c.with(func(pc *pgx.Conn) { direct = int64(pc.PgConn().PID()) == at.PID })
+	if !direct {
+		return nil
+	}
+	return c.briefly(ctx, query{quiet: true, sql: "SELECT " + c.noticeDeadClient(func(name, value string) string {
+		return fmt.Sprintf("pg_catalog.set_config('%s', '%s', false)", name, value)
+	})})
 }
 
 // shortWaits limits how long the queries of a watcher take and wait themselves.

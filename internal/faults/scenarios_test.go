@@ -184,11 +184,16 @@ var unnamed = &scenario{name: "an index without a name", files: []file{tableA, {
 // oneMore is a transaction that writes to an existing table.
 var oneMore = &scenario{name: "one more transaction", files: []file{tableA, tableB}, before: to(1), do: up}
 
+// patient is oneMore with statements that wait without limit.
+var patient = &scenario{
+	name: "one more transaction, which waits without limit", files: oneMore.files, opts: whimbrel.Options{LockTimeout: whimbrel.NoTimeout}, before: to(1), do: up,
+}
+
 // withoutDDL are the scenarios that need no schema changes in a transaction.
 var withoutDDL = slices.DeleteFunc(slices.Clone(scenarios), func(s *scenario) bool { return s.ddl })
 
 func scenarioOf(name string) *scenario {
-	for _, s := range append([]*scenario{unnamed, oneMore}, scenarios...) {
+	for _, s := range append([]*scenario{unnamed, oneMore, patient}, scenarios...) {
 		if s.name == name {
 			return s
 		}
