@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/whimbrel-db/whimbrel/database"
+	"github.com/whimbrel-db/whimbrel/database/internal/drivers"
 	"github.com/whimbrel-db/whimbrel/internal/lazyregexp"
 	"github.com/whimbrel-db/whimbrel/migration"
 	"github.com/whimbrel-db/whimbrel/sqltext"
@@ -104,23 +105,21 @@ func (d *Database) wait(ctx context.Context, st sqltext.Statement, w waiter) err
 		return err
 	}
 	begun, timeout := time.Now(), w.limit(st)
-	first, every := time.Second, time.Second
 	var expired <-chan time.Time
 	if timeout > 0 {
-		first, every = timeout*4/5, max(timeout/5, 100*time.Millisecond)
 		timer := time.NewTimer(timeout)
 		defer timer.Stop()
 		expired = timer.C
 	}
-	ask := time.NewTimer(first)
+	ask := time.NewTimer(drivers.FirstLook(timeout))
 	defer ask.Stop()
 	for l != nil && err == nil {
 		select {
 		case <-l.released:
 			l, err = d.target.blocking(st)
 		case <-ask.C:
-			d.target.tell(l, st, time.Since(begun), w)
-			ask.Reset(every)
+			d.target.report(l, st, time.Since(begun), w)
+			ask.Reset(drivers.NextLook(timeout))
 		case <-expired:
 			err = &codeError{code: "55P03", msg: "canceling statement due to lock timeout", lock: database.ErrLockTimeout}
 		case <-ctx.Done():
@@ -146,8 +145,8 @@ func (d *Database) waitForAll(ctx context.Context, opts database.LockOptions) er
 	return nil
 }
 
-// tell tells who blocks a statement, and terminates those that it is told to.
-func (t *Target) tell(l *tableLock, st sqltext.Statement, waited time.Duration, w waiter) {
+// report reports who blocks a statement, and terminates the sessions that Terminate selects.
+func (t *Target) report(l *tableLock, st sqltext.Statement, waited time.Duration, w waiter) {
 	t.mu.Lock()
 	b := l.blockage
 	b.Blockers = slices.Clone(b.Blockers)

@@ -7,30 +7,9 @@ import (
 	"time"
 
 	"github.com/whimbrel-db/whimbrel/database"
+	"github.com/whimbrel-db/whimbrel/database/internal/drivers"
 	"github.com/whimbrel-db/whimbrel/sqltext"
 )
-
-// A statement is looked at for the first time when most of its lock timeout has passed, or after
-// lookUnlimited if it has none. While it waits, it is looked at again after a part of the timeout.
-const (
-	lookUnlimited = time.Second
-	lookAtLeast   = 100 * time.Millisecond
-)
-
-// lookFirst and lookAgain are when a statement with a lock timeout is looked at.
-func lookFirst(limit time.Duration) time.Duration {
-	if limit <= 0 {
-		return lookUnlimited
-	}
-	return wholeSeconds(limit) * 4 / 5
-}
-
-func lookAgain(limit time.Duration) time.Duration {
-	if limit <= 0 {
-		return lookUnlimited
-	}
-	return max(wholeSeconds(limit)/5, lookAtLeast)
-}
 
 // observer finds out what the worker's statements wait for. It asks on the guard, which is
 // otherwise idle. A goroutine per statement uses it, one after the other.
@@ -66,17 +45,14 @@ func (h *hold) watchWaits(st sqltext.Statement, limit time.Duration) (stop func(
 		h.ownLimits = true
 		limit = time.Second
 	}
+	limit = wholeSeconds(limit)
 	w := &wait{st: st, limit: limit, sent: time.Now()}
 	w.idle = w.sent
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		h.observer.look(ctx, w)
-	}()
+	end := drivers.Repeat(context.Background(), drivers.FirstLook(limit), func(ctx context.Context) time.Duration {
+		return h.observer.look(ctx, w)
+	})
 	return func(err error) {
-		cancel()
-		<-done
+		end()
 		h.observer.last(w, err)
 	}
 }
@@ -86,24 +62,15 @@ func setsLimits(st sqltext.Statement) bool {
 	return st.Session && strings.Contains(strings.ToLower(st.Text), "lock_wait_timeout")
 }
 
-// look looks at a statement until ctx ends.
-func (o *observer) look(ctx context.Context, w *wait) {
-	pause := lookFirst(w.limit)
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-time.After(pause):
-		}
-		switch waits, looked := o.lookOnce(ctx, w); {
-		case !looked:
-			pause = lookAtLeast
-		case waits:
-			pause = lookAgain(w.limit)
-		default:
-			pause = lookFirst(w.limit) // it may begin to wait later
-		}
+// look looks at a statement, and returns the pause before the next look.
+func (o *observer) look(ctx context.Context, w *wait) time.Duration {
+	switch waits, looked := o.lookOnce(ctx, w); {
+	case !looked:
+		return drivers.LookAtLeast
+	case waits:
+		return drivers.NextLook(w.limit)
 	}
+	return drivers.FirstLook(w.limit) // it may begin to wait later
 }
 
 // lookOnce looks once, unless another function uses the guard: to check its lock, or to end the

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/whimbrel-db/whimbrel/database"
+	"github.com/whimbrel-db/whimbrel/database/internal/drivers"
 	"github.com/whimbrel-db/whimbrel/migration"
 	"github.com/whimbrel-db/whimbrel/sqltext"
 )
@@ -74,7 +75,7 @@ func (r *run) untilFree(ctx context.Context, st sqltext.Statement, table int64) 
 // reportBlocker reports the session for whose end a statement is not sent yet, at most about once
 // per second.
 func (r *run) reportBlocker(st sqltext.Statement, h database.Holder, waited time.Duration) {
-	if r.opts.Blocked == nil || time.Since(r.reportedAt) < unlimitedCheck-unlimitedCheck/10 {
+	if r.opts.Blocked == nil || time.Since(r.reportedAt) < drivers.LookUnlimited-drivers.LookUnlimited/10 {
 		return
 	}
 	r.reportedAt = time.Now()

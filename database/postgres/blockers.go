@@ -15,29 +15,6 @@ import (
 	"github.com/whimbrel-db/whimbrel/sqltext"
 )
 
-// A statement that has waited for most of its lock timeout is looked at from a second connection,
-// and again after each fifth of the timeout. One without a timeout is looked at every second.
-const (
-	unlimitedCheck = time.Second
-	shortestCheck  = 100 * time.Millisecond
-)
-
-// firstCheck returns how long a statement executes before it is looked at.
-func firstCheck(limit time.Duration) time.Duration {
-	if limit <= 0 {
-		return unlimitedCheck
-	}
-	return limit * 4 / 5
-}
-
-// nextCheck returns the pause after that, as long as the statement waits.
-func nextCheck(limit time.Duration) time.Duration {
-	if limit <= 0 {
-		return unlimitedCheck
-	}
-	return max(limit/5, shortestCheck)
-}
-
 // watched is a statement of a script, or COMMIT.
 type watched struct {
 	st    sqltext.Statement
@@ -119,22 +96,7 @@ func (w *watcher) watch(s sent) (stop func()) {
 			w.limit = one.limit
 		}
 	}
-	ctx, cancel := context.WithCancel(w.db.life.Closing)
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		for pause := firstCheck(w.limit); ; pause = w.check(ctx) {
-			select {
-			case <-ctx.Done():
-				return
-			case <-time.After(pause):
-			}
-		}
-	}()
-	return func() {
-		cancel()
-		<-done
-	}
+	return drivers.Repeat(w.db.life.Closing, drivers.FirstLook(w.limit), w.check)
 }
 
 // close closes the connection on which it asked.
@@ -155,14 +117,14 @@ func (w *watcher) check(ctx context.Context) time.Duration {
 			w.freeTill = now
 		}
 		// less often, the longer they execute
-		return max(nextCheck(w.limit), min(unlimitedCheck, now.Sub(w.began)/10))
+		return max(drivers.NextLook(w.limit), min(drivers.LookUnlimited, now.Sub(w.began)/10))
 	}
 	waited := b.waited()
 	if waited == 0 {
 		waited = now.Sub(w.freeTill)
 	}
 	s, known := w.executing(b)
-	if early := firstCheck(s.limit) - waited; early > 0 {
+	if early := drivers.FirstLook(s.limit) - waited; early > 0 {
 		return early
 	}
 	report := b.blockage()
@@ -174,7 +136,7 @@ func (w *watcher) check(ctx context.Context) time.Duration {
 		w.opts.Blocked(report)
 	}
 	w.terminate(ctx, b, report)
-	return nextCheck(s.limit)
+	return drivers.NextLook(s.limit)
 }
 
 // executing returns the statement that the server executes. If that is not known, it returns the
@@ -267,9 +229,7 @@ func (c *conn) endWithClient(ctx context.Context) error {
 	if !direct {
 		return nil
 	}
-	return c.briefly(ctx, query{quiet: true, sql: "SELECT " + c.noticeDeadClient(func(name, value string) string {
-		return fmt.Sprintf("pg_catalog.set_config('%s', '%s', false)", name, value)
-	})})
+	return c.briefly(ctx, query{quiet: true, sql: "SELECT " + c.noticeDeadClient(forTheSession)})
 }
 
 // shortWaits limits how long the queries of a watcher take and wait themselves.
@@ -325,8 +285,8 @@ func sinceEpoch(expr string) string {
 
 // blockersQuery reads the sessions that the process me waits for, directly or indirectly, and the
 // locks concerned, as a JSON document; and how many sessions wait behind it. $2 is the history's
-// oid. Any role may see who waits for whom. pg_blocking_pids stops all locking for a moment, so it
-// is called once for each process that waits, and not at all unless me waits.
+// oid. Any role may see which session waits for which. pg_blocking_pids stops all locking for a
+// moment, so it is called once for each process that waits, and not at all unless me waits.
 func (db *Database) blockersQuery(major int, own location, me string) string {
 	waited := "0"
 	if major >= 14 {
@@ -616,7 +576,7 @@ func (f *blocked) object(l *lockRow) string {
 	case "tuple":
 		return "a row of " + l.Relation
 	case "transactionid", "virtualxid":
-		// who waits for the transaction that changed a row holds a lock on the row
+		// a session that waits for the transaction which changed a row holds a lock on the row
 		for _, row := range f.Locks {
 			if waiting := f.waiting(row.PID); row.Type == "tuple" && row.Granted && row.Relation != "" && waiting != nil && waiting.Tag == l.Tag {
 				return fmt.Sprintf("transaction %s, which changed a row of %s", l.Of, row.Relation)

@@ -92,6 +92,11 @@ func raised(name string, set func(name, value string) string) string {
 	return "CASE WHEN pg_catalog.current_setting('" + name + "')::interval BETWEEN '1 ms' AND '" + longestIdle + "' THEN " + set(name, longestIdle) + " END"
 }
 
+// forTheSession returns an expression that changes a setting until the session ends.
+func forTheSession(name, value string) string {
+	return fmt.Sprintf("pg_catalog.set_config('%s', '%s', false)", name, value)
+}
+
 // attend does for the worker's session what forTheTransaction does for a transaction. putBack
 // reverts it.
 func (r *run) attend() []query {
@@ -99,15 +104,12 @@ func (r *run) attend() []query {
 	if r.pooled { // the pooler owns the session
 		return nil
 	}
-	set := func(name, value string) string {
-		return fmt.Sprintf("pg_catalog.set_config('%s', '%s', false)", name, value)
-	}
-	sql := "SELECT " + r.worker.noticeDeadClient(set)
+	sql := "SELECT " + r.worker.noticeDeadClient(forTheSession)
 	if r.worker.serverMajor() >= 14 {
-		sql += ", " + raised("idle_session_timeout", set)
+		sql += ", " + raised("idle_session_timeout", forTheSession)
 	}
 	if limit, given := milliseconds(r.opts.LockTimeout); given {
-		sql += ", " + set("lock_timeout", limit)
+		sql += ", " + forTheSession("lock_timeout", limit)
 	}
 	return []query{{sql: sql, quiet: true}}
 }

@@ -87,22 +87,12 @@ func Under(ctx, outer context.Context) (context.Context, func()) {
 // Every calls do after the first pause and then in intervals, until do returns false or stop is
 // called. stop cancels the call that is running, and waits for it.
 func Every(first, interval time.Duration, do func(ctx context.Context) bool) (stop func()) {
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		for pause, again := first, true; again; pause, again = interval, do(ctx) {
-			select {
-			case <-ctx.Done():
-				return
-			case <-time.After(pause):
-			}
+	return Repeat(context.Background(), first, func(ctx context.Context) time.Duration {
+		if do(ctx) {
+			return interval
 		}
-	}()
-	return func() {
-		cancel()
-		<-done
-	}
+		return -1
+	})
 }
 
 // Advance returns the position after a text that begins at p.
