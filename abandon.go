@@ -162,8 +162,7 @@ func (a *abandoner) outcome(ctx context.Context) (*database.Outcome, error) {
 	if a.j.Begun == "" {
 		return nil, nil
 	}
-	st := sqltext.Statement{Raw: a.j.Begun, Text: a.j.Begun, Index: a.j.Done, Tx: sqltext.TxNever}
-	return a.r.Outcome(ctx, st, a.j.Before, a.m.lockOptions(a.st.Settings))
+	return a.r.Outcome(ctx, announced(a.j), a.j.Before, a.m.lockOptions(a.st.Settings))
 }
 
 // applied returns the statements of the run that were executed and may have left something. It
@@ -223,8 +222,7 @@ var setsMore = lazyregexp.New(`(?i)\b(global|persist(_only)?|password|statement|
 // end removes what the interrupted statement left, and ends the run.
 func (a *abandoner) end(ctx context.Context, done *Abandoned) error {
 	for _, sql := range done.Removed {
-		fix := sqltext.Statement{Raw: sql, Text: sql, Index: a.j.Done, Tx: sqltext.TxNever}
-		if err := a.r.Exec(ctx, &migration.Script{}, fix, nil, nil); err != nil {
+		if err := a.r.Exec(ctx, &migration.Script{}, outsideTx(sql, announced(a.j)), nil, nil); err != nil {
 			return err
 		}
 	}

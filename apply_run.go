@@ -230,15 +230,24 @@ func (x *runner) begun(an *migration.Analysis) (sqltext.Statement, error) {
 	if err != nil || n > x.journal.Done && an.Mask(st.Text) == x.journal.Begun {
 		return st, err
 	}
-	return sqltext.Statement{Raw: x.journal.Begun, Text: x.journal.Begun, Index: x.journal.Done, Tx: sqltext.TxNever}, nil
+	return announced(x.journal), nil
+}
+
+// announced returns the statement whose beginning a journal announces. It has no place.
+func announced(j *database.Journal) sqltext.Statement {
+	return outsideTx(j.Begun, sqltext.Statement{Index: j.Done})
+}
+
+// outsideTx returns a statement that can't be in a transaction, with the place of another one.
+func outsideTx(sql string, at sqltext.Statement) sqltext.Statement {
+	return sqltext.Statement{Raw: sql, Text: sql, Pos: at.Pos, Start: at.Pos, Index: at.Index, Tx: sqltext.TxNever}
 }
 
 // repair executes the cleanup statements of an outcome.
 func (x *runner) repair(ctx context.Context, st sqltext.Statement, o *database.Outcome) error {
 	for _, sql := range o.First {
 		x.m.observe(CleanedUp{Step: x.step, Statement: x.m.masked(x.step.Script, st.Text), SQL: x.m.masked(x.step.Script, sql), Why: o.Why})
-		fix := sqltext.Statement{Raw: sql, Text: sql, Pos: st.Pos, Start: st.Pos, Index: st.Index, Tx: sqltext.TxNever}
-		if err := x.r.Exec(ctx, x.step.Script, fix, nil, nil); err != nil {
+		if err := x.r.Exec(ctx, x.step.Script, outsideTx(sql, st), nil, nil); err != nil {
 			return err
 		}
 	}

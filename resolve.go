@@ -85,8 +85,7 @@ func (m *Migrator) inQuestion(ctx context.Context, r database.Run, st *database.
 		return nil
 	}
 	j := *st.Interrupted
-	begun := sqltext.Statement{Raw: j.Begun, Text: j.Begun, Index: j.Done, Tx: sqltext.TxNever}
-	o, err := r.Outcome(ctx, begun, j.Before, m.lockOptions(st.Settings))
+	o, err := r.Outcome(ctx, announced(&j), j.Before, m.lockOptions(st.Settings))
 	if err != nil || o.Verdict == database.Unclear {
 		return err
 	}

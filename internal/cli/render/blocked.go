@@ -99,13 +99,13 @@ func whoBlocks(b database.Blocker, now time.Time) string {
 	}
 	if b.Kind == database.BlockerPrepared {
 		add(fmt.Sprintf("prepared transaction %q", b.Prepared))
+		if b.User != "" {
+			add("user " + oneLine(b.User))
+		}
 	} else {
 		who := b.Holder
 		who.Since, who.Task, who.Query = time.Time{}, "", ""
 		add(cmp.Or(oneLine(who.String()), "an unknown session"))
-	}
-	if b.Kind == database.BlockerPrepared && b.User != "" {
-		add("user " + oneLine(b.User))
 	}
 	since := b.StateSince
 	switch b.Kind {
