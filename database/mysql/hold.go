@@ -100,8 +100,8 @@ func (h *hold) take(ctx context.Context, set string, opts database.LockOptions) 
 	return err
 }
 
-// begin prepares the worker, in a transaction if that is wanted. It creates Whimbrel's tables if
-// they are missing.
+// begin prepares the worker, in a transaction if transaction is true. It creates Whimbrel's tables
+// if they are missing.
 func (h *hold) begin(ctx context.Context, transaction bool) error {
 	ctx, stop := h.under(ctx)
 	defer stop()
@@ -128,8 +128,8 @@ func (h *hold) begin(ctx context.Context, transaction bool) error {
 	return errors.New("another session drops Whimbrel's tables again and again")
 }
 
-// readHead begins a transaction if that is wanted, marks the worker as working under the lock, and
-// reads the head and related facts.
+// readHead begins a transaction if transaction is true, marks the worker as working under the lock,
+// and reads the head and related facts.
 func (h *hold) readHead(ctx context.Context, transaction bool) error {
 	if transaction {
 		if err := h.worker.beginLimited(ctx, h.compound(), waitsOf(h.opts.LockTimeout)); err != nil {

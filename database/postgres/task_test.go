@@ -61,8 +61,8 @@ func TestApplicationNameNamesTheScript(t *testing.T) {
 	check("the name of an application with a long name", app[:42]+": 0005_orders_by_time")
 }
 
-// Who waits for the migration lock learns which script its holder executes, and which statement:
-// never one of Whimbrel's own, nor that of the session that only holds the lock of a run.
+// A process that waits for the migration lock learns which script its holder executes, and which
+// statement: never one of Whimbrel's own, nor that of the session that only holds the lock.
 func TestTheHolderOfTheLockAndItsScript(t *testing.T) {
 	t.Parallel()
 	pooled, url := testdb.PgBouncer(t)

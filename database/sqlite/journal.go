@@ -49,7 +49,7 @@ func (d *db) endRun(c *conn, e database.Entry) error {
 	return d.ownError(writesJournal, c.do(d.sql.close, e.Set, e.Direction == database.Reset, version, direction, e.Name))
 }
 
-// write calls a function in a transaction of its own. If readers are in the way of the COMMIT, it
+// write calls a function in a transaction of its own. If readers block the COMMIT, it
 // gives way to them for a moment, and calls the function again in another one.
 func (r *run) write(ctx context.Context, what func() error) error {
 	p := pause{start: time.Now(), limit: fileTimeout(r.opts)}
