@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"net/url"
 	"os"
@@ -15,6 +16,7 @@ import (
 	"github.com/whimbrel-db/whimbrel/metadata/metayaml"
 	"github.com/whimbrel-db/whimbrel/migration"
 	"github.com/whimbrel-db/whimbrel/source"
+	"github.com/whimbrel-db/whimbrel/sqltext"
 )
 
 // target is an open database with a set of migrations.
@@ -141,6 +143,10 @@ func (a *app) readSet(r resolved, url string) (*migration.Set, error) {
 func (a *app) connect(ctx context.Context, t *target) error {
 	p := a.print()
 	var err error
+	if a.knownDialect(t.url) == sqltext.SQLite && t.lockTimeout > 0 {
+		// the file is the only lock, for statements and for migrations
+		t.migrationLockTimeout = cmp.Or(t.migrationLockTimeout, t.lockTimeout)
+	}
 	opts := t.databaseOptions()
 	opts.Notice = p.Notice
 	p.Working("connecting to " + database.Redact(t.url))
