@@ -10,16 +10,19 @@ import (
 
 func TestProxyStallAfterTheNthMessage(t *testing.T) {
 	t.Parallel()
-	proxy := testdb.NewProxy(t, testdb.Postgres(t))
-	proxy.Quiet = 0
+	url := testdb.Postgres(t)
+	server := connect(t, url)
 	for n, want := range []string{"0", "1"} { // the counted message is the INSERT
-		direct := connect(t, proxy.URL)
-		query(t, direct, "DROP TABLE IF EXISTS t; CREATE TABLE t ()")
+		query(t, server, "DROP TABLE IF EXISTS t; CREATE TABLE t ()")
+		proxy := testdb.NewProxy(t, url)
+		proxy.Quiet = 0
+		proxy.RefuseAfterCut() // otherwise pgx's cancel request can end the INSERT
+		client := connect(t, proxy.URL)
 		proxy.Reset()
 		proxy.StallAfter(testdb.ToServer, n)
 		answer := make(chan error, 1)
 		go func() {
-			_, err := direct.Exec(context.Background(), "INSERT INTO t DEFAULT VALUES").ReadAll()
+			_, err := client.Exec(context.Background(), "INSERT INTO t DEFAULT VALUES").ReadAll()
 			answer <- err
 		}()
 		for !proxy.Stalled() {
@@ -34,11 +37,8 @@ func TestProxyStallAfterTheNthMessage(t *testing.T) {
 		if err := <-answer; err == nil {
 			t.Error("there is no error after the stalled wire was cut")
 		}
-		proxy.Resume()
-		proxy.Reset()
-		conn := connect(t, proxy.URL)
-		awaitEnd(t, conn, direct.PID())
-		if got := query(t, conn, "SELECT count(*) FROM t"); got != want {
+		awaitEnd(t, server, client.PID())
+		if got := query(t, server, "SELECT count(*) FROM t"); got != want {
 			t.Errorf("stalled after %d messages, the table has %s rows, want %s", n, got, want)
 		}
 	}
