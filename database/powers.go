@@ -24,6 +24,7 @@ const (
 	PowerQuery    Power = "execute queries"                 // Querier
 	PowerSnapshot Power = "describe a schema"               // Snapshotter
 	PowerScratch  Power = "create a scratch database"       // Scratcher
+	PowerCopy     Power = "copy a scratch database"         // ScratchCopier
 	PowerClone    Power = "copy a template of a database"   // Cloner
 	PowerIdentify Power = "identify a server"               // Identifier
 	PowerLocate   Power = "name the location of a database" // Locator
@@ -212,6 +213,25 @@ func Scratch(ctx context.Context, db Database) (Database, func(ctx context.Conte
 		return nil, nil, err
 	}
 	return s.Scratch(ctx)
+}
+
+// ScratchCopier is a Database that can copy itself, if it is a scratch database.
+type ScratchCopier interface {
+	// CopyScratch creates another scratch database with all that this one contains, and opens it:
+	// its schema, its rows and its history. No Tx, Run or other call may be open on this one. drop
+	// closes and removes the copy. drop can be called with a context that is done.
+	//
+	// If this is no scratch database, or contains what can't be copied, it returns a *PowerError.
+	CopyScratch(ctx context.Context) (db Database, drop func(ctx context.Context) error, err error)
+}
+
+// CopyScratch copies a scratch database. See [ScratchCopier].
+func CopyScratch(ctx context.Context, db Database) (Database, func(ctx context.Context) error, error) {
+	s, err := power[ScratchCopier](db, PowerCopy)
+	if err != nil {
+		return nil, nil, err
+	}
+	return s.CopyScratch(ctx)
 }
 
 // Locator is a Database that can tell where it is.

@@ -23,11 +23,13 @@ type Maker = func(ctx context.Context) (db database.Database, drop func(context.
 // server. Before anything runs, all scripts are read, and those that affect anything outside are an
 // *OutsideError, unless the fields below permit it.
 type Scratch struct {
-	// Make creates an empty scratch database. At most one exists at a time.
+	// Make creates an empty scratch database. At most one exists at a time, beside copies of it
+	// (database.CopyScratch).
 	Make Maker
 	// Dialect is the dialect of the databases.
 	Dialect sqltext.Dialect
-	// Name is the name of the databases if it is constant: a script may name it.
+	// Name is the name of the databases if it is constant: a script may name it. Such databases are
+	// not copied, since a copy has another name.
 	Name string
 	// Allow lists what scripts may affect outside. These effects are permanent.
 	Allow []sqltext.Outer

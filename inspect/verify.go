@@ -8,7 +8,6 @@ import (
 
 	"github.com/whimbrel-db/whimbrel"
 	"github.com/whimbrel-db/whimbrel/catalog"
-	"github.com/whimbrel-db/whimbrel/database"
 	"github.com/whimbrel-db/whimbrel/migration"
 )
 
@@ -57,7 +56,9 @@ func (v *Verified) OK() bool {
 
 // Verify proves a set on scratch databases. It applies each migration, rolls it back and applies it
 // again, comparing the schema each time. Then it rolls everything back and applies it once more. If
-// a script leaves the scratch database in an unknown state, Verify continues with a new one.
+// a script leaves the scratch database in another state than it should, Verify continues with a
+// copy of one on which only up scripts ran (database.CopyScratch), or with a new one if the driver
+// can't copy scratch databases.
 // Finally it tries the other ways to the same schema, from baselines and through a squash's
 // originals, and runs the repeatable scripts twice. The result contains the problems of the set.
 // The error is about the scratch databases, or an *OutsideError.
@@ -104,9 +105,11 @@ type verifier struct {
 	scratch    *trial
 	answer     *Verified
 
-	db   database.Database
-	drop func(context.Context) error
-	m    *whimbrel.Migrator
+	now *place // where the migrations are proved
+	// line is where only up scripts run. It is created when a down script leaves something else
+	// than what was there before.
+	line      *place
+	uncopying bool // the scratch databases can't be copied
 
 	start *migration.Migration        // the baseline that the migrations start from
 	empty *catalog.Snapshot           // before the first migration
@@ -133,12 +136,12 @@ func (v *verifier) bottom() int64 {
 
 // begin creates the first scratch database, and applies the baseline if there is one.
 func (v *verifier) begin(ctx context.Context) (going bool, err error) {
-	if err := v.renew(ctx, whimbrel.NilVersion); err != nil {
+	if v.now, err = v.newPlace(ctx); err != nil {
 		return false, err
 	}
 	if v.start != nil {
 		w := Way{Version: v.start.Version, Name: v.start.Name}
-		_, w.Err = v.m.Migrate(ctx, whimbrel.UpTo(v.start.Version), whimbrel.ApplyOptions{})
+		_, w.Err = v.now.m.Migrate(ctx, whimbrel.UpTo(v.start.Version), whimbrel.ApplyOptions{})
 		v.answer.Baselines = append(v.answer.Baselines, w)
 		if w.Err != nil {
 			return false, ctx.Err()
@@ -148,33 +151,8 @@ func (v *verifier) begin(ctx context.Context) (going bool, err error) {
 	return true, err
 }
 
-// renew continues on a new scratch database, at a version.
-func (v *verifier) renew(ctx context.Context, version int64) (err error) {
-	if err := v.close(ctx); err != nil {
-		return err
-	}
-	if v.db, v.drop, err = v.scratch.make(ctx); err != nil {
-		return err
-	}
-	v.m = whimbrel.New(v.db, v.set, v.scratch.options(whimbrel.Options{AllowOutOfOrder: true, ReadMetadata: noMetadata}))
-	if version == whimbrel.NilVersion {
-		return nil
-	}
-	_, err = v.m.Migrate(ctx, whimbrel.UpTo(version), whimbrel.ApplyOptions{})
-	return err
-}
-
-func (v *verifier) close(ctx context.Context) error {
-	if v.drop == nil {
-		return nil
-	}
-	drop := v.drop
-	v.drop = nil
-	return drop(ctx)
-}
-
 func (v *verifier) snapshot(ctx context.Context) (*catalog.Snapshot, error) {
-	return database.Snapshot(ctx, v.db, catalog.Options{})
+	return v.now.snapshot(ctx)
 }
 
 // one proves the next migration, and reports whether the proof can continue.
@@ -188,40 +166,49 @@ func (v *verifier) one(ctx context.Context, m migration.Migration) (going bool, 
 	if v.wanted(v.last) {
 		v.at[v.last] = before
 	}
-	if _, p.Up = v.m.Migrate(ctx, whimbrel.By(1), whimbrel.ApplyOptions{}); p.Up != nil {
+	if p.Up = v.now.up(ctx); p.Up != nil {
 		return false, ctx.Err()
 	}
 	p.Tried, v.last = true, m.Version
 	if p.NoDown {
 		return true, nil
 	}
+	return true, v.back(ctx, &p, before)
+}
+
+// back proves the down script of the newest migration. Afterwards the migration is applied again.
+func (v *verifier) back(ctx context.Context, p *Proof, before *catalog.Snapshot) error {
 	whole, err := v.inOneTransaction(ctx)
 	if err != nil {
-		return false, err
+		return err
 	}
-	if _, p.Down = v.m.Migrate(ctx, whimbrel.By(-1), whimbrel.ApplyOptions{}); p.Down != nil {
+	done, err := v.beforeDown(ctx)
+	if err != nil {
+		return err
+	}
+	if _, p.Down = v.now.m.Migrate(ctx, whimbrel.By(-1), whimbrel.ApplyOptions{}); p.Down != nil {
 		if whole { // it rolled back
-			return true, ctx.Err()
+			return ctx.Err()
 		}
-		return true, errors.Join(ctx.Err(), v.renew(ctx, m.Version))
+		return errors.Join(ctx.Err(), v.replace(ctx))
 	}
 	after, err := v.snapshot(ctx)
 	if err != nil {
-		return false, err
+		return err
 	}
 	if p.Differences = catalog.Compare(before, after); len(p.Differences) > 0 {
-		return true, v.renew(ctx, m.Version)
+		return v.recover(ctx, before, after, done)
 	}
-	if _, err := v.m.Migrate(ctx, whimbrel.By(1), whimbrel.ApplyOptions{}); err != nil {
+	if err := v.now.up(ctx); err != nil {
 		p.Up = fmt.Errorf("a second time, after its down script: %w", err)
-		return true, errors.Join(ctx.Err(), v.renew(ctx, m.Version))
+		return errors.Join(ctx.Err(), v.replace(ctx))
 	}
-	return true, nil
+	return nil
 }
 
 // inOneTransaction reports whether the newest migration's down script runs in one transaction.
 func (v *verifier) inOneTransaction(ctx context.Context) (bool, error) {
-	p, err := v.m.Plan(ctx, whimbrel.By(-1))
+	p, err := v.now.m.Plan(ctx, whimbrel.By(-1))
 	return err == nil && p.Steps[0].Mode == whimbrel.InTransaction, ctx.Err()
 }
 
@@ -235,7 +222,7 @@ func (v *verifier) backAndForth(ctx context.Context) error {
 	if slices.ContainsFunc(v.answer.Migrations, func(p Proof) bool { return !p.Inverse() }) {
 		return nil
 	}
-	if _, err := v.m.Migrate(ctx, whimbrel.DownTo(v.bottom()), whimbrel.ApplyOptions{}); err != nil {
+	if _, err := v.now.m.Migrate(ctx, whimbrel.DownTo(v.bottom()), whimbrel.ApplyOptions{}); err != nil {
 		return err
 	}
 	nothing, err := v.snapshot(ctx)
@@ -243,7 +230,7 @@ func (v *verifier) backAndForth(ctx context.Context) error {
 		return err
 	}
 	v.answer.Left = catalog.Compare(v.empty, nothing)
-	if _, err := v.m.Migrate(ctx, whimbrel.By(v.set.Len()), whimbrel.ApplyOptions{}); err != nil {
+	if _, err := v.now.m.Migrate(ctx, whimbrel.By(v.set.Len()), whimbrel.ApplyOptions{}); err != nil {
 		return err
 	}
 	again, err := v.snapshot(ctx)

@@ -174,6 +174,6 @@ func (v *verifier) run(ctx context.Context, r migration.Named, as string) error 
 	if err != nil {
 		return err
 	}
-	_, err = whimbrel.New(v.db, set, v.scratch.options(whimbrel.Options{ReadMetadata: noMetadata})).Up(ctx)
+	_, err = whimbrel.New(v.now.db, set, v.scratch.options(whimbrel.Options{ReadMetadata: noMetadata})).Up(ctx)
 	return err
 }

@@ -59,6 +59,11 @@ func (db *Database) Scratch(ctx context.Context) (database.Database, func(contex
 	if err := mycatalog.CreateScratch(ctx, c, name); err != nil {
 		return nil, nil, err
 	}
+	return db.openScratch(name)
+}
+
+// openScratch opens a scratch database that was created.
+func (db *Database) openScratch(name string) (database.Database, func(context.Context) error, error) {
 	drop := func(ctx context.Context) error {
 		ctx, stop := context.WithTimeout(context.WithoutCancel(ctx), scratchTimeout)
 		defer stop()
@@ -71,7 +76,7 @@ func (db *Database) Scratch(ctx context.Context) (database.Database, func(contex
 	}
 	scratch, err := db.beside(name)
 	if err != nil {
-		drop(ctx)
+		_ = drop(context.Background())
 		return nil, nil, err
 	}
 	return scratch, func(ctx context.Context) error {
@@ -92,6 +97,7 @@ func (db *Database) beside(name string) (*Database, error) {
 	if err != nil {
 		return nil, err
 	}
+	other.creator = db
 	other.pool, other.owned, other.wanted = sql.OpenDB(connector), true, db.wanted
 	return other, nil
 }

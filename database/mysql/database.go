@@ -41,6 +41,8 @@ type Database struct {
 	url     string     // that Open was called with
 	cloning sync.Mutex // guards clones
 	clones  *cloner    // once Clone or Scratch was called
+
+	creator *Database // that has created this one as a scratch database or as a copy; nil for any other
 }
 
 func newDatabase(opts database.Options) (*Database, error) {

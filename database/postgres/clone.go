@@ -242,6 +242,7 @@ func (db *Database) copyOf(ctx context.Context, c *conn, name string) (*database
 		dropOn(ctx, c, name)
 		return nil, err
 	}
+	opened.creator, opened.created = db, name
 	out := &database.Copy{Database: opened, Name: name, URL: atDatabase(db.url, name), DSN: atDatabase(withoutPool(db.url), name)}
 	var once sync.Once
 	out.Drop = func(ctx context.Context) (err error) {

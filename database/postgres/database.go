@@ -40,6 +40,9 @@ type Database struct {
 	url     string     // that Open was called with; "" for a caller's connections
 	cloning sync.Mutex // guards clones
 	clones  *cloner    // once Clone or Scratch was called
+
+	creator *Database // whose Scratch or Clone has created this one; nil for any other
+	created string    // the name that it has
 }
 
 // Dialect returns sqltext.PostgreSQL.

@@ -43,22 +43,76 @@ func (db *Database) Scratch(ctx context.Context) (database.Database, func(contex
 		}
 		return nil, nil, err
 	}
+	scratch, drop, err := db.openScratch(ctx, name, config)
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := scratch.adoptSchema(ctx, c); err != nil {
+		_ = drop(ctx)
+		return nil, nil, err
+	}
+	return scratch, drop, nil
+}
+
+// openScratch opens a scratch database that was created.
+func (db *Database) openScratch(ctx context.Context, name string, config *pgxpool.Config) (*Database, func(context.Context) error, error) {
 	drop := func(ctx context.Context) error { return db.dropDatabase(ctx, name) }
 	pool, err := pgxpool.NewWithConfig(ctx, config)
 	if err != nil {
-		drop(ctx)
+		_ = drop(ctx)
 		return nil, nil, err
 	}
 	scratch := newDatabase(&ownPool{fromPool: fromPool{pool}}, config.ConnConfig, db.opts)
-	if err := scratch.adoptSchema(ctx, c); err != nil {
-		scratch.Close()
-		drop(ctx)
-		return nil, nil, err
-	}
+	scratch.creator, scratch.created = db, name
 	return scratch, func(ctx context.Context) error {
 		scratch.Close()
 		return drop(ctx)
 	}, nil
+}
+
+// CopyScratch implements database.ScratchCopier: the server copies the database, to which nobody
+// may be connected meanwhile. It does not copy the settings of ALTER DATABASE.
+func (db *Database) CopyScratch(ctx context.Context) (database.Database, func(context.Context) error, error) {
+	creator := db.creator
+	if creator == nil {
+		return nil, nil, &database.PowerError{Power: database.PowerCopy, Driver: "postgres"}
+	}
+	c, err := creator.acquire(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer c.release()
+	own, err := creator.ownScratch(ctx, c)
+	if err != nil {
+		return nil, nil, err
+	}
+	strategy, err := strategyOf(ctx, c)
+	if err != nil {
+		return nil, nil, err
+	}
+	hasSettings := false
+	err = c.pipeline(ctx, query{
+		sql:  "SELECT EXISTS (SELECT FROM pg_db_role_setting s JOIN pg_database d ON d.oid = s.setdatabase WHERE d.datname = $1)",
+		args: []arg{text(db.created)}, row: into(&hasSettings),
+	})
+	switch {
+	case err != nil:
+		return nil, nil, err
+	case hasSettings:
+		return nil, nil, &database.PowerError{Power: database.PowerCopy, Driver: "postgres"}
+	}
+	name := own.NextScratch()
+	config, err := creator.scratchConfig(ctx, c, name)
+	if err != nil {
+		return nil, nil, err
+	}
+	db.src.(*ownPool).pool.Reset()
+	disconnectAll(ctx, c, db.created)
+	create := "CREATE DATABASE " + quote(name) + " TEMPLATE " + quote(db.created) + strategy
+	if err := c.pipeline(ctx, command(create)); err != nil {
+		return nil, nil, err
+	}
+	return creator.openScratch(ctx, name, config)
 }
 
 // adoptSchema creates the schema in which a connection of another database creates objects, if the

@@ -30,6 +30,7 @@ type (
 		database.Querier
 		database.Snapshotter
 		database.Scratcher
+		database.ScratchCopier
 	}
 	Tx interface {
 		database.Tx
