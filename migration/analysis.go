@@ -187,14 +187,21 @@ func (a *Analysis) read(reserved []string) error {
 
 // suspect reports whether a statement is one of Analysis.Suspects.
 func suspect(d sqltext.Dialect, st sqltext.Statement) bool {
-	_, drops := st.DroppedDatabase(d)
-	return drops || st.Verb() == "PRAGMA" && strings.Contains(strings.ToLower(st.Text), "journal_mode")
+	switch st.Verb() {
+	case "DROP":
+		_, drops := st.DroppedDatabase(d)
+		return drops
+	case "PRAGMA":
+		return strings.Contains(strings.ToLower(st.Text), "journal_mode")
+	}
+	return false
 }
 
 // first stores the statement in to, unless to has one.
 func first(to **sqltext.Statement, st sqltext.Statement) {
 	if *to == nil {
-		*to = &st
+		kept := st // only what is kept is allocated
+		*to = &kept
 	}
 }
 

@@ -73,6 +73,9 @@ func (a *Analysis) readEnum(e *enumReader, st sqltext.Statement, in int) {
 		v := EnumValue{Type: typeName, Value: value, Own: own}
 		a.NewValues, e.values = append(a.NewValues, v), append(e.values, addedValue{v, in})
 	}
+	if st.EnumType == "" && st.Verb() != "DO" {
+		return
+	}
 	switch name := enumName(st.EnumType); {
 	case name == "" && st.Verb() == "DO":
 		for _, m := range addsValue.FindAllStringSubmatch(st.Text, -1) {
@@ -102,7 +105,8 @@ func (a *Analysis) readUse(e *enumReader, st sqltext.Statement, in int) {
 			a.UsedValues = append(a.UsedValues, UsedValue{EnumValue: v.EnumValue, Statement: st})
 		}
 		if u := &a.UsedValues[i]; in != 0 && v.in == in && u.Trapped == nil {
-			u.Trapped, u.Together = &st, v.Own && e.types[v.Type] == in
+			first(&u.Trapped, st)
+			u.Together = v.Own && e.types[v.Type] == in
 		}
 	}
 }

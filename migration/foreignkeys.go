@@ -33,10 +33,14 @@ func (n keysNeed) needed(state sqltext.ForeignKeys) *sqltext.Statement {
 // readKeys reads one statement. It reports whether the statement is a PRAGMA foreign_keys after
 // other statements, which then needs no further handling.
 func (a *Analysis) readKeys(k *keysReader, st sqltext.Statement) (toggle bool) {
+	if a.dialect != sqltext.SQLite {
+		return false
+	}
 	pragma := st.ForeignKeys == sqltext.KeysOff || st.ForeignKeys == sqltext.KeysOn
 	switch own := a.Open != nil && st.Tx != sqltext.TxBegin; {
 	case pragma && own: // a client would have it ignored
-		k.inOwn = &st
+		k.inOwn = nil
+		first(&k.inOwn, st)
 		return true
 	case pragma:
 		k.state = st.ForeignKeys
@@ -51,10 +55,11 @@ func (a *Analysis) readKeys(k *keysReader, st sqltext.Statement) (toggle bool) {
 
 // depends records a statement that depends on foreign keys.
 func (k *keysReader) depends(st sqltext.Statement) {
-	text := strings.ToLower(st.Text[:min(len(st.Text), 200)])
-	k.legacy = k.legacy || strings.HasPrefix(text, "pragma") && strings.Contains(text, "legacy_alter_table")
 	kind := st.ForeignKeys
-	if k.legacy && strings.HasPrefix(text, "alter") {
+	switch verb := st.Verb(); {
+	case verb == "PRAGMA":
+		k.legacy = k.legacy || strings.Contains(strings.ToLower(st.Text), "legacy_alter_table")
+	case verb == "ALTER" && k.legacy:
 		kind = sqltext.KeysFollowed
 	}
 	need := k.needs[k.state]

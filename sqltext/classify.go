@@ -3,7 +3,7 @@ package sqltext
 // classifier determines what a statement is from its first words.
 type classifier struct {
 	cursor
-	Statement       // what it determines
+	*Statement      // what it determines
 	mentions   bool // the statement mentions what changes the session
 	inTx       bool // and what has an effect only for the rest of its transaction
 	conforming conformingChange
@@ -43,6 +43,11 @@ func (c *classifier) control(t Tx) { c.Tx, c.Session = t, false }
 // the statement is that.
 func (c *classifier) controls(verbs string) bool {
 	first := c.word
+	switch first {
+	case "BEGIN", "START", "COMMIT", "END", "ROLLBACK", "ABORT", "SAVEPOINT", "RELEASE":
+	default:
+		return false
+	}
 	if !listed(verbs, first) {
 		return false
 	}

@@ -12,7 +12,7 @@ type cursor struct {
 	lex      lexer
 	kind     TokenKind
 	from, to int
-	word     string // the current keyword, "" if the token is no word
+	word     string // the current keyword; otherWord for another word, "" if the token is no word
 	depth    int    // parentheses that are open
 }
 
@@ -32,7 +32,7 @@ func (c *cursor) next() {
 	c.word = ""
 	switch c.kind {
 	case TokenWord:
-		c.word = keyword(c.token())
+		c.word = known(c.token())
 	case TokenBroken:
 		c.kind = tEOF
 	case tOpen:
@@ -83,6 +83,14 @@ func (c *cursor) isFalse() bool { return listed("0|false|off", c.value()) }
 // called reports whether the current name is that of a function call.
 func (c *cursor) called() bool {
 	return (c.kind == TokenWord || c.kind == TokenName || c.ansiName()) && c.ahead().kind == tOpen
+}
+
+// said returns the current word for messages: in upper case.
+func (c *cursor) said() string {
+	if c.kind != TokenWord {
+		return ""
+	}
+	return keyword(c.token())
 }
 
 // take moves past the keyword w if it is the current one.
@@ -147,8 +155,10 @@ func (c *cursor) takeParens() {
 // takeModifiers moves past the words between CREATE and the kind of object.
 func (c *cursor) takeModifiers() {
 	for {
-		c.takeAny("OR|REPLACE|TEMP|TEMPORARY|LOCAL|GLOBAL|RECURSIVE|UNIQUE|FULLTEXT|SPATIAL|ONLINE|OFFLINE|IGNORE|AGGREGATE|UNDO")
 		switch c.word {
+		case "OR", "REPLACE", "TEMP", "TEMPORARY", "LOCAL", "GLOBAL", "RECURSIVE", "UNIQUE", "FULLTEXT", "SPATIAL", "ONLINE", "OFFLINE", "IGNORE", "AGGREGATE", "UNDO":
+			c.next()
+			continue
 		case "SQL": // SECURITY DEFINER
 			c.next()
 			c.next()
@@ -185,11 +195,19 @@ func (c cursor) option(name string, preset bool) bool {
 
 // listed reports whether a word is one of several, which "|" separates.
 func listed(words, word string) bool {
-	for more := true; more; {
-		var w string
-		if w, words, more = strings.Cut(words, "|"); w == word {
+	n := len(word)
+	if n == 0 {
+		return false
+	}
+	for n <= len(words) {
+		if words[:n] == word && (n == len(words) || words[n] == '|') {
 			return true
 		}
+		i := strings.IndexByte(words, '|') + 1
+		if i == 0 {
+			return false
+		}
+		words = words[i:]
 	}
 	return false
 }
@@ -244,7 +262,7 @@ func (c cursor) match(pattern string) (rest cursor, words string, ok bool) {
 			ok = !c.ended()
 		case part == "_" || listed(keywords, c.word):
 			if part[0] != '-' {
-				said = append(said, c.word)
+				said = append(said, c.said())
 			}
 			c.next()
 		default:

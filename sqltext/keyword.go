@@ -1,27 +1,36 @@
 package sqltext
 
+// longestKeyword is the length from which a word is no keyword that matters here.
+const longestKeyword = 20
+
+// otherWord stands for a word that is none of those that known knows. No text can contain it.
+const otherWord = "\x00"
+
 // keyword returns a word in upper case, and "" if it is too long for a keyword that matters here.
-// It allocates nothing for the common ones.
 func keyword(tok []byte) string {
-	var buf [20]byte
-	if len(tok) > len(buf) {
+	w := known(tok)
+	if w != otherWord {
+		return w
+	}
+	b := make([]byte, len(tok))
+	for i, c := range tok {
+		b[i] = upper(c)
+	}
+	return string(b)
+}
+
+// known returns the keyword that a word is, in upper case. It returns otherWord if this package has
+// nothing to do with the word, and "" if the word is too long. It allocates nothing.
+func known(tok []byte) string {
+	if len(tok) > longestKeyword {
 		return ""
 	}
+	var buf [longestKeyword]byte
 	for i, c := range tok {
-		if c >= 'a' && c <= 'z' {
-			c &^= 0x20
+		if c = upper(c); (c < 'A' || c > 'Z') && c != '_' {
+			return otherWord
 		}
 		buf[i] = c
 	}
-	for _, w := range common {
-		if string(buf[:len(tok)]) == w {
-			return w
-		}
-	}
-	return string(buf[:len(tok)])
-}
-
-// common are keywords that begin nearly all statements.
-var common = [...]string{
-	"INSERT", "UPDATE", "DELETE", "REPLACE", "SELECT", "WITH", "COPY", "CREATE", "ALTER", "DROP", "SET", "TABLE", "INDEX", "COMMENT", "GRANT", "INTO", "UNIQUE",
+	return constant(buf[:len(tok)])
 }

@@ -190,7 +190,7 @@ func (l *lexer) peekWord() string {
 	k, from, to := l.next()
 	word := ""
 	if k == TokenWord {
-		word = keyword(l.b[from:to])
+		word = known(l.b[from:to])
 	}
 	l.i, l.version, l.errMsg = i, version, ""
 	return word

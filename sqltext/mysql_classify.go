@@ -36,7 +36,7 @@ func (c *classifier) mysql() {
 func (c *classifier) commits() {
 	first := c.word
 	c.Session = !listed("ALTER|ANALYZE|CHECK|CHECKSUM|DROP|GRANT|OPTIMIZE|RENAME|REPAIR|REVOKE|TRUNCATE|CREATE", first)
-	why := first
+	why := c.said()
 	c.next()
 	for tokens := 0; c.kind != tEOF && tokens < 24; tokens++ { // a definer and an algorithm may come before
 		if c.word == "TEMPORARY" {

@@ -11,7 +11,7 @@ func (s *Scanner) mysqlCommand(st *Statement, from, to int) (done bool, err erro
 	if n := to - from; n != len("DELIMITER") && n != len("SOURCE") || s.lex.version > 0 {
 		return false, nil
 	}
-	switch keyword(s.lex.b[from:to]) {
+	switch known(s.lex.b[from:to]) {
 	case "DELIMITER":
 		return true, s.delimiter(st, from, to)
 	case "SOURCE":

@@ -1,25 +1,60 @@
 package sqltext
 
-// postgresNever are the statements that can't be in a transaction.
-var postgresNever = []string{
-	"VACUUM",
-	"CREATE ~ INDEX CONCURRENTLY",
-	"CREATE ~ DATABASE|TABLESPACE",
-	"CREATE ~ SUBSCRIPTION create_slot=true connect=true 'with'a'replication'slot",
-	"ALTER SYSTEM",
-	"ALTER DATABASE name SET TABLESPACE",
-	"-ALTER -TABLE IF|EXISTS|ONLY* name DETACH PARTITION name CONCURRENTLY",
-	"ALTER SUBSCRIPTION name REFRESH",
-	"ALTER SUBSCRIPTION name -ADD|DROP|SET -PUBLICATION refresh=true 'with'refresh",
-	"ALTER SUBSCRIPTION name SET !PUBLICATION …FAILOVER|TWO_PHASE _",
-	"DROP INDEX CONCURRENTLY",
-	"DROP DATABASE|TABLESPACE|SUBSCRIPTION",
-	"REINDEX concurrently=false 'CONCURRENTLY",
-	"REINDEX () -INDEX|TABLE|SCHEMA|DATABASE|SYSTEM CONCURRENTLY",
-	"REINDEX () SCHEMA|DATABASE|SYSTEM",
-	"CLUSTER () VERBOSE* $ 'without'a'table",
-	"DISCARD ALL",
-	"COMMIT|END|ROLLBACK|ABORT PREPARED",
+// The statements that can't be in a transaction, by their first words.
+var (
+	postgresNeverCreate = []string{
+		"CREATE ~ INDEX CONCURRENTLY",
+		"CREATE ~ DATABASE|TABLESPACE",
+		"CREATE ~ SUBSCRIPTION create_slot=true connect=true 'with'a'replication'slot",
+	}
+	postgresNeverAlter = []string{
+		"ALTER SYSTEM",
+		"ALTER DATABASE name SET TABLESPACE",
+		"-ALTER -TABLE IF|EXISTS|ONLY* name DETACH PARTITION name CONCURRENTLY",
+		"ALTER SUBSCRIPTION name REFRESH",
+		"ALTER SUBSCRIPTION name -ADD|DROP|SET -PUBLICATION refresh=true 'with'refresh",
+		"ALTER SUBSCRIPTION name SET !PUBLICATION …FAILOVER|TWO_PHASE _",
+	}
+	postgresNeverDrop = []string{
+		"DROP INDEX CONCURRENTLY",
+		"DROP DATABASE|TABLESPACE|SUBSCRIPTION",
+	}
+	postgresNeverOther = []string{
+		"VACUUM",
+		"REINDEX concurrently=false 'CONCURRENTLY",
+		"REINDEX () -INDEX|TABLE|SCHEMA|DATABASE|SYSTEM CONCURRENTLY",
+		"REINDEX () SCHEMA|DATABASE|SYSTEM",
+		"CLUSTER () VERBOSE* $ 'without'a'table",
+		"DISCARD ALL",
+		"COMMIT|END|ROLLBACK|ABORT PREPARED",
+	}
+)
+
+// postgresNever returns the patterns of statements that can't be in a transaction, of which the
+// statement may fit one. For most statements there are none.
+func (c *classifier) postgresNever() []string {
+	switch c.word {
+	case "CREATE":
+		kind := c.ahead()
+		kind.takeModifiers()
+		switch kind.word {
+		case "INDEX", "DATABASE", "TABLESPACE", "SUBSCRIPTION":
+			return postgresNeverCreate
+		}
+	case "ALTER":
+		switch c.ahead().word {
+		case "SYSTEM", "DATABASE", "TABLE", "SUBSCRIPTION":
+			return postgresNeverAlter
+		}
+	case "DROP":
+		switch c.ahead().word {
+		case "INDEX", "DATABASE", "TABLESPACE", "SUBSCRIPTION":
+			return postgresNeverDrop
+		}
+	case "VACUUM", "REINDEX", "CLUSTER", "DISCARD", "COMMIT", "END", "ROLLBACK", "ABORT":
+		return postgresNeverOther
+	}
+	return nil
 }
 
 func (c *classifier) postgres() {
@@ -34,7 +69,7 @@ func (c *classifier) postgres() {
 		c.query()
 		return
 	}
-	if c.neverOf(postgresNever) {
+	if c.neverOf(c.postgresNever()) {
 		c.Session = c.word == "DISCARD"
 	} else if c.controls("BEGIN|START|COMMIT|END|ROLLBACK|ABORT|SAVEPOINT|RELEASE") {
 		return
@@ -53,14 +88,19 @@ func (c *classifier) postgres() {
 			c.OnlyInTx = "DECLARE CURSOR without WITH HOLD"
 		}
 	case "CREATE":
-		_, _, c.Session = c.match("CREATE OR|REPLACE|GLOBAL|LOCAL* TEMP|TEMPORARY")
+		kind := c.ahead()
+		kind.takeAny("OR|REPLACE|GLOBAL|LOCAL")
+		c.Session = listed("TEMP|TEMPORARY", kind.word)
 		if c.Session {
 			c.postgresTemporary()
+		} else if kind.word == "TYPE" {
+			c.newEnum()
 		}
-		c.newEnum()
 	case "ALTER":
 		c.Session = false
-		c.enum()
+		if c.ahead().word == "TYPE" {
+			c.enum()
+		}
 	case "RESET", "DISCARD":
 		if c.next(); c.word == "ALL" || c.name() == "standard_conforming_strings" {
 			c.conforming = conformingOn

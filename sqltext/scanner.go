@@ -11,7 +11,8 @@ import (
 type grammar interface {
 	// begin prepares for the next statement.
 	begin()
-	// token handles a token. word is the keyword that the token is, in upper case, "" for none. It
+	// token handles a token. word is the keyword that the token is, in upper case, "" for none, and
+	// otherWord for another word. It
 	// returns false if the rest of the statement needs no watching, or after l.fail. It receives a
 	// terminator only if that does not end the statement.
 	token(l *lexer, k TokenKind, tok []byte, word string) bool
@@ -49,6 +50,7 @@ type Scanner struct {
 	pos     place    // where the current piece begins
 	copyAt  Position // the COPY whose data is read
 	strings conforming
+	next    Statement // the piece that is read
 	index   int
 	err     error
 }
@@ -91,16 +93,17 @@ func (s *Scanner) All() iter.Seq2[Statement, error] {
 // Next returns the next piece, and io.EOF after the last one. If the text cannot be split, the
 // error is an [*Error]. Next returns errors of the reader unchanged. After an error it returns only
 // that error.
-func (s *Scanner) Next() (st Statement, err error) {
+func (s *Scanner) Next() (Statement, error) {
 	if s.err != nil {
 		return Statement{}, s.err
 	}
 	s.lex.b, s.lex.i = s.src.bytes(), 0
 	s.lex.depth, s.lex.version, s.lex.dollar = 0, 0, false
+	s.next = Statement{}
 	if s.state == inSQL {
-		s.err = s.statement(&st)
+		s.err = s.statement(&s.next)
 	} else {
-		s.err = s.copyData(&st)
+		s.err = s.copyData(&s.next)
 	}
 	if s.lex.ended && s.src.err != io.EOF {
 		s.err = s.src.err
@@ -108,7 +111,7 @@ func (s *Scanner) Next() (st Statement, err error) {
 	if s.err != nil {
 		return Statement{}, s.err
 	}
-	return st, nil
+	return s.next, nil
 }
 
 // piece holds facts about a statement whose end is not yet found.
@@ -179,7 +182,7 @@ func (s *Scanner) first(st *Statement, k TokenKind, from, to int) (done bool, er
 func (s *Scanner) watch(p *piece, k TokenKind, from, to int) bool {
 	tok, word := s.lex.b[from:to], ""
 	if k == TokenWord {
-		word = keyword(tok)
+		word = known(tok)
 	}
 	if !p.begun && k != tVersion {
 		p.first, p.begun = word, true
@@ -220,7 +223,7 @@ func (s *Scanner) terminated(st *Statement, p *piece, from, to int) error {
 // changesBackslashes reports whether a SET turns on the sql_mode in which a backslash in a string
 // is an ordinary character. A SET with REPLACE removes a mode.
 func changesBackslashes(set []byte) bool {
-	return containsFold(set, "no_backslash_escapes") && containsFold(set, "sql_mode") && !containsFold(set, "replace(")
+	return bytesContainFold(set, "no_backslash_escapes") && bytesContainFold(set, "sql_mode") && !bytesContainFold(set, "replace(")
 }
 
 // copyBegins reports whether the statement is a COPY … FROM stdin.
@@ -245,20 +248,32 @@ func (s *Scanner) atEnd(st *Statement, p *piece, n int) error {
 
 // sql classifies a statement and emits it.
 func (s *Scanner) sql(st *Statement, k Kind, p *piece, from, to int) {
+	change := s.classify(st, p, from)
+	s.emit(st, k, p.text, from, to)
+	st.Reserved = p.reserved
+	s.index++
+	if s.dialect == PostgreSQL && (change != conformingSame || s.strings.off || s.strings.open || st.Tx == TxBegin) {
+		s.strings.see(st, change)
+		s.lex.rules = s.strings.rules()
+	}
+}
+
+// classify classifies the statement that ends at an offset. It returns what the statement does to
+// standard_conforming_strings.
+func (s *Scanner) classify(st *Statement, p *piece, to int) conformingChange {
+	if s.dialect == PostgreSQL && !p.session && !p.inTx {
+		switch p.first {
+		case "INSERT", "UPDATE", "DELETE", "MERGE":
+			return conformingSame // it has no facts
+		}
+	}
 	rules := rulesOf(s.dialect)
 	if s.strings.off {
 		rules = oldRules
 	}
-	c := classifier{cursor: newCursor(trimRight(s.lex.b[p.text:from]), s.dialect, rules), mentions: p.session, inTx: p.inTx}
+	c := classifier{cursor: newCursor(trimRight(s.lex.b[p.text:to]), s.dialect, rules), Statement: st, mentions: p.session, inTx: p.inTx}
 	c.classify()
-	*st = c.Statement
-	s.emit(st, k, p.text, from, to)
-	st.Reserved = p.reserved
-	s.index++
-	if s.dialect == PostgreSQL && (c.conforming != conformingSame || s.strings.off || s.strings.open || st.Tx == TxBegin) {
-		s.strings.see(st, c.conforming)
-		s.lex.rules = s.strings.rules()
-	}
+	return c.conforming
 }
 
 // emit makes a piece of the window's first n bytes and moves past them. The statement is between

@@ -83,11 +83,33 @@ func (st Statement) HasSecret(d Dialect) bool {
 }
 
 // maySecret reports whether a text has part of what every text with a secret has. It makes the
-// check of all other texts fast.
+// check of all other texts fast: only bytes that begin such a part are looked at closely.
 func maySecret(text string) bool {
-	return slices.ContainsFunc([]string{"pass", "pwd", "identified", "secret", "token", "credential", "key", "://"},
-		func(part string) bool { return containsFold(text, part) })
+	for i := 0; i < len(text); i++ {
+		if !secretBytes[text[i]] {
+			continue
+		}
+		for _, p := range secretParts {
+			if from := i - p.at; from >= 0 && len(text)-from >= len(p.word) && foldEqual(text[from:from+len(p.word)], p.word) {
+				return true
+			}
+		}
+	}
+	return false
 }
+
+// secretPart is a part of a word with a secret. The byte at the offset at is rare in other texts.
+type secretPart struct {
+	word string
+	at   int
+}
+
+var secretParts = [...]secretPart{
+	{"pass", 0}, {"pwd", 1}, {"identified", 6}, {"secret", 2}, {"token", 2}, {"credential", 0}, {"key", 0}, {"://", 1},
+}
+
+// secretBytes are those rare bytes, in both cases.
+var secretBytes = [256]bool{'p': true, 'P': true, 'w': true, 'W': true, 'f': true, 'F': true, 'c': true, 'C': true, 'k': true, 'K': true, '/': true}
 
 // inner returns a literal without its quotes. Only this part is secret.
 func (t Token) inner() Span {

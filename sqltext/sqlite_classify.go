@@ -36,20 +36,11 @@ func (c *classifier) sqliteKeys() {
 		c.ForeignKeys = KeysFollowed
 	case "INSERT":
 		c.ForeignKeys = KeysChecked
-		if _, _, ok := c.match("INSERT OR REPLACE"); ok || containsFold(c.text, "conflict") { // it may change the existing row
+		or := c.ahead()
+		if or.take("OR") && or.word == "REPLACE" || bytesContainFold(c.text, "conflict") { // it may change the existing row
 			c.ForeignKeys = KeysFollowed
 		}
 	}
-}
-
-// containsFold reports whether a text has a word of lower-case letters, in any case.
-func containsFold[T string | []byte](text T, word string) bool {
-	for i := 0; i+len(word) <= len(text); i++ {
-		if text[i]|0x20 == word[0]|0x20 && foldEqual(text[i:i+len(word)], word) {
-			return true
-		}
-	}
-	return false
 }
 
 // sqliteTemporary reports whether a CREATE creates something temporary, by a word or by its schema.

@@ -36,6 +36,9 @@ func isLetter(c byte) bool { return c == '_' || c|0x20 >= 'a' && c|0x20 <= 'z' }
 // DroppedDatabase returns the name of the database that a DROP DATABASE drops. In MySQL, DROP
 // SCHEMA is the same.
 func (st Statement) DroppedDatabase(d Dialect) (name string, ok bool) {
+	if st.Verb() != "DROP" {
+		return "", false
+	}
 	pattern := "DROP DATABASE IF|EXISTS*"
 	if d == MySQL {
 		pattern = "DROP DATABASE|SCHEMA IF|EXISTS*"
@@ -46,6 +49,9 @@ func (st Statement) DroppedDatabase(d Dialect) (name string, ok bool) {
 // CreatedSchema returns the name of the schema that a CREATE SCHEMA creates, as the database stores
 // it, and "" for any other statement.
 func (st Statement) CreatedSchema(d Dialect) string {
+	if st.Verb() != "CREATE" {
+		return ""
+	}
 	// Without a name it is named after the role.
 	name, _ := st.nameAfter(d, "CREATE SCHEMA IF|NOT|EXISTS* AUTHORIZATION*")
 	return name

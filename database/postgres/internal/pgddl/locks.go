@@ -11,10 +11,13 @@ import (
 // for its locks: on tables they are SHARE UPDATE EXCLUSIVE or weaker. For REFRESH MATERIALIZED VIEW
 // CONCURRENTLY it is EXCLUSIVE, but nobody else writes to a materialized view.
 func BlocksNobody(text string) bool {
-	if s := Parse(text); s.Concurrently() {
-		return true
+	if !understood(text) {
+		return false
 	}
 	p := &parser{list: sqltext.List(text, sqltext.PostgreSQL)}
+	if s := parse(p.list); s.Concurrently() {
+		return true
+	}
 	switch {
 	case p.take("VACUUM"):
 		return !p.full() && !p.bad
@@ -30,6 +33,35 @@ func BlocksNobody(text string) bool {
 	}
 	return false
 }
+
+// understood reports whether a text may be a statement that this package reads. For nearly all
+// others its first words rule that out, so they are not read as a whole.
+func understood(text string) bool {
+	const enough = 256 // bytes for two words
+	head := text[:min(len(text), enough)]
+	first := ""
+	for t := range sqltext.Tokens(head, sqltext.PostgreSQL) {
+		if t.Kind == sqltext.TokenBroken || t.End() == len(head) {
+			return true // the rest decides
+		}
+		if first != "" {
+			return slices.ContainsFunc(objects, t.Is)
+		}
+		switch first = strings.ToUpper(t.Text); first {
+		case "CREATE", "ALTER":
+		default:
+			return slices.Contains(verbs, first)
+		}
+	}
+	return true
+}
+
+// verbs begin the statements that are read, with CREATE and ALTER, whose next word is one of the
+// objects.
+var (
+	verbs   = []string{"DROP", "REINDEX", "COMMIT", "ROLLBACK", "VACUUM", "CLUSTER", "ANALYZE", "ANALYSE", "DISCARD", "COMMENT", "REFRESH"}
+	objects = []string{"UNIQUE", "INDEX", "DATABASE", "TABLESPACE", "SUBSCRIPTION", "STATISTICS", "SYSTEM", "TABLE"}
+)
 
 // RewritesOutside reports whether a statement that may not be in a transaction holds a lock that
 // blocks reads or writes while it works: VACUUM FULL, CLUSTER, REINDEX.

@@ -77,7 +77,14 @@ func (n Name) String() string {
 // Parse reads one statement without its terminator. A statement that it does not understand is
 // Other.
 func Parse(text string) Statement {
-	p := &parser{list: sqltext.List(text, sqltext.PostgreSQL)}
+	if !understood(text) {
+		return Statement{}
+	}
+	return parse(sqltext.List(text, sqltext.PostgreSQL))
+}
+
+func parse(l sqltext.TokenList) Statement {
+	p := &parser{list: l}
 	s := p.statement()
 	if p.bad {
 		return Statement{}
