@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/whimbrel-db/whimbrel/database"
@@ -48,7 +49,9 @@ type applier struct {
 	result   Result
 	attempt  attempt // the last one
 	retry    *retrier
-	compared bool // an attempt has taken the lock and compared the database with expect
+	compared bool                    // an attempt has taken the lock and compared the database with expect
+	kept     guarded                 // the run that holds the lock for the next step; zero if none does
+	current  atomic.Pointer[retrier] // is retry, for the callbacks of a run that lasts for several steps
 
 	// For each step of the plan: whether it remains to be done, as far as the applier knows, and
 	// whether it was reported as skipped.
@@ -97,6 +100,7 @@ func (a *applier) perform(ctx context.Context, from, to int) error {
 		scripts = append(scripts, s.Script)
 	}
 	a.retry = a.m.newRetrier(a.expect.Settings, scripts...)
+	a.current.Store(a.retry)
 	a.attempt = attempt{step: a.plan.Steps[from], retry: a.retry}
 	var lost error // the answer to a COMMIT was lost, and no attempt has read the history since
 	var unknown *database.CommitUnknownError

@@ -19,12 +19,15 @@ func (a *applier) runOutside(ctx context.Context, index, _ int) (err error) {
 	if err := a.pauseBefore(ctx); err != nil {
 		return err
 	}
-	opts := a.retry.lockOptions()
-	r, found, err := a.m.db.Guard(ctx, a.m.set.Name(), opts)
+	g, found, err := a.guard(ctx)
 	if err != nil {
 		return err
 	}
+	r, keep := g.run, false
 	defer func() {
+		if err == nil && keep && a.keep(g, index+1) {
+			return
+		}
 		if cerr := r.Close(ctx); err == nil {
 			err = cerr
 		}
@@ -45,12 +48,15 @@ func (a *applier) runOutside(ctx context.Context, index, _ int) (err error) {
 	a.retry.start()
 	x := &runner{
 		m: a.m, result: &a.result, attempt: &a.attempt, retry: a.retry, head: &a.expect.Head, ours: ours,
-		r: r, step: s, opts: opts, journal: interrupted, tx: sqltext.TxState{Dialect: a.m.db.Dialect()},
+		r: r, step: s, opts: g.opts, journal: interrupted, tx: sqltext.TxState{Dialect: a.m.db.Dialect()},
 	}
 	start := time.Now()
 	err = x.run(ctx)
 	if err == nil && s.metadata != nil {
-		if err = r.Close(ctx); err == nil {
+		if err = x.catchUp(ctx); err == nil {
+			err = r.Close(ctx)
+		}
+		if err == nil {
 			return a.recordWithMetadata(ctx, x, index, start)
 		}
 	}
@@ -59,11 +65,50 @@ func (a *applier) runOutside(ctx context.Context, index, _ int) (err error) {
 		recorded, err = a.recordRun(ctx, r, s, start)
 	}
 	if err != nil {
+		x.catchUpAfter(ctx, err)
 		return a.failed(todo, index, x.journal, err)
 	}
 	a.stepDone(index, recorded.Entries)
 	a.expect.Head = recorded.Head
+	keep = interrupted == nil && a.retry.tries == 1 && !x.leaves
 	return nil
+}
+
+// guardLimit is how long the lock is held for more than one run. Then another process, or a person
+// who freezes the database, gets a turn.
+const guardLimit = time.Second
+
+// guarded is a run that has the lock since a time.
+type guarded struct {
+	run   database.Run
+	opts  database.LockOptions
+	since time.Time
+}
+
+// guard takes the lock for a run, unless the run before has kept it. The history is then as that
+// run left it.
+func (a *applier) guard(ctx context.Context) (guarded, database.Found, error) {
+	if g := a.kept; g.run != nil {
+		a.kept = guarded{}
+		return g, database.Found{Head: a.expect.Head}, nil
+	}
+	opts := a.retry.lockOptions()
+	opts.Blocked = func(b database.Blockage) { a.current.Load().blocked(b) }
+	if opts.Terminate != nil {
+		opts.Terminate = func(b database.Blocker) bool { return a.current.Load().terminates(b) }
+		opts.Terminated = func(b database.Blocker) { a.current.Load().hasTerminated(b) }
+	}
+	r, found, err := a.m.db.Guard(ctx, a.m.set.Name(), opts)
+	return guarded{run: r, opts: opts, since: time.Now()}, found, err
+}
+
+// keep keeps the lock for the next step, if that is a run, too, and follows soon enough.
+func (a *applier) keep(g guarded, next int) bool {
+	if next == len(a.plan.Steps) || a.plan.Steps[next].Mode != OutsideTransaction || !a.left[next] || time.Since(g.since) > guardLimit {
+		return false
+	}
+	a.kept = g
+	return true
 }
 
 // recordRun records a run that has executed all its statements.
@@ -114,7 +159,9 @@ type runner struct {
 	step    Step
 	opts    database.LockOptions
 	journal *database.Journal // as the database has it; nil or not Started if no run is interrupted
+	owed    *database.Journal // as it must become: the statement that it announces is done
 	from    int               // how many statements had been executed before
+	leaves  bool              // a statement may have left something in the session
 
 	seen  int                 // statements that have been executed, in this run or before
 	sum   migration.Checksum  // of these
@@ -260,14 +307,37 @@ func (x *runner) write(ctx context.Context, j database.Journal) error {
 		if err := x.r.Journal(ctx, nil); err != nil {
 			return err
 		}
-		x.journal = nil
+		x.wrote(nil)
 		return nil
 	}
 	if err := x.r.Journal(ctx, &j); err != nil {
 		return err
 	}
-	x.journal = &j
+	x.wrote(&j)
 	return nil
+}
+
+// wrote notes what the database has as its journal. Every journal that is written says which
+// statements are done.
+func (x *runner) wrote(j *database.Journal) { x.journal, x.owed = j, nil }
+
+// catchUp writes that the statement that the journal announces is done, unless it is written.
+func (x *runner) catchUp(ctx context.Context) error {
+	if x.owed == nil {
+		return nil
+	}
+	return x.write(ctx, *x.owed)
+}
+
+// catchUpAfter is catchUp after an error. If it fails, too, the journal announces a statement that
+// is done, and the next run determines its outcome.
+func (x *runner) catchUpAfter(ctx context.Context, err error) {
+	if errors.As(err, new(*database.CommitUnknownError)) { // it may be written
+		return
+	}
+	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastWords)
+	defer cancel()
+	_ = x.catchUp(last)
 }
 
 // mark returns the journal with all statements that have been executed.
@@ -285,6 +355,7 @@ func (x *runner) mark() database.Journal {
 // statement executes one statement, and marks it as done.
 func (x *runner) statement(ctx context.Context, st sqltext.Statement, data io.Reader) error {
 	before := x.mark()
+	x.leaves = x.leaves || st.Session
 	shown := x.m.masked(x.step.Script, st.Text)
 	x.seen, x.sum = x.seen+1, database.NextSum(x.sum, shown)
 	if x.seen <= x.from {
@@ -305,6 +376,7 @@ func (x *runner) statement(ctx context.Context, st sqltext.Statement, data io.Re
 		if err = x.execute(ctx, st, data, before); err == nil {
 			break
 		}
+		x.catchUpAfter(ctx, err)
 		if !x.retries(ctx, st, data, was, err) {
 			break
 		}
@@ -373,6 +445,9 @@ func (x *runner) execute(ctx context.Context, st sqltext.Statement, data io.Read
 	case st.Mode&sqltext.ModeNext != 0, st.Tx == sqltext.TxCommit, st.Tx == sqltext.TxRollback:
 		return x.write(ctx, x.mark())
 	case st.Tx == sqltext.TxBegin:
+		if err := x.catchUp(ctx); err != nil {
+			return err
+		}
 		return x.executeAll(ctx, x.tx.Begin)
 	case len(x.tx.Next) == 0: // the statement is the next transaction
 		if err := x.executeAll(ctx, was.Next); err != nil {
@@ -381,6 +456,9 @@ func (x *runner) execute(ctx context.Context, st sqltext.Statement, data io.Read
 	}
 	if st.Tx != sqltext.TxAny {
 		return x.alone(ctx, st, data, before)
+	}
+	if err := x.catchUp(ctx); err != nil {
+		return err
 	}
 	err := x.inOne(ctx, st, data, x.mark())
 	if errors.Is(err, database.ErrNoTransaction) {
@@ -442,26 +520,26 @@ func standIn(t sqltext.Tx, at sqltext.Statement) sqltext.Statement {
 func (x *runner) inOne(ctx context.Context, st sqltext.Statement, data io.Reader, done database.Journal) error {
 	err := x.r.Exec(ctx, x.step.Script, st, data, &done)
 	if err == nil {
-		x.journal = &done
+		x.wrote(&done)
 	}
 	return err
 }
 
-// alone executes a statement that can't be in a transaction. The journal records its beginning
-// before it is executed, and its end after.
+// alone executes a statement that can't be in a transaction. The journal announces it. The write
+// that announces the next statement, or ends the run, says that it is done. If something else
+// follows, which may take long, catchUp does so before.
 func (x *runner) alone(ctx context.Context, st sqltext.Statement, data io.Reader, before database.Journal) error {
-	var err error
 	before.Begun = x.m.masked(x.step.Script, st.Text)
-	if before.Before, err = x.r.Before(ctx, st); err != nil {
+	if err := x.r.Announce(ctx, st, &before); err != nil {
 		return err
 	}
-	if err := x.write(ctx, before); err != nil {
-		return err
-	}
+	x.wrote(&before)
 	if err := x.r.Exec(ctx, x.step.Script, st, data, nil); err != nil {
 		return err
 	}
-	return x.write(ctx, x.mark())
+	done := x.mark()
+	x.owed = &done
+	return nil
 }
 
 // stopped cleans up after a statement that failed, as far as that is still possible, and records
@@ -486,6 +564,9 @@ func (x *runner) stopped(ctx context.Context, st sqltext.Statement, err error) e
 	}
 	if x.recordFailure(last, err) != nil && x.journal != nil {
 		j := *x.journal
+		if x.owed != nil {
+			j = *x.owed
+		}
 		j.Error = keptError(err)
 		if x.write(last, j) == nil && !x.attempt.recorded { // the driver may have connected again
 			_ = x.recordFailure(last, err)
@@ -496,6 +577,9 @@ func (x *runner) stopped(ctx context.Context, st sqltext.Statement, err error) e
 
 // undone cleans up after a statement that failed, and reports whether nothing of it remains.
 func (x *runner) undone(ctx context.Context, st sqltext.Statement, err error) bool {
+	if x.owed != nil { // the journal could not be written
+		return false
+	}
 	if x.journal == nil || x.journal.Begun == "" { // it was in a transaction
 		return true
 	}

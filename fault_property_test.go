@@ -104,7 +104,7 @@ func brokenCall(op string, choice int) error {
 	switch choice %= 31; {
 	case choice == 1:
 		return memdb.ErrKilled
-	case choice == 2 && (op == memdb.OpRunExec || op == memdb.OpRunJournal || op == memdb.OpRunRecord):
+	case choice == 2 && (op == memdb.OpRunExec || op == memdb.OpRunJournal || op == memdb.OpRunAnnounce || op == memdb.OpRunRecord):
 		return memdb.ErrDone
 	case choice == 3 && op == memdb.OpRunExec:
 		return memdb.ErrHalfway

@@ -52,7 +52,7 @@ func anyCall(string) bool { return true }
 func inStatement(op string) bool { return op == memdb.OpRunExec }
 
 func inRun(op string) bool {
-	return op == memdb.OpRunExec || op == memdb.OpRunJournal || op == memdb.OpRunRecord
+	return op == memdb.OpRunExec || op == memdb.OpRunJournal || op == memdb.OpRunAnnounce || op == memdb.OpRunRecord
 }
 
 // A process is killed before, after and in the middle of each call of a run. The next process

@@ -235,10 +235,11 @@ type Tx interface {
 }
 
 // Run holds the lock of a set while the statements of a script execute one by one. The set's
-// journal stores its progress. Before a statement that can't be in a transaction, the caller writes
-// to the journal that the statement begins (Journal, with the value of Before), and afterwards that
-// it is done. For every other statement, Exec updates the journal in the statement's own
-// transaction.
+// journal stores its progress. Before a statement that can't be in a transaction, the caller
+// announces it (Announce). The next write says that the statement is done: Announce of the next
+// one, Journal, or Record, which may end a run whose journal still announces its last statement.
+// For every other statement, Exec updates the journal in the statement's own transaction. After
+// Record a Run can execute another script.
 type Run interface {
 	// State is Database.State under the lock, with the journal as this Run found or wrote it.
 	State(ctx context.Context) (*State, error)
@@ -246,9 +247,11 @@ type Run interface {
 	// is interrupted any more. Journal returns an error while a transaction that the script opened
 	// is still open. An error that is ErrFenced means that another Run has taken the set over.
 	Journal(ctx context.Context, j *Journal) error
-	// Before returns what Outcome needs to know about the target as it is before the statement. The
-	// text belongs to the driver.
-	Before(ctx context.Context, st sqltext.Statement) (string, error)
+	// Announce writes the journal before a statement that can't be in a transaction. It sets j.Before
+	// to what Outcome needs to know about the target as it is before the statement; the text belongs
+	// to the driver. Then it does what Journal does with j, which has the statement's text in Begun.
+	// A driver should need one round trip for both.
+	Announce(ctx context.Context, st sqltext.Statement, j *Journal) error
 	// Exec executes one statement of s and waits for it. The timeouts of the directives of s apply.
 	// data is the input of a COPY … FROM stdin, else nil.
 	//
@@ -270,7 +273,7 @@ type Run interface {
 	// What the statement changes in the session lasts until Close.
 	Exec(ctx context.Context, s *migration.Script, st sqltext.Statement, data io.Reader, done *Journal) error
 	// Outcome reports whether a statement took effect, if this Run or another one began it and its
-	// end is unknown. before is the value that Before returned when the statement started. If the
+	// end is unknown. before is the Journal.Before that Announce set for the statement. If the
 	// server is still executing the statement, Outcome waits for it, up to opts.Timeout, and then
 	// returns a *LockedError. It does not modify the database.
 	Outcome(ctx context.Context, st sqltext.Statement, before string, opts LockOptions) (*Outcome, error)

@@ -25,7 +25,7 @@ type Journal struct {
 	Done    int                `json:"done"`
 	DoneSum migration.Checksum `json:"done_checksum"`
 	// Begun is the text of the next statement, if it can't be in a transaction and was begun.
-	// Before is the value that Run.Before returned then. Otherwise both are "".
+	// Before is the value that Run.Announce set then. Otherwise both are "".
 	Begun  string `json:"begun"`
 	Before string `json:"before"`
 	// Error is the error that stopped the run, if the process could still write it, or another
@@ -33,8 +33,8 @@ type Journal struct {
 	Error string `json:"error"`
 	// StartedAt is when the run began, UpdatedAt when the journal was written last, by the
 	// database's clock if it has one. The rest identifies the writer, as in an Entry: PID is its
-	// process on Host. Run.Journal and Run.Exec fill them in, in the Journal that they receive, but
-	// StartedAt only if it is zero.
+	// process on Host. Run.Journal, Run.Announce and Run.Exec fill them in, in the Journal that they
+	// receive, but StartedAt only if it is zero.
 	StartedAt time.Time `json:"started_at"`
 	UpdatedAt time.Time `json:"updated_at"`
 	DBUser    string    `json:"db_user"`

@@ -223,13 +223,13 @@ type alteredRun struct {
 	db  *alteredDB
 	set string
 
-	state   func(context.Context) (*database.State, error)
-	journal func(context.Context, *database.Journal) error
-	before  func(context.Context, sqltext.Statement) (string, error)
-	exec    func(context.Context, *migration.Script, sqltext.Statement, io.Reader, *database.Journal) error
-	outcome func(context.Context, sqltext.Statement, string, database.LockOptions) (*database.Outcome, error)
-	record  func(context.Context, ...database.Entry) (database.Recorded, error)
-	close   func(context.Context) error
+	state    func(context.Context) (*database.State, error)
+	journal  func(context.Context, *database.Journal) error
+	announce func(context.Context, sqltext.Statement, *database.Journal) error
+	exec     func(context.Context, *migration.Script, sqltext.Statement, io.Reader, *database.Journal) error
+	outcome  func(context.Context, sqltext.Statement, string, database.LockOptions) (*database.Outcome, error)
+	record   func(context.Context, ...database.Entry) (database.Recorded, error)
+	close    func(context.Context) error
 }
 
 func (r *alteredRun) State(ctx context.Context) (*database.State, error) {
@@ -240,8 +240,8 @@ func (r *alteredRun) Journal(ctx context.Context, j *database.Journal) error {
 	return or(r.journal, r.Run.Journal)(ctx, j)
 }
 
-func (r *alteredRun) Before(ctx context.Context, st sqltext.Statement) (string, error) {
-	return or(r.before, r.Run.Before)(ctx, st)
+func (r *alteredRun) Announce(ctx context.Context, st sqltext.Statement, j *database.Journal) error {
+	return or(r.announce, r.Run.Announce)(ctx, st, j)
 }
 
 func (r *alteredRun) Outcome(ctx context.Context, st sqltext.Statement, before string, opts database.LockOptions) (*database.Outcome, error) {

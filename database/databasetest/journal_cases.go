@@ -16,6 +16,10 @@ import (
 var journalCases = []testCase{
 	{"a journal", stateNoRun, journalIsKept},
 	{"State of an interrupted run", stateVersion, interruptedInState},
+	{"an announced statement", announceMakes, announcedIsKept},
+	{"an announced statement in a transaction of the script", announceTx, announcedInOwnTransaction},
+	{"Record after an announced statement", recordBegun, recordEndsAnnounced},
+	{"several scripts in one run", runNext, runsFollow},
 	{"the writer and times of a journal", journalFills, journalIsFilledIn},
 	{"a journal in a transaction of the script", journalTx, journalInOwnTransaction},
 	{"a statement with its journal", execDone, marked},
@@ -52,6 +56,13 @@ func interruptedRun(version int64) *database.Journal {
 func (c *check) journal(r database.Run, j *database.Journal) {
 	c.Helper()
 	c.ok(r.Journal(c.ctx, j), "Run.Journal")
+}
+
+// announce makes j the journal of the run's set, with a statement that begins.
+func (c *check) announce(r database.Run, statement string, j *database.Journal) {
+	c.Helper()
+	j.Begun = statement
+	c.ok(r.Announce(c.ctx, c.only(statement), j), "Run.Announce")
 }
 
 // interrupt leaves an interrupted run in a set.
@@ -139,6 +150,96 @@ func journalIsKept(c *check) {
 	c.hasJournal(c.db(), "s", nil)
 	c.hasJournal(r, "s", nil)
 	c.journal(r, nil)
+}
+
+func announcedIsKept(c *check) {
+	c.table(c.db(), "t")
+	statement := "INSERT INTO t VALUES (1)"
+	if c.Never != nil {
+		statement = c.Never("t")
+	}
+	r := c.guard(c.db(), "s")
+	j := interruptedRun(1)
+	c.announce(r, statement, j)
+	given := interruptedRun(1)
+	given.Begun, given.Before = statement, j.Before
+	given.StartedAt, given.UpdatedAt, given.DBUser, given.OSUser, given.Host, given.App, given.Actor, given.PID =
+		j.StartedAt, j.UpdatedAt, j.DBUser, j.OSUser, j.Host, j.App, j.Actor, j.PID
+	c.that(*j == *given, "Announce changed its argument to %+v", *j)
+	c.that(j.PID == int64(os.Getpid()) && !j.StartedAt.IsZero() && !j.UpdatedAt.IsZero(), "Announce did not fill in the writer and the times of %+v", *j)
+	c.hasJournal(c.db(), "s", j)
+	c.hasJournal(r, "s", j)
+
+	// the next one says that the first is done
+	next := interruptedRun(1)
+	next.Done, next.StartedAt = 3, j.StartedAt
+	c.announce(r, statement, next)
+	c.hasJournal(c.db(), "s", next)
+	c.hasJournal(r, "s", next)
+	c.ok(r.Close(c.ctx), "Run.Close")
+	c.hasJournal(c.db(), "s", next)
+}
+
+func announcedInOwnTransaction(c *check) {
+	db := c.dbWith("t")
+	r := c.guard(db, "s")
+	first := interruptedRun(1)
+	c.journal(r, first)
+	c.exec(r, "BEGIN; INSERT INTO t VALUES (1)")
+	j := interruptedRun(2)
+	j.Begun = "INSERT INTO t VALUES (2)"
+	c.that(r.Announce(c.ctx, c.only(j.Begun), j) != nil, "Announce in the script's transaction returned no error")
+	c.hasJournal(c.db(), "s", first)
+	c.exec(r, "ROLLBACK")
+	c.hasJournal(c.db(), "s", first)
+}
+
+func recordEndsAnnounced(c *check) {
+	statement := "INSERT INTO t VALUES (1)"
+	if c.Never != nil {
+		statement = c.Never("t")
+	}
+	db := c.dbWith("t")
+	r := c.guard(db, "s")
+	j := interruptedRun(1)
+	c.announce(r, statement, j)
+	c.exec(r, statement)
+	c.hasJournal(c.db(), "s", j)
+	c.recordRun(r, 1)
+	c.hasJournal(c.db(), "s", nil)
+	c.hasJournal(r, "s", nil)
+	c.ok(r.Close(c.ctx), "Run.Close")
+	c.hasVersions(c.db(), "s", 1)
+}
+
+func runsFollow(c *check) {
+	statement := "INSERT INTO t VALUES (1)"
+	if c.Never != nil {
+		statement = c.Never("t")
+	}
+	db := c.dbWith("t")
+	r := c.guard(db, "s")
+	for v := range int64(3) {
+		j := interruptedRun(v)
+		if v != 1 { // which has only one statement
+			c.ok(c.mark(r, c.ctx, "INSERT INTO t VALUES (1)", j), "Run.Exec of another script")
+			c.hasJournal(c.db(), "s", j)
+		}
+		next := *j
+		next.Done++
+		if v > 0 {
+			statement = "INSERT INTO t VALUES (2)"
+		}
+		c.announce(r, statement, &next)
+		c.exec(r, statement)
+		c.hasJournal(c.db(), "s", &next)
+		c.recordRun(r, v)
+		c.hasJournal(c.db(), "s", nil)
+		c.isLocked("s")
+	}
+	c.ok(r.Close(c.ctx), "Run.Close")
+	c.hasVersions(db, "s", 0, 1, 2)
+	c.hasJournal(c.db(), "s", nil)
 }
 
 // heldInState checks that State reports no holder if there is none. Not every database can report

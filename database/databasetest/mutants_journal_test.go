@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"os"
 	"time"
 
 	"github.com/whimbrel-db/whimbrel/database"
@@ -15,6 +16,15 @@ import (
 func journals(alter func(r *alteredRun, ctx context.Context, j *database.Journal) error) func(*alteredRun) {
 	return func(r *alteredRun) {
 		r.journal = func(ctx context.Context, j *database.Journal) error { return alter(r, ctx, j) }
+	}
+}
+
+// announces alters Announce.
+func announces(alter func(r *alteredRun, ctx context.Context, st sqltext.Statement, j *database.Journal) error) func(*alteredRun) {
+	return func(r *alteredRun) {
+		r.announce = func(ctx context.Context, st sqltext.Statement, j *database.Journal) error {
+			return alter(r, ctx, st, j)
+		}
 	}
 }
 
@@ -225,9 +235,31 @@ var journalMutants = []mutant{
 		}
 		return r.Run.Exec(ctx, s, st, nil, nil)
 	})),
-	ofRun("Before returns nothing", beforeTells, func(r *alteredRun) {
-		r.before = func(context.Context, sqltext.Statement) (string, error) { return "", nil }
+	ofRun("Announce does not describe the target", announceTells, announces(func(r *alteredRun, ctx context.Context, _ sqltext.Statement, j *database.Journal) error {
+		return r.Run.Journal(ctx, j)
+	})),
+	ofRun("Announce writes nothing", announceMakes, announces(func(_ *alteredRun, _ context.Context, _ sqltext.Statement, j *database.Journal) error {
+		j.PID, j.StartedAt, j.UpdatedAt = int64(os.Getpid()), started, started
+		return nil
+	})),
+	ofRun("Announce in the script's transaction returns no error", announceTx, announces(func(r *alteredRun, ctx context.Context, st sqltext.Statement, j *database.Journal) error {
+		r.Run.Announce(ctx, st, j)
+		return nil
+	})),
+	ofRun("a Run ends with its first script", runNext, func(r *alteredRun) {
+		ended := false
+		r.record = func(ctx context.Context, entries ...database.Entry) (database.Recorded, error) {
+			ended = ended || entries[0].Version == 0
+			return r.Run.Record(ctx, entries...)
+		}
+		r.announce = func(ctx context.Context, st sqltext.Statement, j *database.Journal) error {
+			if ended {
+				return errors.New("the run has ended")
+			}
+			return r.Run.Announce(ctx, st, j)
+		}
 	}),
+	keepsRun(recordBegun, "Record ends no run whose statement is announced", func(j *database.Journal, _ database.Entry) bool { return j.Begun != "" }),
 	ofRun("every interrupted statement has happened", outcomeTells, outcomes(func(_ *alteredRun, _ context.Context, _ sqltext.Statement, o *database.Outcome) error {
 		o.Verdict = database.Happened
 		return nil

@@ -27,12 +27,8 @@ func (c *check) interruptedIn(statement string, executed bool) *database.Journal
 // intend writes the journal of a run that is about to execute a statement.
 func (c *check) intend(r database.Run, statement string) *database.Journal {
 	c.Helper()
-	c.promised(beforeTells)
-	before, err := r.Before(c.ctx, c.only(statement))
-	c.ok(err, "Run.Before")
 	j := interruptedRun(1)
-	j.Begun, j.Before = statement, before
-	c.journal(r, j)
+	c.announce(r, statement, j)
 	return j
 }
 
@@ -65,7 +61,7 @@ func (c *check) follow(r database.Run, j *database.Journal) *database.Outcome {
 
 func (c *check) outcome(r database.Run, j *database.Journal) *database.Outcome {
 	c.Helper()
-	c.promised(beforeTells)
+	c.promised(announceTells)
 	o, err := r.Outcome(c.ctx, c.only(j.Begun), j.Before, patient)
 	c.ok(err, "Run.Outcome")
 	c.promised(outcomeTells)

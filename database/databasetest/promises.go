@@ -198,7 +198,11 @@ var (
 
 	journalFailed = define("journal.failed-by", "Journal.FailedBy", "FailedBy reports whether an entry says that the run failed.")
 
-	beforeTells    = define("run.before", "Run.Before", "Before returns what Outcome needs to know.")
+	announceTells  = define("run.announce", "Run.Announce", "Announce sets Journal.Before to what Outcome needs to know.")
+	announceMakes  = define("run.announce.put", "Run.Announce", "Announce replaces the set's journal and is durable when it returns.")
+	announceTx     = define("run.announce.in-transaction", "Run.Announce", "Announce is an error while the script's transaction is open.")
+	runNext        = define("run.next", "Run", "After Record a Run can execute another script.")
+	recordBegun    = define("run.record.begun", "Run", "Record ends a run whose journal still announces its last statement.")
 	outcomeTells   = define("run.outcome", "Run.Outcome", "Outcome reports whether a statement took effect.")
 	outcomeRemains = define("outcome.remains", "Outcome.Remains", "Remains reports that a statement that has not happened left something behind that First does not remove.")
 	outcomeRepeats = define("outcome.repeatable", "Outcome.Repeatable", "Repeatable reports that the outcome of a statement that may run twice was not checked.")

@@ -27,7 +27,7 @@ const (
 	OpRunState      = "Run.State"
 	OpRunExec       = "Run.Exec"
 	OpRunJournal    = "Run.Journal"
-	OpRunBefore     = "Run.Before"
+	OpRunAnnounce   = "Run.Announce"
 	OpRunOutcome    = "Run.Outcome"
 	OpRunRecord     = "Run.Record"
 	OpRunClose      = "Run.Close"
@@ -37,19 +37,19 @@ const (
 // released, and this call and all later ones fail with ErrKilled.
 var ErrKilled = errors.New("memdb: the process was killed")
 
-// If a hook returns ErrCommitted or ErrNotCommitted for OpTxCommit, OpRunJournal, OpRunRecord or
-// OpRunExec, the connection is cut during COMMIT, after or before it took effect. In both cases,
-// the caller gets a *database.CommitUnknownError, and the Tx or Run is over. A statement without a
-// journal commits nothing: its error is a *database.LockLostError.
+// If a hook returns ErrCommitted or ErrNotCommitted for OpTxCommit, OpRunJournal, OpRunAnnounce,
+// OpRunRecord or OpRunExec, the connection is cut during COMMIT, after or before it took effect.
+// In both cases, the caller gets a *database.CommitUnknownError, and the Tx or Run is over. A
+// statement without a journal commits nothing: its error is a *database.LockLostError.
 var (
 	ErrCommitted    = errors.New("memdb: the answer to COMMIT was lost")
 	ErrNotCommitted = errors.New("memdb: COMMIT was lost")
 )
 
-// If a hook returns ErrDone for OpRunExec, OpRunJournal or OpRunRecord, the process is killed after
-// the call took effect and before it returns. ErrHalfway, for OpRunExec, kills it in the middle of
-// a statement that can't be in a transaction: CREATE INDEX CONCURRENTLY and DROP INDEX CONCURRENTLY
-// leave an invalid index. Any other statement then has no effect.
+// If a hook returns ErrDone for OpRunExec, OpRunJournal, OpRunAnnounce or OpRunRecord, the process
+// is killed after the call took effect and before it returns. ErrHalfway, for OpRunExec, kills it
+// in the middle of a statement that can't be in a transaction: CREATE INDEX CONCURRENTLY and DROP
+// INDEX CONCURRENTLY leave an invalid index. Any other statement then has no effect.
 var (
 	ErrDone    = errors.New("memdb: the process was killed after the call took effect")
 	ErrHalfway = errors.New("memdb: the process was killed in the middle of a statement")

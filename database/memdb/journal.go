@@ -14,8 +14,13 @@ import (
 
 var errOwn = errors.New("memdb: the script's transaction is still open")
 
-func (r *run) Journal(ctx context.Context, j *database.Journal) (err error) {
-	end, err := r.enterUntil(ctx, OpRunJournal)
+func (r *run) Journal(ctx context.Context, j *database.Journal) error {
+	return r.put(ctx, OpRunJournal, j, func() error { return nil })
+}
+
+// put calls a function and makes j the journal of the set, or removes the journal if j is nil.
+func (r *run) put(ctx context.Context, op string, j *database.Journal, first func() error) (err error) {
+	end, err := r.enterUntil(ctx, op)
 	if err != nil {
 		return err
 	}
@@ -27,6 +32,9 @@ func (r *run) Journal(ctx context.Context, j *database.Journal) (err error) {
 	defer r.db.target.mu.Unlock()
 	if r.own != nil {
 		return errOwn
+	}
+	if err := first(); err != nil {
+		return err
 	}
 	if j == nil {
 		delete(r.db.target.ledger(r.db.own, true).journals, r.set)
@@ -51,14 +59,12 @@ func (r *run) keep(j *database.Journal) error {
 	return nil
 }
 
-func (r *run) Before(ctx context.Context, _ sqltext.Statement) (string, error) {
-	if err := r.enter(ctx, OpRunBefore); err != nil {
-		return "", err
-	}
-	r.db.target.mu.Lock()
-	defer r.db.target.mu.Unlock()
-	doc, err := r.db.snapshot().Encode()
-	return string(doc), err
+func (r *run) Announce(ctx context.Context, _ sqltext.Statement, j *database.Journal) error {
+	return r.put(ctx, OpRunAnnounce, j, func() error {
+		doc, err := r.db.snapshot().Encode()
+		j.Before = string(doc)
+		return err
+	})
 }
 
 func (r *run) Outcome(ctx context.Context, st sqltext.Statement, before string, _ database.LockOptions) (*database.Outcome, error) {

@@ -46,6 +46,11 @@ func TestFaultsOfARun(t *testing.T) {
 	mark := func() *database.Journal {
 		return &database.Journal{Version: 1, Direction: database.Up, Done: 2}
 	}
+	announce := func(r database.Run) error {
+		j := mark()
+		j.Begun = index
+		return r.Announce(t.Context(), sqltext.Statement{Text: index}, j)
+	}
 	for name, tc := range map[string]struct {
 		op    string
 		fault error
@@ -72,6 +77,8 @@ func TestFaultsOfARun(t *testing.T) {
 		"a journal, done":                  {memdb.OpRunJournal, memdb.ErrDone, func(r database.Run) error { return r.Journal(t.Context(), mark()) }, killed, 0, false, false, 2, 0},
 		"a journal, cut after COMMIT":      {memdb.OpRunJournal, memdb.ErrCommitted, func(r database.Run) error { return r.Journal(t.Context(), nil) }, cut, 0, false, false, 0, 0},
 		"a journal, cut before COMMIT":     {memdb.OpRunJournal, memdb.ErrNotCommitted, func(r database.Run) error { return r.Journal(t.Context(), nil) }, cut, 0, false, false, 1, 0},
+		"an announcement, done":            {memdb.OpRunAnnounce, memdb.ErrDone, announce, killed, 0, false, false, 2, 0},
+		"an announcement, cut":             {memdb.OpRunAnnounce, memdb.ErrNotCommitted, announce, cut, 0, false, false, 1, 0},
 		"an entry, done":                   {memdb.OpRunRecord, memdb.ErrDone, record(t), killed, 0, false, false, 0, 1},
 		"an entry, cut after COMMIT":       {memdb.OpRunRecord, memdb.ErrCommitted, record(t), cut, 0, false, false, 0, 1},
 		"an entry, cut before COMMIT":      {memdb.OpRunRecord, memdb.ErrNotCommitted, record(t), cut, 0, false, false, 1, 0},
@@ -186,15 +193,15 @@ func TestAnInvalidIndexIsDroppedTwice(t *testing.T) {
 	ok(t, exec(t, r, "CREATE TABLE t (x int)", nil))
 	all, err := sqltext.Split("CREATE INDEX CONCURRENTLY i ON t (x)", sqltext.PostgreSQL, sqltext.Options{})
 	ok(t, err)
-	before, err := r.Before(t.Context(), all[0])
-	ok(t, err)
+	j := &database.Journal{Version: 1, Direction: database.Up, Begun: all[0].Text}
+	ok(t, r.Announce(t.Context(), all[0], j))
 	db.SetHook(once(memdb.OpRunExec, memdb.ErrHalfway))
 	if err := exec(t, r, all[0].Text, nil); !errors.Is(err, memdb.ErrKilled) {
 		t.Fatalf("the error is %v", err)
 	}
 	next, _, err := open(t, target).Guard(t.Context(), "s", database.LockOptions{})
 	ok(t, err)
-	o, err := next.Outcome(t.Context(), all[0], before, database.LockOptions{})
+	o, err := next.Outcome(t.Context(), all[0], j.Before, database.LockOptions{})
 	ok(t, err)
 	if o.Verdict != database.NotHappened {
 		t.Fatalf("o.Verdict = %v, want %v", o.Verdict, database.NotHappened)

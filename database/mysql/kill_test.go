@@ -142,8 +142,7 @@ func TestRunOutlivesItsWorker(t *testing.T) {
 		must(t, err)
 		create, err := sqltext.Split("CREATE TABLE a AS SELECT SLEEP(100) AS x", sqltext.MySQL, sqltext.Options{})
 		must(t, err)
-		before, err := r.Before(background(t), create[0])
-		must(t, err)
+		before := announce(t, r, create[0])
 		broken := make(chan error)
 		go func() { broken <- execute(background(t), r, create[0].Text) }()
 		eventually(t, "the statement runs", func() bool { return isRunning(t, pool, "CREATE TABLE a%") })
@@ -172,8 +171,7 @@ func TestDropOfSeveralIsFinished(t *testing.T) {
 	must(t, err)
 	drop, err := sqltext.Split("DROP TABLE a, b", sqltext.MySQL, sqltext.Options{})
 	must(t, err)
-	before, err := r.Before(background(t), drop[0])
-	must(t, err)
+	before := announce(t, r, drop[0])
 	_, err = pool.Exec("DROP TABLE a") // as far as the server got
 	must(t, err)
 	o, err := r.Outcome(background(t), drop[0], before, database.LockOptions{})
@@ -208,8 +206,7 @@ func TestUnclearOutcomes(t *testing.T) {
 	} {
 		st, err := sqltext.Split(text, sqltext.MySQL, sqltext.Options{})
 		must(t, err)
-		before, err := r.Before(background(t), st[0])
-		must(t, err)
+		before := announce(t, r, st[0])
 		o, err := r.Outcome(background(t), st[0], before, database.LockOptions{})
 		must(t, err)
 		equal(t, text, string(o.Verdict), string(want))
@@ -273,6 +270,14 @@ func TestLostGuardCancelsTheStatement(t *testing.T) {
 	b, _, err := open(t, url).Begin(background(t), "s", database.LockOptions{Timeout: waitLimit})
 	must(t, err)
 	must(t, b.Rollback(background(t)))
+}
+
+// announce announces a statement, and returns what the journal says of the target before it.
+func announce(t testing.TB, r database.Run, st sqltext.Statement) string {
+	t.Helper()
+	j := &database.Journal{Version: 1, Name: "m", Direction: database.Up, Of: 1, Begun: st.Text}
+	must(t, r.Announce(background(t), st, j))
+	return j.Before
 }
 
 // execute executes the statements of a text in a run.

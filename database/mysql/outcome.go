@@ -13,23 +13,26 @@ import (
 	"github.com/whimbrel-db/whimbrel/sqltext"
 )
 
-// Before reads the definitions of the objects that the statement names. DDL on one object is
+// Announce reads the definitions of the objects that the statement names. DDL on one object is
 // atomic, so these later show whether it took effect. Nothing else needs to be read, however large
 // the database is.
-func (r *run) Before(ctx context.Context, st sqltext.Statement) (before string, err error) {
+func (r *run) Announce(ctx context.Context, st sqltext.Statement, j *database.Journal) error {
 	if repeatable(st) {
-		return "", nil
+		return r.Journal(ctx, j)
 	}
-	err = r.do(ctx, func(ctx context.Context) error {
+	err := r.do(ctx, func(ctx context.Context) error {
 		s, err := r.h.named(ctx, st)
 		if err != nil {
 			return err
 		}
 		doc, err := s.Encode()
-		before = string(doc)
+		j.Before = string(doc)
 		return err
 	})
-	return before, err
+	if err != nil {
+		return err
+	}
+	return r.Journal(ctx, j)
 }
 
 // repeatable reports whether a statement can be executed again: a second time it has the same

@@ -213,8 +213,13 @@ func (r *run) Journal(ctx context.Context, j *database.Journal) error {
 	if err := r.reconnect(ctx); err != nil {
 		return err
 	}
+	return r.put(ctx, j)
+}
+
+// put writes the set's row in a transaction of its own.
+func (r *run) put(ctx context.Context, j *database.Journal) error {
 	queries := []query{command("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE")}
-	_, err = r.commit(ctx, append(append(queries, r.nextLimit(j)...), r.putAsOurselves(j)...)...)
+	_, err := r.commit(ctx, append(append(queries, r.nextLimit(j)...), r.putAsOurselves(j)...)...)
 	if err == nil {
 		r.journal = j
 	} else {

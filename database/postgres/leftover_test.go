@@ -281,8 +281,7 @@ func TestIndexThatIsStillBuilt(t *testing.T) {
 			must(t, err)
 			defer r.Close(context.Background())
 			st := statement(t, "CREATE INDEX CONCURRENTLY IF NOT EXISTS i ON t (x)")
-			before, err := r.Before(background(t), st)
-			must(t, err)
+			before := announce(t, r, st)
 			_, err = r.Outcome(background(t), st, before, database.LockOptions{})
 			h := as[*database.LockedError](t, err).Holder
 			equal(t, "what is at work", h.Query, query)
@@ -295,6 +294,14 @@ func TestIndexThatIsStillBuilt(t *testing.T) {
 			equal(t, "the index", value(t, c, "SELECT indexrelid FROM pg_index WHERE indisvalid AND indrelid = 't'::regclass"), oid)
 		})
 	}
+}
+
+// announce announces a statement, and returns what the journal says of the target before it.
+func announce(t testing.TB, r database.Run, st sqltext.Statement) string {
+	t.Helper()
+	j := &database.Journal{Version: 1, Name: "m", Direction: database.Up, Of: 1, Begun: st.Text}
+	must(t, r.Announce(background(t), st, j))
+	return j.Before
 }
 
 func statement(t testing.TB, sql string) sqltext.Statement {
@@ -362,8 +369,7 @@ func TestOutcome(t *testing.T) {
 					continue
 				}
 				st := statement(t, tt.sql)
-				before, err := r.Before(background(t), st)
-				must(t, err)
+				before := announce(t, r, st)
 				o, err := r.Outcome(background(t), st, before, database.LockOptions{})
 				must(t, err)
 				equal(t, "the verdict of "+tt.sql+" before ("+o.Why+")", o.Verdict, tt.not)

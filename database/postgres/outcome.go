@@ -29,28 +29,34 @@ type before struct {
 	Catalog json.RawMessage `json:"catalog,omitempty"` // the schema
 }
 
-// Before reads what Outcome will need to know about the statement: mostly the oids of a few
+// Announce stores what Outcome will need to know about the statement: mostly the oids of a few
 // objects, or the whole schema if the effects of the statement are unknown.
-func (r *run) Before(ctx context.Context, st sqltext.Statement) (string, error) {
+func (r *run) Announce(ctx context.Context, st sqltext.Statement, j *database.Journal) error {
 	ctx, leave, err := r.Enter(ctx)
 	if err != nil {
-		return "", err
+		return err
 	}
 	defer leave()
 	if r.worker.inTransaction() {
-		return "", errOwnTransaction
+		return errOwnTransaction
 	}
 	ctx, stop := r.under(ctx)
 	defer stop()
+	if err := r.reconnect(ctx); err != nil {
+		return err
+	}
 	what := pgddl.Parse(st.Text)
 	was, err := r.before(ctx, &what)
 	if err != nil {
-		return "", err
+		return err
 	}
 	was.process = r.at
-	r.next = st
 	doc, err := json.Marshal(was)
-	return string(doc), err
+	if err != nil {
+		return err
+	}
+	r.next, j.Before = st, string(doc)
+	return r.put(ctx, j)
 }
 
 func (r *run) before(ctx context.Context, what *pgddl.Statement) (was before, err error) {

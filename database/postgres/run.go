@@ -94,7 +94,7 @@ type run struct {
 	lifted   bool              // it is removed for a statement that blocks nobody
 	unlifted string            // its value before that
 	ownLimit bool              // the script has set it itself
-	next     sqltext.Statement // that Before was called with, until the journal is written
+	next     sqltext.Statement // that Announce was called with, until the journal is written
 	// the script's last change of the search path, in the open transaction, was to reset it
 	pathReset  bool
 	reset      bool              // the session has lost the settings of attend

@@ -182,13 +182,13 @@ func into(st sqltext.Statement) (file string, is bool) {
 
 const existedBefore = "the file exists"
 
-// Before checks whether the file that a VACUUM INTO would create exists, in which case the
-// statement fails. For other statements it returns "": see Outcome.
-func (r *run) Before(_ context.Context, st sqltext.Statement) (string, error) {
+// Announce checks whether the file that a VACUUM INTO would create exists, in which case the
+// statement fails. For other statements it only writes the journal: see Outcome.
+func (r *run) Announce(ctx context.Context, st sqltext.Statement, j *database.Journal) error {
 	if file, _ := into(st); file != "" && made(file) {
-		return existedBefore, nil
+		j.Before = existedBefore
 	}
-	return "", nil
+	return r.Journal(ctx, j)
 }
 
 // made reports whether a file exists that VACUUM INTO would refuse.

@@ -195,10 +195,11 @@ func TestOutcomeOfVacuumInto(t *testing.T) {
 		{"'" + dir + "/' || 'computed'", func() {}, database.Unclear},
 	} {
 		st := statements(t, "VACUUM main INTO "+tc.into)[0]
-		before, err := r.Before(bg, st)
-		must(t, err)
+		j := journal(1)
+		j.Begun = st.Text
+		must(t, r.Announce(bg, st, j))
 		tc.during()
-		o, err := r.Outcome(bg, st, before, database.LockOptions{})
+		o, err := r.Outcome(bg, st, j.Before, database.LockOptions{})
 		must(t, err)
 		if o.Verdict != tc.want {
 			t.Errorf("%s: %q (%s), want %q", st.Text, o.Verdict, o.Why, tc.want)

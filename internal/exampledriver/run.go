@@ -63,9 +63,9 @@ func (r *run) Journal(ctx context.Context, j *database.Journal) error {
 	})
 }
 
-// Before has nothing to tell: every statement of this database can be in a transaction.
-func (r *run) Before(ctx context.Context, _ sqltext.Statement) (string, error) {
-	return "", ctx.Err()
+// Announce leaves j.Before empty: every statement of this database can be in a transaction.
+func (r *run) Announce(ctx context.Context, _ sqltext.Statement, j *database.Journal) error {
+	return r.Journal(ctx, j)
 }
 
 func (r *run) Outcome(ctx context.Context, _ sqltext.Statement, _ string, _ database.LockOptions) (*database.Outcome, error) {

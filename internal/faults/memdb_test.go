@@ -43,7 +43,7 @@ func (p *memory) ways() []way {
 		p.way("kill before a call", func(string) error { return memdb.ErrKilled }),
 		p.way("kill after a call", func(op string) error {
 			switch op {
-			case memdb.OpRunExec, memdb.OpRunJournal, memdb.OpRunRecord:
+			case memdb.OpRunExec, memdb.OpRunJournal, memdb.OpRunAnnounce, memdb.OpRunRecord:
 				return memdb.ErrDone
 			case memdb.OpTxCommit:
 				return memdb.ErrCommitted

@@ -350,9 +350,9 @@ func (p *play) outcomes(ctx context.Context, db database.Database) {
 		"DROP /*theirs*/ SUBSCRIPTION x", "COMMIT /*theirs*/ PREPARED 'x'", "CALL /*theirs*/ more.p()", "VACUUM /*theirs*/ more.t",
 	} {
 		st := statement(sql)
-		doc, err := r.Before(ctx, st)
-		p.check("Before "+sql, err)
-		_, err = r.Outcome(ctx, st, doc, longer)
+		j := &database.Journal{Version: 1, Name: "m", Direction: database.Up, Of: 2, Begun: sql}
+		p.check("Announce "+sql, r.Announce(ctx, st, j))
+		_, err = r.Outcome(ctx, st, j.Before, longer)
 		p.check("Outcome "+sql, err)
 	}
 	twice := statement("CREATE UNIQUE INDEX /*theirs*/ CONCURRENTLY twice_x ON more.twice (x)")

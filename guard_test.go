@@ -1,0 +1,121 @@
+package whimbrel_test
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/whimbrel-db/whimbrel"
+	"github.com/whimbrel-db/whimbrel/database/memdb"
+)
+
+// indexes returns migrations with one statement each that can't be in a transaction, after one that
+// creates their table.
+func indexes(n int) []script {
+	all := []script{{1, "CREATE TABLE t (x int)", "-"}}
+	for v := 2; v <= n+1; v++ {
+		all = append(all, script{int64(v), fmt.Sprintf("CREATE INDEX CONCURRENTLY i%d ON t (x)", v), "-"})
+	}
+	return all
+}
+
+// calls counts the calls of a process.
+func calls(db *memdb.Database, also func(op string)) map[string]int {
+	count := map[string]int{}
+	db.SetHook(func(op string) error {
+		count[op]++
+		also(op)
+		return nil
+	})
+	return count
+}
+
+// Runs that follow each other share one guard. Each announces its statement, executes it and
+// records it, and nothing more.
+func TestRunsShareTheGuard(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		target := memdb.New()
+		db := open(t, target)
+		count := calls(db, func(string) {})
+		wantApplied(t, mustUp(t, whimbrel.New(db, newSet(t, indexes(9)...), whimbrel.Options{})), 1, 2, 3, 4, 5, 6, 7, 8, 9, 10)
+		for op, want := range map[string]int{
+			memdb.OpGuard: 1, memdb.OpRunAnnounce: 9, memdb.OpRunExec: 9, memdb.OpRunRecord: 9, memdb.OpRunJournal: 0, memdb.OpRunState: 0, memdb.OpRunClose: 1,
+			memdb.OpState: 1, memdb.OpBegin: 1,
+		} {
+			wantEqual(t, op, count[op], want)
+		}
+		wantUnlocked(t, target)
+		wantNotInterrupted(t, whimbrel.New(db, newSet(t), whimbrel.Options{}))
+	})
+}
+
+// A run that may have left something in its session ends with its session. So does one that failed,
+// or was resumed.
+func TestRunsThatDoNotShareTheGuard(t *testing.T) {
+	for name, tc := range map[string]struct {
+		second string
+		guards int
+	}{
+		"a setting":                  {"SET search_path = public; CREATE INDEX CONCURRENTLY j ON t (x)", 2},
+		"a statement of the session": {"CREATE INDEX CONCURRENTLY j ON t (x); SELECT set_config('a.b', '1', false)", 2},
+		"nothing":                    {"INSERT INTO t VALUES (1); CREATE INDEX CONCURRENTLY j ON t (x); INSERT INTO t VALUES (2)", 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				target := memdb.New()
+				db := open(t, target)
+				count := calls(db, func(string) {})
+				set := newSet(t, script{1, "CREATE TABLE t (x int)", "-"}, script{2, tc.second, "-"}, script{3, "CREATE INDEX CONCURRENTLY k ON t (x)", "-"})
+				wantApplied(t, mustUp(t, whimbrel.New(db, set, whimbrel.Options{})), 1, 2, 3)
+				wantEqual(t, "guards", count[memdb.OpGuard], tc.guards)
+				wantEqual(t, "open runs", count[memdb.OpRunClose], tc.guards)
+				wantUnlocked(t, target)
+			})
+		})
+	}
+}
+
+// A statement that is not announced follows one that is: the journal first says that the latter is
+// done, since the former may take long.
+func TestTheMarkIsWrittenBeforeATransaction(t *testing.T) {
+	target := memdb.New()
+	db := open(t, target)
+	ops := recordCalls(db)
+	set := newSet(t, script{1, "CREATE TABLE t (x int); CREATE INDEX CONCURRENTLY i ON t (x); CREATE INDEX CONCURRENTLY j ON t (x); INSERT INTO t VALUES (1)", "-"})
+	wantApplied(t, mustUp(t, whimbrel.New(db, set, whimbrel.Options{})), 1)
+	got := slices.DeleteFunc(slices.Clone(*ops), func(op string) bool { return !strings.HasPrefix(op, "Run.") })
+	wantEqual(t, "calls of the run", got, []string{
+		memdb.OpRunExec, memdb.OpRunAnnounce, memdb.OpRunExec, memdb.OpRunAnnounce, memdb.OpRunExec, memdb.OpRunJournal, memdb.OpRunExec, memdb.OpRunRecord, memdb.OpRunClose,
+	})
+}
+
+// The guard is not kept for longer than a second. So a process that waits for the lock gets it, and
+// freezing the database stops an Up of many runs.
+func TestFreezingStopsRunsThatShareTheGuard(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		target := memdb.New()
+		db := open(t, target)
+		other := whimbrel.New(open(t, target), newSet(t), whimbrel.Options{})
+		count := calls(db, func(op string) {
+			if op == memdb.OpRunExec {
+				time.Sleep(300 * time.Millisecond)
+			}
+		})
+		done := make(chan error)
+		go func() { done <- tryUp(t, whimbrel.New(db, newSet(t, indexes(100)...), whimbrel.Options{})) }()
+		time.Sleep(10 * time.Second)
+		if count[memdb.OpRunRecord] == 0 {
+			t.Fatal("no run has ended")
+		}
+		_, err := other.Freeze(t.Context(), "a test", time.Time{})
+		noError(t, err)
+		frozen := count[memdb.OpRunRecord]
+		wantError[*whimbrel.FrozenError](t, <-done)
+		if n := count[memdb.OpRunRecord] - frozen; n > 4 {
+			t.Errorf("%d runs ended after the database was frozen", n)
+		}
+	})
+}
