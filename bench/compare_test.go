@@ -13,6 +13,7 @@ import (
 // task is a piece of work for every tool.
 type task struct {
 	title  string
+	short  string // for the chart
 	verb   verb
 	folder string // of the migrations
 	before string // the folder to apply first, if any
@@ -21,31 +22,52 @@ type task struct {
 	want   int
 }
 
+// nothing reports whether nothing is pending.
+func (tk task) nothing() bool { return tk.verb == up && tk.folder == tk.before }
+
+// readOnly reports whether the task changes nothing.
+func (tk task) readOnly() bool { return tk.verb == status || tk.nothing() }
+
 // The folders of migrations.
 const (
 	many       = "many"       // 1,000 migrations of one table each
 	oneMore    = "one-more"   // one more migration
 	statements = "statements" // one file of 5,000 statements
 	data       = "data"       // one file of 20 MB
+	plain      = "plain"      // one table
+	indexes    = "indexes"    // plain, and 40 migrations that build an index CONCURRENTLY
+	history    = "history"    // like those of real projects; some migrations can't be in a transaction
 )
+
+// outside reports whether a folder has migrations that can't be in a transaction.
+func outside(folder string) bool { return folder == indexes || folder == history }
 
 func tasks(s sizes, k kind) []task {
 	tables := map[kind]string{
 		postgres: `SELECT count(*) FROM pg_class WHERE relname ~ '^t[0-9]{4}$'`,
+		mariadb:  `SELECT count(*) FROM information_schema.tables WHERE table_schema = DATABASE() AND table_name REGEXP '^t[0-9]{4}$'`,
 		sqlite:   `SELECT count(*) FROM sqlite_master WHERE name GLOB 't[0-9][0-9][0-9][0-9]'`,
 	}[k]
 	rows := "SELECT count(*) FROM bench_rows"
 	n := count(s.migrations)
-	return []task{
-		{n + " migrations, each on its own", up, many, "", false, tables, s.migrations},
-		{n + " migrations, all or nothing", upAtomic, many, "", false, tables, s.migrations},
-		{"nothing to do, " + n + " applied", up, many, many, true, tables, s.migrations},
-		{"one more, " + n + " applied", up, oneMore, many, true, tables, s.migrations + 1},
-		{"status, " + n + " applied", status, many, many, true, tables, s.migrations},
-		{n + " rolled back", down, many, many, false, tables, 0},
-		{"one file of " + count(s.statements) + " statements", up, statements, "", false, rows, s.statements - 1},
-		{fmt.Sprintf("one file of %d MB", s.dataBytes>>20), up, data, "", false, rows, s.dataRows()},
+	all := []task{
+		{n + " migrations, each on its own", "each on its own", up, many, "", false, tables, s.migrations},
+		{n + " migrations, all or nothing", "all or nothing", upAtomic, many, "", false, tables, s.migrations},
+		{"nothing to do, " + n + " applied", "nothing to do", up, many, many, true, tables, s.migrations},
+		{"one more, " + n + " applied", "one more", up, oneMore, many, true, tables, s.migrations + 1},
+		{"status, " + n + " applied", "status", status, many, many, true, tables, s.migrations},
+		{n + " rolled back", "rolled back", down, many, many, false, tables, 0},
+		{"one file of " + count(s.statements) + " statements", count(s.statements) + " statements", up, statements, "", false, rows, s.statements - 1},
+		{fmt.Sprintf("one file of %d MB", s.dataBytes>>20), fmt.Sprintf("%d MB", s.dataBytes>>20), up, data, "", false, rows, s.dataRows()},
 	}
+	if k == postgres {
+		valid := "SELECT count(*) FROM pg_index WHERE indisvalid AND indexrelid::regclass::text ~ '^concurrent'"
+		all = append(all,
+			task{count(s.indexes) + " files with one `CREATE INDEX CONCURRENTLY` each", count(s.indexes) + " CONCURRENTLY", up, indexes, plain, false, valid, s.indexes},
+			task{fmt.Sprintf("a history of %d migrations, %d not transactional", s.history, s.outside()), "real history", up, history, "", false, valid, (s.outside() + 1) / 2},
+		)
+	}
+	return all
 }
 
 // TestCompare runs every tool on every task and writes the tables. It asserts nothing: run.sh calls
@@ -68,18 +90,40 @@ func TestCompare(t *testing.T) {
 		t.Fatal(err)
 	}
 	var report report
-	for _, target := range []target{newPostgres(t), newSQLite(t)} {
-		c := &comparison{t: t, target: target, programs: programs, folders: folders}
-		for _, tk := range tasks(size, target.kind()) {
-			if !only.MatchString(string(target.kind()) + ": " + tk.title) {
-				continue
-			}
-			report.add(target, tk, c.run(tk, rounds))
+	for _, k := range kinds {
+		chosen := slices.DeleteFunc(tasks(size, k), func(tk task) bool { return !only.MatchString(string(k) + ": " + tk.title) })
+		if len(chosen) == 0 {
+			continue
 		}
+		t.Run(string(k), func(t *testing.T) { // which ends the server
+			c := &comparison{t: t, target: newTarget(t, k), programs: programs, folders: folders}
+			for _, tk := range chosen {
+				report.add(c.target, tk, c.run(tk, rounds))
+			}
+		})
+	}
+	if only.MatchString(startTitle) {
+		report.start = measureStart(t, programs, 20*rounds)
+	}
+	if t.Failed() {
+		return
 	}
 	if err := os.WriteFile(os.Getenv("WHIMBREL_BENCH_OUT"), report.markdown(), 0o644); err != nil {
 		t.Fatal(err)
 	}
+	if file := os.Getenv("WHIMBREL_BENCH_SVG"); file != "" {
+		drawTimes(t, file, &report)
+	}
+}
+
+func newTarget(t *testing.T, k kind) target {
+	switch k {
+	case postgres:
+		return newPostgres(t)
+	case mariadb:
+		return newMariaDB(t)
+	}
+	return newSQLite(t)
 }
 
 // comparison runs tasks on one kind of database.
@@ -135,9 +179,9 @@ func (c *comparison) database(tool tool, tk task) string {
 	if tk.before == "" {
 		return c.target.create()
 	}
-	return c.target.copyOf(tool.name+" "+tk.before, func(db string) {
+	return c.target.copyOf(tool.name+" "+tk.before, tk.readOnly(), func(db string) {
 		before := task{verb: up, folder: tk.before}
-		if cmd := command(db, tool.args(c.call(tool, before, db))); cmd.Run() != nil {
+		if cmd := command(c.target.kind(), db, tool.args(c.call(tool, before, db))); cmd.Run() != nil {
 			c.t.Fatalf("%s: preparing %q:\n%s", tool.name, tk.title, cmd.said())
 		}
 	})
@@ -149,14 +193,14 @@ func (c *comparison) call(tool tool, tk task, db string) call {
 		program = tool.program // the installed one
 	}
 	return call{
-		program: program, kind: c.target.kind(), db: db, verb: tk.verb, nothing: tk.verb == up && tk.folder == tk.before,
+		program: program, kind: c.target.kind(), db: db, verb: tk.verb, nothing: tk.nothing(), outside: outside(tk.folder),
 		folder: filepath.Join(c.folders, tool.format, string(c.target.kind()), tk.folder),
 	}
 }
 
 // measure runs a tool once, without counting.
 func (c *comparison) measure(tool tool, tk task, db string) (wall, cpu time.Duration) {
-	cmd := command(db, tool.args(c.call(tool, tk, db)))
+	cmd := command(c.target.kind(), db, tool.args(c.call(tool, tk, db)))
 	start := time.Now()
 	err := cmd.Run()
 	wall = time.Since(start)
@@ -172,7 +216,7 @@ func (c *comparison) count(r *result, tk task) {
 	defer c.target.drop(db)
 	through, turns := c.target.counting(db, tk.light)
 	memory := filepath.Join(c.t.TempDir(), "memory")
-	cmd := command(through, append([]string{"/usr/bin/time", "-q", "-f", "%M", "-o", memory}, r.tool.args(c.call(r.tool, tk, through))...))
+	cmd := command(c.target.kind(), through, append([]string{"/usr/bin/time", "-q", "-f", "%M", "-o", memory}, r.tool.args(c.call(r.tool, tk, through))...))
 	if err := cmd.Run(); err != nil {
 		c.t.Fatalf("%s: %s: %v\n%s", r.tool.name, tk.title, err, cmd.said())
 	}

@@ -42,15 +42,15 @@ type change struct {
 var changes = []change{
 	{
 		"`ADD COLUMN`",
-		[]migration{{1, "ALTER TABLE orders ADD COLUMN email text;\n", "ALTER TABLE orders DROP COLUMN email;\n"}},
+		[]migration{{version: 1, up: "ALTER TABLE orders ADD COLUMN email text;\n", down: "ALTER TABLE orders DROP COLUMN email;\n"}},
 		"SELECT count(*) FROM pg_attribute WHERE attrelid = 'orders'::regclass AND attname = 'email'",
 	},
 	{
 		"`NOT NULL` in three migrations",
 		[]migration{
-			{1, "ALTER TABLE orders ADD CONSTRAINT noted CHECK (note IS NOT NULL) NOT VALID;\n", "ALTER TABLE orders DROP CONSTRAINT noted;\n"},
-			{2, "ALTER TABLE orders VALIDATE CONSTRAINT noted;\n", "SELECT 1;\n"},
-			{3, "ALTER TABLE orders ALTER COLUMN note SET NOT NULL;\n", "ALTER TABLE orders ALTER COLUMN note DROP NOT NULL;\n"},
+			{version: 1, up: "ALTER TABLE orders ADD CONSTRAINT noted CHECK (note IS NOT NULL) NOT VALID;\n", down: "ALTER TABLE orders DROP CONSTRAINT noted;\n"},
+			{version: 2, up: "ALTER TABLE orders VALIDATE CONSTRAINT noted;\n", down: "SELECT 1;\n"},
+			{version: 3, up: "ALTER TABLE orders ALTER COLUMN note SET NOT NULL;\n", down: "ALTER TABLE orders ALTER COLUMN note DROP NOT NULL;\n"},
 		},
 		"SELECT count(*) FROM pg_attribute WHERE attrelid = 'orders'::regclass AND attname = 'note' AND attnotnull",
 	},
@@ -102,7 +102,7 @@ func writeChange(t *testing.T, c contender, ch change) (folder string) {
 	folder = t.TempDir()
 	var files []migration
 	for _, m := range ch.files {
-		files = append(files, migration{m.version, c.directive + m.up, m.down})
+		files = append(files, migration{version: m.version, up: c.directive + m.up, down: m.down})
 	}
 	for file, text := range formats[toolNamed(c.tool).format](postgres, folder, files) {
 		if err := os.WriteFile(filepath.Join(folder, file), []byte(text), 0o644); err != nil {
@@ -131,7 +131,7 @@ type queryLatency struct {
 // measureLocks runs the application and one contender in a new database.
 func measureLocks(t *testing.T, server *server, c contender, ch change, programs string) latencies {
 	t.Helper()
-	db := server.copyOf("locks", func(db string) { fillOrders(t, db) })
+	db := server.copyOf("locks", false, func(db string) { fillOrders(t, db) })
 	defer server.drop(db)
 	tool := toolNamed(c.tool)
 	program := filepath.Join(programs, tool.program)
@@ -144,7 +144,7 @@ func measureLocks(t *testing.T, server *server, c contender, ch change, programs
 	app := runApplication(t, db, start)
 	go readLong(t, db, start)
 	time.Sleep(time.Until(start.Add(migrationStarts)))
-	cmd := command(db, args)
+	cmd := command(postgres, db, args)
 	if err := cmd.Run(); err != nil {
 		t.Errorf("%s: %s: %v\n%s", c.name, ch.title, err, cmd.said())
 	}

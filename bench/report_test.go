@@ -4,10 +4,14 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 )
 
 // report collects results, and writes them as Markdown.
-type report struct{ entries []entry }
+type report struct {
+	entries []entry
+	start   []start
+}
 
 type entry struct {
 	target  target
@@ -19,17 +23,22 @@ func (r *report) add(t target, tk task, results []*result) {
 	r.entries = append(r.entries, entry{t, tk, results})
 }
 
+// of returns the entries of a kind of database.
+func (r *report) of(k kind) (mine []entry) {
+	for _, e := range r.entries {
+		if e.target.kind() == k {
+			mine = append(mine, e)
+		}
+	}
+	return mine
+}
+
 // markdown writes, for each kind of database, one table of the times as multiples of the client's,
 // and one detailed table for each task.
 func (r *report) markdown() []byte {
 	var b strings.Builder
-	for _, k := range []kind{postgres, sqlite} {
-		var mine []entry
-		for _, e := range r.entries {
-			if e.target.kind() == k {
-				mine = append(mine, e)
-			}
-		}
+	for _, k := range kinds {
+		mine := r.of(k)
 		if len(mine) == 0 {
 			continue
 		}
@@ -40,17 +49,29 @@ func (r *report) markdown() []byte {
 			writeTable(&b, e.table())
 		}
 	}
+	if len(r.start) > 0 {
+		fmt.Fprintf(&b, "## Start of the program\n\n")
+		rows := [][]string{{"", "wall ms", "from", "to"}}
+		for _, s := range r.start {
+			rows = append(rows, append([]string{s.name}, spread(s.walls)...))
+		}
+		writeTable(&b, rows)
+	}
 	return []byte(b.String())
+}
+
+// spread returns the median, the minimum and the maximum in milliseconds.
+func spread(walls []time.Duration) []string {
+	var cells []string
+	for _, d := range []time.Duration{median(walls), slices.Min(walls), slices.Max(walls)} {
+		cells = append(cells, fmt.Sprintf("%.1f", milliseconds(d)))
+	}
+	return cells
 }
 
 // ratios returns the table of times as multiples of the client's. The best tool is in bold.
 func ratios(entries []entry) [][]string {
-	var columns []string
-	for _, t := range tools {
-		if slices.ContainsFunc(entries, func(e entry) bool { return e.of(t.name) != nil }) {
-			columns = append(columns, t.name)
-		}
-	}
+	columns := toolsOf(entries)
 	rows := [][]string{append([]string{""}, columns...)}
 	for _, e := range entries {
 		row := []string{e.task.title}
@@ -68,6 +89,16 @@ func ratios(entries []entry) [][]string {
 		rows = append(rows, row)
 	}
 	return rows
+}
+
+// toolsOf returns the names of the tools that have done at least one of the tasks.
+func toolsOf(entries []entry) (names []string) {
+	for _, t := range tools {
+		if slices.ContainsFunc(entries, func(e entry) bool { return e.of(t.name) != nil }) {
+			names = append(names, t.name)
+		}
+	}
+	return names
 }
 
 func (e entry) of(name string) *result {
@@ -101,11 +132,8 @@ func (e entry) table() [][]string {
 	}
 	rows := [][]string{head}
 	for _, r := range e.results {
-		row := []string{
-			r.tool.name, fmt.Sprintf("%.2f", e.ratio(r)), fmt.Sprintf("%.1f", milliseconds(r.wall())),
-			fmt.Sprintf("%.1f", milliseconds(slices.Min(r.walls))), fmt.Sprintf("%.1f", milliseconds(slices.Max(r.walls))),
-			fmt.Sprintf("%.1f", milliseconds(r.cpu())), fmt.Sprintf("%.1f", float64(r.memory)/(1<<20)), count(r.turns),
-		}
+		row := append([]string{r.tool.name, fmt.Sprintf("%.2f", e.ratio(r))}, spread(r.walls)...)
+		row = append(row, fmt.Sprintf("%.1f", milliseconds(r.cpu())), fmt.Sprintf("%.1f", float64(r.memory)/(1<<20)), count(r.turns))
 		rows = append(rows, row[:len(head)])
 	}
 	return rows

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # What migrating costs: whimbrel and other tools side by side, as multiples of the database's own client.
 #
-#   bench/run.sh            about eight minutes; `make bench`
+#   bench/run.sh            about TODO minutes; `make bench`
 #   bench/run.sh --quick    about one minute: less of everything, one round
 #   bench/run.sh --disk     on the disk in $TMPDIR, and PostgreSQL waits for it (fsync), as it does by default
 #   bench/run.sh --only RE  only the tasks that a regular expression finds in "PostgreSQL: one file of 20 MB"
@@ -13,10 +13,11 @@
 set -euo pipefail
 umask 022
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
+PATH=$PATH:/usr/sbin:/sbin # mariadbd is there
 
 # module version [tags]
-modules='github.com/golang-migrate/migrate/v4/cmd/migrate v4.20.1 postgres,sqlite
-github.com/pressly/goose/v3/cmd/goose v3.29.0
+modules='github.com/golang-migrate/migrate/v4/cmd/migrate v4.20.1 postgres,mysql,sqlite
+github.com/pressly/goose/v3/cmd/goose v3.30.0
 github.com/jackc/tern/v2 v2.3.4
 github.com/rubenv/sql-migrate/sql-migrate v1.8.1'
 # dbmate's releases are an npm package: its module can't be had everywhere.
@@ -49,7 +50,7 @@ elif [[ -z $bin && ,${WHIMBREL_TEST_POSTGRES_BIN:-} == *,15=* ]]; then
 fi
 [[ -n $bin ]] || die 'there are no programs of PostgreSQL 15: run `make bench`, or set WHIMBREL_BENCH_POSTGRES_BIN to their folder'
 
-for command in psql sqlite3 /usr/bin/time gcc npm; do
+for command in psql mariadbd mariadb mariadb-dump mariadb-install-db sqlite3 /usr/bin/time gcc npm; do
 	command -v "$command" >/dev/null || die "missing: $command"
 done
 
@@ -59,7 +60,7 @@ mkdir -p "$cache"
 # install MODULE VERSION TAGS: one folder for each version, and a link to the program.
 install() {
 	local module=$1 version=$2 tags=${3:-} home
-	home=$cache/$(basename "${module%/v[0-9]}")-$version
+	home=$cache/$(basename "${module%/v[0-9]}")-$version${tags:+-${tags//,/-}}
 	if [[ ! -d $home ]]; then
 		say "installing $module $version"
 		rm -rf "$home.part"
@@ -87,11 +88,20 @@ work=$(mktemp -d "$place/whimbrel-bench.XXXXXX")
 trap 'rm -rf "$work"' EXIT
 chmod 755 "$work"
 mkdir "$work/programs" "$work/data" "$work/tmp"
-chmod 1777 "$work/data"
+chmod 1777 "$work/data" "$work/tmp"
 
-# For internal/testdb: the one server, and where it may keep its data.
+# For internal/testdb: the servers, and where they may keep their data.
 export WHIMBREL_TEST_REQUIRE=1 WHIMBREL_TEST_POSTGRES_MAIN=15 WHIMBREL_TEST_POSTGRES_BIN="15=$bin" WHIMBREL_TEST_DATA=$work/data
 export TMPDIR=$work/tmp
+if [[ $compare && ! $locks ]]; then
+	say "preparing MariaDB's data"
+	as_user=()
+	((EUID != 0)) || as_user=(setpriv --reuid="$(id -u nobody)" --regid="$(id -g nobody)" --clear-groups)
+	"${as_user[@]}" env -C "$work/data" mariadb-install-db --no-defaults --datadir="$work/data/mariadb-new" --skip-test-db \
+		--auth-root-authentication-method=normal --skip-name-resolve --innodb-log-file-size=8M >"$work/mariadb.log" 2>&1 ||
+		die "mariadb-install-db failed: $(tail -n 20 "$work/mariadb.log")"
+	export WHIMBREL_TEST_MARIADB_BIN=$(command -v mariadbd) WHIMBREL_TEST_MARIADB_NEW=$work/data/mariadb-new
+fi
 
 say "$(go version | cut -d ' ' -f 3-), $(nproc) cores, PostgreSQL from $bin"
 CGO_ENABLED=0 go test -c -o "$work/bench.test" ./bench
@@ -118,7 +128,9 @@ if [[ $locks ]]; then
 fi
 
 if [[ $compare ]]; then
-	"$work/bench.test" -test.timeout 30m -test.run '^TestCompare$' >&2
+	CGO_ENABLED=0 go build -trimpath -o "$work/programs/floor" ./floor
+	[[ ${WHIMBREL_BENCH_QUICK:-}${WHIMBREL_BENCH_ONLY:-}${WHIMBREL_BENCH_DISK:-} ]] || export WHIMBREL_BENCH_SVG=$PWD/../docs/performance.svg
+	"$work/bench.test" -test.timeout 90m -test.run '^TestCompare$' >&2
 	cat "$work/tables.md"
 fi
 

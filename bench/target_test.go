@@ -22,16 +22,21 @@ type kind string
 
 const (
 	postgres kind = "PostgreSQL"
+	mariadb  kind = "MariaDB"
 	sqlite   kind = "SQLite"
 )
+
+// kinds are in the order of the tables.
+var kinds = []kind{postgres, mariadb, sqlite}
 
 // target creates databases.
 type target interface {
 	kind() kind
 	version() string
 	create() (db string)
-	// copyOf returns a copy of the named database, which fill fills the first time.
-	copyOf(name string, fill func(db string)) (db string)
+	// copyOf returns a copy of the named database, which fill fills the first time. If the copy is
+	// only read, it can be the named database itself.
+	copyOf(name string, readOnly bool, fill func(db string)) (db string)
 	drop(db string)
 	// counting returns a URL of the database through a proxy that counts round trips.
 	counting(db string, exact bool) (through string, turns func() int)
@@ -98,7 +103,7 @@ func (s *server) createFrom(template string) string {
 	return s.at(s.url, name)
 }
 
-func (s *server) copyOf(name string, fill func(string)) string {
+func (s *server) copyOf(name string, _ bool, fill func(string)) string {
 	if s.filled[name] == "" {
 		db := s.create()
 		fill(db)
@@ -181,7 +186,7 @@ func (f *files) create() string {
 	return filepath.Join(f.folder, fmt.Sprintf("%d.db", f.made))
 }
 
-func (f *files) copyOf(name string, fill func(string)) string {
+func (f *files) copyOf(name string, _ bool, fill func(string)) string {
 	if f.filled[name] == "" {
 		db := f.create()
 		fill(db)

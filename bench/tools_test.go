@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 )
 
 // verb is a tool's task.
@@ -24,6 +25,7 @@ type call struct {
 	kind    kind
 	verb    verb
 	nothing bool   // nothing is pending
+	outside bool   // some migrations can't be in a transaction
 	db      string // a URL, or a file's path
 	folder  string // of the migrations
 }
@@ -38,13 +40,19 @@ type tool struct {
 	args func(c call) []string
 }
 
+const ours = "whimbrel"
+
+// plainName returns a tool's name without Markdown.
+func plainName(name string) string { return strings.ReplaceAll(name, "`", "") }
+
 // tools are in the order of the tables. The first tool of each kind of database is the one that the
 // others are compared with.
 var tools = []tool{
 	{name: "`psql -1 -f`", program: "psql", format: formatClient, floor: true, args: psql("-1")},
 	{name: "`psql -f`", program: "psql", format: formatClient, floor: true, args: psql()},
+	{name: "`mariadb`", program: "mariadb", format: formatClient, floor: true, args: mariaDBClient},
 	{name: "`sqlite3`", program: "sqlite3", format: formatClient, floor: true, args: sqlite3},
-	{name: "whimbrel", program: "whimbrel", format: formatPairs, args: ours},
+	{name: ours, program: "whimbrel", format: formatPairs, args: whimbrelArgs},
 	{name: "golang-migrate", program: "migrate", format: formatPairs, args: golangMigrate},
 	{name: "goose", program: "goose", format: formatGoose, args: goose},
 	{name: "dbmate", program: "dbmate", format: formatDbmate, args: dbmate},
@@ -54,7 +62,7 @@ var tools = []tool{
 
 func psql(transaction ...string) func(call) []string {
 	return func(c call) []string {
-		if c.kind != postgres || len(transaction) == 0 && c.verb == upAtomic {
+		if c.kind != postgres || len(transaction) == 0 && c.verb == upAtomic || len(transaction) > 0 && c.outside {
 			return nil
 		}
 		args := append([]string{c.program, "-X", "-q", "-v", "ON_ERROR_STOP=1", "-o", "/dev/null", "-d", c.db}, transaction...)
@@ -63,6 +71,17 @@ func psql(transaction ...string) func(call) []string {
 		}
 		return append(args, "-c", "SELECT 1")
 	}
+}
+
+func mariaDBClient(c call) []string {
+	if c.kind != mariadb || c.verb == upAtomic {
+		return nil
+	}
+	statement := "SELECT 1"
+	if script := clientScript(c); script != "" {
+		statement = "source " + script
+	}
+	return append(append([]string{c.program}, mariaDBFlags(c.db)...), "--execute="+statement, databaseName(c.db))
 }
 
 func sqlite3(c call) []string {
@@ -88,8 +107,11 @@ func clientScript(c call) string {
 	return filepath.Join(c.folder, "up.sql")
 }
 
-func ours(c call) []string {
+func whimbrelArgs(c call) []string {
 	db := c.db
+	if c.kind == mariadb && c.verb == upAtomic {
+		return nil
+	}
 	if c.kind == sqlite {
 		db = "sqlite:" + db
 	}
@@ -99,8 +121,11 @@ func ours(c call) []string {
 
 func golangMigrate(c call) []string {
 	db := c.db
-	if c.kind == sqlite {
+	switch {
+	case c.kind == sqlite:
 		db = "sqlite://" + db
+	case c.kind == mariadb:
+		db = "mysql://" + mariaDBSource(db)
 	}
 	args := map[verb][]string{up: {"up"}, down: {"down", "-all"}, status: {"version"}}[c.verb]
 	if args == nil {
@@ -114,8 +139,11 @@ func goose(c call) []string {
 	if args == nil {
 		return nil
 	}
-	dialect := map[kind]string{postgres: "postgres", sqlite: "sqlite3"}[c.kind]
-	return append([]string{c.program, "-env", "none", "-dir", c.folder, dialect, c.db}, args...)
+	dialect, db := map[kind]string{postgres: "postgres", mariadb: "mysql", sqlite: "sqlite3"}[c.kind], c.db
+	if c.kind == mariadb {
+		db = mariaDBSource(db)
+	}
+	return append([]string{c.program, "-env", "none", "-dir", c.folder, dialect, db}, args...)
 }
 
 // dbmate rolls back one migration per start.
@@ -157,8 +185,11 @@ type process struct {
 	output bytes.Buffer
 }
 
-func command(db string, args []string) *process {
+func command(k kind, db string, args []string) *process {
 	p := &process{Cmd: exec.Command(args[0], args[1:]...)}
+	if k == mariadb {
+		db = mariaDBSource(db) // sql-migrate's notation
+	}
 	p.Env = append(os.Environ(), databaseVariable+"="+db)
 	p.Stdout, p.Stderr = &p.output, &p.output
 	return p

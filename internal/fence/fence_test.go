@@ -173,7 +173,7 @@ var rules = []rule{
 		linksAll: true,
 	},
 	{
-		pkg:      "bench",
+		pkg:      "bench/...",
 		imports:  []string{".", "source", "database/...", "migration", "sqltext"},
 		linksAll: true,
 	},
