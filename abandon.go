@@ -62,14 +62,17 @@ type Abandoned struct {
 //   - a *ProtectedError or a *FrozenError if the database's settings do not allow it, except for a
 //     dry run.
 func (m *Migrator) Abandon(ctx context.Context, version int64, opts AbandonOptions) (*Abandoned, error) {
-	m = m.call(ctx)
+	m, err := m.complete(ctx)
+	if err != nil {
+		return nil, err
+	}
 	var st *database.State
 	check := func(now *database.State) error {
 		st = now
 		return m.mayAbandon(now, version, opts)
 	}
 	var done *Abandoned
-	err := m.guarded(ctx, check, func(r database.Run) (err error) {
+	err = m.guarded(ctx, check, func(r database.Run) (err error) {
 		j := *st.Interrupted
 		j.Held = false // the holder is this process
 		done, err = (&abandoner{m: m, r: r, st: st, j: &j, opts: opts}).run(ctx)

@@ -27,6 +27,9 @@ func (m *Migrator) Apply(ctx context.Context, p *Plan, opts ApplyOptions) (*Resu
 	if p == nil || len(p.Steps) > 0 && p.base == nil {
 		return &Result{Set: m.set.Name()}, errNoPlan
 	}
+	if p.set != nil && p.Set == m.set.Name() {
+		m.set = p.set
+	}
 	a := &applier{m: m, plan: p, left: slices.Repeat([]bool{true}, len(p.Steps)), skipped: make([]bool, len(p.Steps))}
 	if len(p.Steps) > 0 {
 		a.expect = p.base.Clone()

@@ -22,8 +22,11 @@ type BaselineOptions struct {
 // *HistoryExistsError. With Force and a Reason, it instead forgets the versions above the baseline,
 // and records those up to it with the checksums of this build.
 func (m *Migrator) Baseline(ctx context.Context, version int64, opts BaselineOptions) (*Result, error) {
-	m = m.call(ctx)
 	start := time.Now()
+	m, err := m.complete(ctx)
+	if err != nil {
+		return &Result{}, err
+	}
 	r := &Result{Set: m.set.Name()}
 	if opts.Force && opts.Reason == "" {
 		return r, errors.New("forcing a baseline needs a reason")

@@ -40,8 +40,11 @@ type Schema struct {
 // *NotEmptyError if the database has objects or applied migrations, and the errors of Plan.
 // Migrations of the set that the schema does not include remain pending.
 func (m *Migrator) Load(ctx context.Context, s Schema, opts ApplyOptions) (*Result, error) {
-	m = m.with(ctx, opts)
 	start := time.Now()
+	m, err := m.with(ctx, opts).complete(ctx)
+	if err != nil {
+		return &Result{}, err
+	}
 	r := &Result{Set: m.set.Name()}
 	p, err := m.planLoad(ctx, s)
 	switch {

@@ -22,7 +22,11 @@ type Plan struct {
 	// Downs are the down scripts that the plan records and that could not run as they are.
 	// They do not prevent the plan from being applied.
 	Downs []DownProblem
+	// Warnings are those of the set and, if it has left down scripts unread, of those that the plan
+	// has read.
+	Warnings []migration.Warning
 
+	set   *migration.Set  // with the down scripts that the plan needs
 	base  *database.State // the state that the plan was made from
 	until Goal            // Goal in absolute terms
 }

@@ -2,6 +2,7 @@ package whimbrel
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -19,7 +20,17 @@ func (m *Migrator) Plan(ctx context.Context, g Goal) (*Plan, error) {
 	if err != nil {
 		return nil, err
 	}
-	moves, err := decide(m.set, st, g, m.anyOrder(st.Settings))
+	return m.PlanFrom(ctx, st, g)
+}
+
+// PlanFrom is Plan from a state that the caller has read with [database.Database.State]. So a
+// program can read the state while it reads the folder of migrations. The Plan keeps the state.
+func (m *Migrator) PlanFrom(ctx context.Context, st *database.State, g Goal) (*Plan, error) {
+	m = m.call(ctx)
+	if err := m.needState(st); err != nil {
+		return nil, err
+	}
+	moves, err := m.decide(st, g)
 	if verr := m.verify(ctx, st, moves); verr != nil {
 		return nil, verr
 	}
@@ -29,9 +40,62 @@ func (m *Migrator) Plan(ctx context.Context, g Goal) (*Plan, error) {
 	return m.newPlan(ctx, st, g, moves)
 }
 
+var errNoState = errors.New("the state is nil; pass the one that Database.State returned")
+
+// needState returns an error if the Migrator can't work from a state of its caller.
+func (m *Migrator) needState(st *database.State) error {
+	if n, ok := m.db.(nothing); ok {
+		return n.err
+	}
+	if st == nil || st.Applied == nil {
+		return errNoState
+	}
+	return nil
+}
+
+// decide decides on the moves to a goal, and reads their down scripts if the set has left them
+// unread. One that turns out to have no statement changes the decision.
+func (m *Migrator) decide(st *database.State, g Goal) ([]move, error) {
+	for {
+		moves, err := decide(m.set, st, g, m.anyOrder(st.Settings))
+		set, rerr := m.set.WithDowns(downsOf(moves)...)
+		switch {
+		case rerr != nil:
+			return nil, rerr
+		case set == m.set:
+			return moves, err
+		}
+		m.set = set
+	}
+}
+
+// downsOf returns the down scripts of the set that moves execute or record.
+func downsOf(moves []move) (all []*migration.Script) {
+	for _, mv := range moves {
+		if mv.down != nil {
+			all = append(all, mv.down)
+		}
+		for _, mark := range mv.marks {
+			all = append(all, mark.Down)
+		}
+	}
+	return all
+}
+
+// complete is call for methods that may need any down script of the set.
+func (m *Migrator) complete(ctx context.Context) (*Migrator, error) {
+	m = m.call(ctx)
+	set, err := m.set.Complete()
+	if err != nil {
+		return nil, err
+	}
+	m.set = set
+	return m, nil
+}
+
 // newPlan returns the plan of the moves that lead from a state to a goal.
 func (m *Migrator) newPlan(ctx context.Context, st *database.State, g Goal, moves []move) (*Plan, error) {
-	p := &Plan{Set: m.set.Name(), Goal: g, Atomic: m.opts.Atomic, base: st, until: g.absolute(moves), Current: database.NilVersion, Newest: database.NilVersion}
+	p := &Plan{Set: m.set.Name(), Goal: g, Atomic: m.opts.Atomic, Warnings: m.set.Warnings(), set: m.set, base: st, until: g.absolute(moves), Current: database.NilVersion, Newest: database.NilVersion}
 	if v, ok := st.Applied.Last(); ok {
 		p.Current = v
 	}

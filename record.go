@@ -13,8 +13,11 @@ import (
 // already has them. It returns an *AlreadyAppliedError for an applied version, and an
 // *UnknownVersionError for one that the set lacks.
 func (m *Migrator) Mark(ctx context.Context, reason string, versions ...int64) error {
-	m = m.call(ctx)
-	_, err := m.record(ctx, reason, each(versions, func(st *database.State, v int64) (database.Entry, error) {
+	m, err := m.complete(ctx)
+	if err != nil {
+		return err
+	}
+	_, err = m.record(ctx, reason, each(versions, func(st *database.State, v int64) (database.Entry, error) {
 		now := viewOf(m.set, st.Applied)
 		if _, inSquash := now.recorded(v); inSquash || now.isApplied(v) {
 			return database.Entry{}, &AlreadyAppliedError{Set: m.set.Name(), Version: v}
@@ -50,11 +53,14 @@ func (m *Migrator) Forget(ctx context.Context, reason string, versions ...int64)
 // the versions with the set's texts, and roll them back with the set's down scripts. Accept runs
 // nothing. The reason must not be empty. Accept leaves a version whose checksum matches unchanged.
 func (m *Migrator) Accept(ctx context.Context, reason string, versions ...int64) error {
-	m = m.call(ctx)
+	m, err := m.complete(ctx)
+	if err != nil {
+		return err
+	}
 	if reason == "" {
 		return errors.New("accepting an edited migration needs a reason")
 	}
-	_, err := m.record(ctx, reason, each(versions, func(st *database.State, v int64) (database.Entry, error) {
+	_, err = m.record(ctx, reason, each(versions, func(st *database.State, v int64) (database.Entry, error) {
 		mig, ok := viewOf(m.set, st.Applied).get(v)
 		if !ok {
 			return database.Entry{}, unknownVersion(m.set, st.Applied, v)

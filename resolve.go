@@ -42,7 +42,10 @@ type Resolved struct {
 // returns an *InterruptedError if the run can't be decided, such as that of a migration whose file
 // is missing or of an interrupted reset.
 func (m *Migrator) Resolve(ctx context.Context, version int64, how Resolution, reason string) (*Resolved, error) {
-	m = m.call(ctx)
+	m, err := m.complete(ctx)
+	if err != nil {
+		return nil, err
+	}
 	var st *database.State
 	var d *resolved
 	check := func(now *database.State) (err error) {
@@ -50,7 +53,7 @@ func (m *Migrator) Resolve(ctx context.Context, version int64, how Resolution, r
 		d, err = m.resolve(ctx, st, version, how)
 		return err
 	}
-	err := m.Guarded(ctx, check, func(r database.Run) error {
+	err = m.Guarded(ctx, check, func(r database.Run) error {
 		was, j := st.Interrupted, d.journal
 		if err := m.inQuestion(ctx, r, st, d); err != nil {
 			return err

@@ -103,6 +103,21 @@ func (m *Migrator) Status(ctx context.Context) (*Status, error) {
 	if err != nil {
 		return nil, err
 	}
+	return m.StatusFrom(ctx, st)
+}
+
+// StatusFrom is Status of a state that the caller has read with [database.Database.State].
+func (m *Migrator) StatusFrom(ctx context.Context, st *database.State) (*Status, error) {
+	m = m.call(ctx)
+	if err := m.needState(st); err != nil {
+		return nil, err
+	}
+	if st.Interrupted != nil { // perhaps in a down script
+		var err error
+		if m, err = m.complete(ctx); err != nil {
+			return nil, err
+		}
+	}
 	s := &Status{Set: m.set.Name(), Database: st.Database, Settings: st.Settings, Repeatables: m.repeatables(st)}
 	s.Version, _ = st.Version()
 	s.Interrupted, s.InterruptedAt = st.Interrupted, m.interruptedAt(st)

@@ -16,7 +16,10 @@ import (
 // including the down scripts of applied versions. A script that can't run is a *[sqltext.Error] or
 // an *AtomicError, or several are a *ScriptsError.
 func (m *Migrator) Verify(ctx context.Context) error {
-	m = m.call(ctx)
+	m, err := m.complete(ctx)
+	if err != nil {
+		return err
+	}
 	st, err := m.db.State(ctx, m.set.Name())
 	if err != nil {
 		return err

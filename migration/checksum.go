@@ -6,7 +6,6 @@ import (
 	"encoding/hex"
 	"fmt"
 	"hash"
-	"io"
 )
 
 // Checksum is the SHA-256 of a script's text with CRLF replaced by LF and without a leading
@@ -16,9 +15,16 @@ type Checksum [sha256.Size]byte
 
 // Sum returns the checksum of a text.
 func Sum(text string) Checksum {
-	h := newHasher()
-	io.WriteString(h, text)
-	return h.sum()
+	return sum([]byte(text))
+}
+
+// sum is Sum. It copies the text only if it has a CR.
+func sum(text []byte) Checksum {
+	text = bytes.TrimPrefix(text, []byte(byteOrderMark))
+	if bytes.IndexByte(text, '\r') >= 0 {
+		text = bytes.ReplaceAll(text, []byte("\r\n"), []byte("\n"))
+	}
+	return sha256.Sum256(text)
 }
 
 // ParseChecksum parses the result of String: 64 hexadecimal digits.

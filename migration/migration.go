@@ -17,7 +17,7 @@ type Migration struct {
 	Version int64
 	Name    string
 	Up      *Script
-	// Down reverts Up. A migration without it is irreversible.
+	// Down reverts Up. A migration without it is irreversible. It may be unread; see Set.WithDowns.
 	Down *Script
 	// Metadata is a document of facts about the migration's objects, which is applied with it; nil
 	// for none.

@@ -34,9 +34,10 @@ type Script struct {
 	Problem error
 	Directives
 
-	open func() (io.ReadCloser, error)
-	text string
-	fn   any
+	unread bool
+	open   func() (io.ReadCloser, error) // nil for a text in memory
+	text   string
+	fn     any
 
 	mu       sync.Mutex
 	analysis *Analysis // the last one, and the reserved names it was made with
@@ -50,11 +51,25 @@ func Text(file, text string) *Script {
 	return s
 }
 
+// Bytes is Text for the content of a file, which it copies. For text that is not UTF-8 or contains
+// a NUL byte, it returns an [*sqltext.Error] with the position.
+func Bytes(file string, text []byte) (*Script, error) {
+	if !utf8.Valid(text) || bytes.IndexByte(text, 0) >= 0 {
+		c := &utf8Checker{file: file}
+		if err := c.write(text); err != nil {
+			return nil, err
+		}
+		return nil, c.end()
+	}
+	s := &Script{File: file, Checksum: sum(text)}
+	s.keep(string(text))
+	return s, nil
+}
+
 // keep stores the text in the script.
 func (s *Script) keep(text string) {
 	s.text = strings.TrimPrefix(text, byteOrderMark)
 	s.Size = int64(len(s.text))
-	s.open = func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader(s.text)), nil }
 }
 
 // KeepInMemory is the maximum size in bytes of a text that Stream keeps in memory.
@@ -134,15 +149,32 @@ func Func(id string, fn any) *Script {
 	return &Script{File: id, Checksum: Sum("go:" + id), fn: fn}
 }
 
+// Unread returns a script in place of a down script that is read when it is needed; see
+// [Contents.ReadDowns]. Only its File is known.
+func Unread(file string) *Script { return &Script{File: file, unread: true} }
+
+// Unread reports whether the script has not been read: it has no checksum, and no use of its text
+// succeeds.
+func (s *Script) Unread() bool { return s != nil && s.unread }
+
+func (s *Script) errUnread() error {
+	return fmt.Errorf("%s has not been read; complete the set that it is from", s.File)
+}
+
 // Func returns the Go function, nil for SQL text.
 func (s *Script) Func() any { return s.fn }
 
 // Open returns the text without a byte-order mark.
 func (s *Script) Open() (io.ReadCloser, error) {
-	if s.open == nil {
+	switch {
+	case s.unread:
+		return nil, s.errUnread()
+	case s.open != nil:
+		return s.open()
+	case s.fn != nil || s.Checksum.IsZero(): // or it was not created as the package says
 		return nil, fmt.Errorf("%s is a Go function, it has no text", s.File)
 	}
-	return s.open()
+	return io.NopCloser(strings.NewReader(s.text)), nil
 }
 
 // reader is Open, with a reader that knows its length if the text is in memory.
@@ -157,6 +189,9 @@ func (s *Script) reader() (io.Reader, error) {
 func (s *Script) Text(limit int64) (text string, ok bool, err error) {
 	if s.fn != nil || s.Size > limit {
 		return "", false, nil
+	}
+	if s.unread {
+		return "", false, s.errUnread()
 	}
 	if s.text != "" || s.Size == 0 {
 		return s.text, true, nil

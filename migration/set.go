@@ -23,6 +23,7 @@ type Set struct {
 	baselines   []Migration     // ordered by version
 	repeatables []Named         // ordered by name
 	warnings    []Warning
+	readDowns   func(files []string) ([]*Script, []Warning, error)
 }
 
 // Warning reports a probable mistake that prevents nothing from running.
@@ -68,6 +69,9 @@ type Contents struct {
 	Repeatables []Named
 	// Warnings are the warnings about the contents.
 	Warnings []Warning
+	// ReadDowns reads the down scripts of migrations whose Down is [Unread], in the order of their
+	// files. A nil script means that there is none in the file. Several goroutines may call it.
+	ReadDowns func(files []string) ([]*Script, []Warning, error)
 }
 
 // NewSet returns a set of migrations, ordered by version. It is Contents.Set for migrations only.
@@ -85,7 +89,7 @@ func (c Contents) Set(name string) (*Set, error) {
 	if name == ReservedSet {
 		return nil, fmt.Errorf("the set name %q is Whimbrel's own; choose another", name)
 	}
-	s := &Set{name: name, squashes: map[int64]int64{}, warnings: slices.Clone(c.Warnings)}
+	s := &Set{name: name, squashes: map[int64]int64{}, warnings: slices.Clone(c.Warnings), readDowns: c.ReadDowns}
 	all, err := ordered(c.Migrations)
 	if err != nil {
 		return nil, err
@@ -176,6 +180,57 @@ func (s *Set) setRepeatables(repeatables []Named) error {
 		}
 	}
 	return errors.Join(all...)
+}
+
+// WithDowns returns the set with unread down scripts of its migrations read. It returns the set
+// itself if none of the scripts is unread.
+func (s *Set) WithDowns(scripts ...*Script) (*Set, error) {
+	wanted := make(map[*Script]bool, len(scripts))
+	for _, script := range scripts {
+		if script.Unread() {
+			wanted[script] = true
+		}
+	}
+	if len(wanted) == 0 {
+		return s, nil
+	}
+	return s.with(func(script *Script) bool { return wanted[script] })
+}
+
+// Complete returns the set with all down scripts read. It returns the set itself if none is unread,
+// as in every set that was not read with source.Options.DeferDowns.
+func (s *Set) Complete() (*Set, error) {
+	return s.with(func(*Script) bool { return true })
+}
+
+// with returns the set with those of the unread down scripts read for which wanted returns true.
+func (s *Set) with(wanted func(*Script) bool) (*Set, error) {
+	if s.readDowns == nil {
+		return s, nil
+	}
+	c := *s
+	c.all, c.originals = slices.Clone(s.all), slices.Clone(s.originals)
+	var migrations []*Migration
+	var files []string
+	for _, list := range [][]Migration{c.all, c.originals} {
+		for i := range list {
+			if m := &list[i]; m.Down.Unread() && wanted(m.Down) {
+				migrations, files = append(migrations, m), append(files, m.Down.File)
+			}
+		}
+	}
+	if len(files) == 0 {
+		return s, nil
+	}
+	scripts, warnings, err := s.readDowns(files)
+	if err != nil {
+		return nil, err
+	}
+	for i, m := range migrations {
+		m.Down = scripts[i]
+	}
+	c.warnings = slices.Concat(s.warnings, warnings)
+	return &c, nil
 }
 
 // Name returns the set's name.

@@ -1,9 +1,9 @@
 package migration
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
-	"sort"
 	"strconv"
 	"strings"
 )
@@ -38,11 +38,11 @@ func (s *Script) Direct(text string) error {
 	if err != nil {
 		return fmt.Errorf("directive %q: %w", replacesWord, err)
 	}
-	if i := slices.IndexFunc(s.Replaces, func(r Replaced) bool { return r.Version == v }); i >= 0 {
+	i, twice := slices.BinarySearchFunc(s.Replaces, v, func(r Replaced, v int64) int { return cmp.Compare(r.Version, v) })
+	if twice {
 		return fmt.Errorf("directive %q names version %d twice", replacesWord, v)
 	}
-	s.Replaces = append(s.Replaces, Replaced{Version: v, Checksum: c})
-	sort.Slice(s.Replaces, func(i, j int) bool { return s.Replaces[i].Version < s.Replaces[j].Version })
+	s.Replaces = slices.Insert(s.Replaces, i, Replaced{Version: v, Checksum: c})
 	return nil
 }
 

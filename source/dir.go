@@ -91,8 +91,53 @@ func openText(fsys fs.FS, name string) (io.ReadCloser, error) {
 		f.Close()
 		return nil, err
 	}
+	if onDisk, ok := f.(*os.File); ok {
+		return &osFile{onDisk, info.Size()}, nil
+	}
 	return f, nil
 }
+
+// shortText is the length in bytes below which a script is read at once.
+const shortText = 64 << 10
+
+// begin reads a file that is shorter than buf, or the beginning of a longer one. rest is what
+// follows, nil if nothing does. It calls Read once if the length of a file on disk is known.
+func (f *file) begin(fsys fs.FS, buf []byte) (text []byte, rest io.ReadCloser, err error) {
+	r, err := openText(fsys, f.name)
+	if err != nil {
+		return nil, nil, err
+	}
+	return beginning(r, f.path, buf)
+}
+
+// beginning is begin for an open file, which it closes unless it returns it as rest.
+func beginning(r io.ReadCloser, path string, buf []byte) (text []byte, rest io.ReadCloser, err error) {
+	size := int64(0) // what another file system says need not be true
+	if d, ok := r.(interface{ sizeOnDisk() int64 }); ok {
+		size = d.sizeOnDisk()
+	}
+	for n := 0; n < len(buf); {
+		got, err := r.Read(buf[n:])
+		n += got
+		if err != nil && err != io.EOF {
+			r.Close()
+			return nil, nil, fmt.Errorf("read %s: %w", path, err)
+		}
+		if err == io.EOF || got > 0 && int64(n) == size {
+			r.Close()
+			return buf[:n], nil, nil
+		}
+	}
+	return buf, r, nil
+}
+
+// osFile is a file of [os.DirFS].
+type osFile struct {
+	*os.File
+	size int64
+}
+
+func (f *osFile) sizeOnDisk() int64 { return f.size }
 
 // open opens a file. A faulty file system may return none.
 func open(fsys fs.FS, name string) (fs.File, error) {

@@ -19,5 +19,9 @@ func openPlainly(path, _ string) (io.ReadCloser, error) {
 	if err != nil {
 		return nil, err
 	}
-	return os.Open(path)
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	return &osFile{f, info.Size()}, nil
 }

@@ -16,6 +16,7 @@ import (
 type plainFile struct {
 	fd   int
 	name string
+	size int64
 }
 
 // dontWait makes opening a pipe return at once instead of waiting for a writer.
@@ -39,7 +40,7 @@ func openPlainly(path, name string) (io.ReadCloser, error) {
 
 // plainly returns the file of a descriptor, if it is a regular one.
 func plainly(fd int, name string) (io.ReadCloser, error) {
-	f := &plainFile{fd, name}
+	f := &plainFile{fd: fd, name: name}
 	var stat syscall.Stat_t
 	if err := syscall.Fstat(fd, &stat); err != nil {
 		f.Close()
@@ -49,8 +50,11 @@ func plainly(fd int, name string) (io.ReadCloser, error) {
 		f.Close()
 		return nil, err
 	}
+	f.size = stat.Size
 	return f, nil
 }
+
+func (f *plainFile) sizeOnDisk() int64 { return f.size }
 
 func modeOf(mode uint32) fs.FileMode {
 	switch mode & syscall.S_IFMT {

@@ -1,6 +1,7 @@
 package source
 
 import (
+	"bytes"
 	"cmp"
 	"errors"
 	"io"
@@ -28,6 +29,8 @@ type folder struct {
 	subs    map[string][]fs.DirEntry // of the sub-folders that may be migrations
 	files   map[string]*file         // by name within fsys
 	others  migration.Contents       // baselines and repeatable scripts
+	// deferred are the names within fsys of the down scripts that are not read yet, by their paths.
+	deferred map[string]string
 	problems
 }
 
@@ -36,13 +39,14 @@ type file struct {
 	name string // within fsys
 	path string // as messages show it
 	*skim
-	whole *migration.Script
-	keep  int64 // up to which size its text stays in memory
-	err   error
+	deferred bool // it has not been read yet, so what follows is empty
+	whole    *migration.Script
+	keep     int64 // up to which size its text stays in memory
+	err      error
 }
 
 func newFolder(fsys fs.FS, opts Options) *folder {
-	return &folder{fsys: fsys, opts: opts, subs: map[string][]fs.DirEntry{}, files: map[string]*file{}}
+	return &folder{fsys: fsys, opts: opts, subs: map[string][]fs.DirEntry{}, files: map[string]*file{}, deferred: map[string]string{}}
 }
 
 // load lists a folder and reads the files that the format, or any format, may need.
@@ -90,6 +94,11 @@ func (f *folder) want(wanted []*file, name string, e fs.DirEntry, ok bool) []*fi
 	f.files[name] = file
 	if kind := e.Type() &^ fs.ModeSymlink; kind != 0 {
 		file.err = filekind.Regular(kind)
+		return wanted
+	}
+	if f.opts.DeferDowns && f.isDown(name) {
+		file.deferred = true
+		f.deferred[file.path] = name
 		return wanted
 	}
 	return append(wanted, file)
@@ -208,17 +217,19 @@ func (f *folder) path(name string) string {
 	return strings.TrimSuffix(f.opts.Dir, "/") + "/" + name
 }
 
-// readers is how many files are read at a time. System calls take most of the time, so more would
-// not help.
-const readers = 4
+// maxReaders is how many files are read at a time. System calls take most of the time, so more
+// would not help.
+const maxReaders = 4
 
+// readFiles reads files with one buffer for each reader.
 func (f *folder) readFiles(files []*file) {
 	var next atomic.Int64
 	var wg sync.WaitGroup
-	for range min(readers, runtime.GOMAXPROCS(0), len(files)) {
+	for range min(maxReaders, runtime.GOMAXPROCS(0), len(files)) {
 		wg.Go(func() {
+			buf := make([]byte, shortText)
 			for i := int(next.Add(1)); i <= len(files); i = int(next.Add(1)) {
-				files[i-1].read(f)
+				files[i-1].read(f, buf)
 			}
 		})
 	}
@@ -231,28 +242,46 @@ func (f *folder) heeds(format Format) bool {
 }
 
 // read reads the file once: for its checksum, for its encoding, and for its marks.
-func (f *file) read(in *folder) {
+func (f *file) read(in *folder, buf []byte) {
 	f.skim = newSkim(in.heeds, in.opts.Dialect)
-	first := true
 	f.keep = migration.KeepInMemory
 	if in.held.Load() > maxKeptTexts {
 		f.keep = 0
 	}
-	f.whole, f.err = migration.StreamKeeping(f.path, f.keep, func() (io.ReadCloser, error) {
-		r, err := openText(in.fsys, f.name)
-		if err != nil || !first {
-			return r, err
-		}
-		first = false
-		return struct {
-			io.Reader
-			io.Closer
-		}{io.TeeReader(r, f.skim), r}, nil
-	})
+	text, rest, err := f.begin(in.fsys, buf)
+	switch {
+	case err != nil:
+		f.err = err
+	case rest == nil && f.keep > 0:
+		_, _ = f.skim.Write(text) // which never fails
+		f.whole, f.err = migration.Bytes(f.path, text)
+	default:
+		f.whole, f.err = f.stream(in, text, rest)
+	}
 	f.finish()
 	if f.err == nil && f.whole.Size <= f.keep {
 		in.held.Add(f.whole.Size)
 	}
+}
+
+// stream reads a file that is not kept in memory, or may be too long to be. Its beginning has been
+// read; rest is nil if that is all of it.
+func (f *file) stream(in *folder, beginning []byte, rest io.ReadCloser) (*migration.Script, error) {
+	first := true
+	return migration.StreamKeeping(f.path, f.keep, func() (io.ReadCloser, error) {
+		if !first {
+			return openText(in.fsys, f.name)
+		}
+		first = false
+		whole, c := io.Reader(bytes.NewReader(beginning)), io.NopCloser(nil)
+		if rest != nil {
+			whole, c = io.MultiReader(whole, rest), rest
+		}
+		return struct {
+			io.Reader
+			io.Closer
+		}{io.TeeReader(whole, f.skim), c}, nil
+	})
 }
 
 // reported reports whether the file could not be read, and why.

@@ -236,14 +236,14 @@ func (f *folder) pair(p pair) (m migration.Migration, ok bool) {
 	}
 	bad := false
 	for _, h := range slices.Concat(p.ups, p.downs) {
-		bad = f.reported(h.file) || bad
+		bad = !h.file.deferred && f.reported(h.file) || bad
 	}
 	if bad {
 		return m, false
 	}
 	if len(p.ups) == 0 {
 		down := p.downs[0]
-		return migration.Migration{Version: p.version, Name: down.name, Up: f.withoutUp(down), Down: f.script(down.file)}, true
+		return migration.Migration{Version: p.version, Name: down.name, Up: f.withoutUp(down), Down: f.downScript(down.file)}, true
 	}
 	up := p.ups[0]
 	m = migration.Migration{Version: p.version, Name: up.name, Up: f.script(up.file)}
@@ -254,15 +254,24 @@ func (f *folder) pair(p pair) (m migration.Migration, ok bool) {
 			f.add(down.file.path, "has the version of %s but another name%s; give both files the same name", up.file.path, lookAlike(up.name, down.name))
 			return m, false
 		}
-		// An empty down script is not written yet: it must not count as a rollback. In the folders
-		// of golang-migrate and Hasura it is how nothing is rolled back.
-		s := f.script(down.file)
-		unwritten := f.format == Native && !s.Empty || f.format == Hasura && down.file.hasNoDown()
-		if !unwritten || !down.file.empty() {
-			m.Down = s
-		}
+		m.Down = f.downScript(down.file)
 	}
 	return m, true
+}
+
+// downScript returns the down script of a file, nil for one that is not written yet: an empty one
+// must not count as a rollback. In the folders of golang-migrate and Hasura it is how nothing is
+// rolled back.
+func (f *folder) downScript(file *file) *migration.Script {
+	if file.deferred {
+		return migration.Unread(file.path)
+	}
+	s := f.script(file)
+	unwritten := f.format == Native && !s.Empty || f.format == Hasura && file.hasNoDown()
+	if unwritten && file.empty() {
+		return nil
+	}
+	return s
 }
 
 // upName is the name of the up file that belongs to a down file.

@@ -5,7 +5,8 @@
 // so text that looks like a template is text. It does not keep a file larger than
 // [migration.KeepInMemory] in memory, but opens it again when it runs.
 //
-// [Read] reports all problems of a folder at once, each with file, line and column. It never
+// [Read] reports all problems of a folder at once, each with file, line and column. With
+// [Options].DeferDowns it leaves down scripts unread until a plan needs them. It never
 // ignores a migration silently: a .sql file that is no migration is an error that explains the
 // names of migrations. It skips hidden files, files that are not .sql, and folders, unless that
 // would hide migrations. If another tool would skip a file, the set has a warning.
@@ -112,6 +113,12 @@ type Options struct {
 	// ENVSUB ON", for example os.LookupEnv. Without it such a file is an error. Nothing else is
 	// ever substituted.
 	Expand func(name string) (string, bool)
+	// DeferDowns leaves the down scripts of a native or golang-migrate folder unread: they are files
+	// of their own, which nobody needs while nothing is pending. A Migrator reads those that a plan
+	// rolls back with or records. If one has a problem, the error is again about the whole folder.
+	// Until then only the names of the files are checked. Other functions than those of a Migrator
+	// need the complete set: [migration.Set.Complete].
+	DeferDowns bool
 }
 
 // Read reads the migrations of a folder: the root of fsys, see [fs.Sub]. A nil fsys means no
@@ -120,6 +127,15 @@ type Options struct {
 // The error is a *[FolderError] for problems with the folder's content, an *[AmbiguousError] if the
 // format is not clear, and an *[Error] that is [fs.ErrNotExist] if the folder does not exist.
 func Read(fsys fs.FS, opts Options) (*migration.Set, error) {
+	set, err := read(fsys, opts)
+	if err != nil && opts.DeferDowns { // the error has the problems of all files
+		opts.DeferDowns = false
+		return read(fsys, opts)
+	}
+	return set, err
+}
+
+func read(fsys fs.FS, opts Options) (*migration.Set, error) {
 	f := newFolder(nil, opts)
 	var all migration.Contents
 	if fsys != nil {
@@ -130,6 +146,9 @@ func Read(fsys fs.FS, opts Options) (*migration.Set, error) {
 		migrations := f.read(f.format)
 		all = f.others
 		all.Migrations = migrations
+		if len(f.deferred) > 0 {
+			all.ReadDowns = f.readDowns
+		}
 	}
 	addFuncs(&f.problems, &all.Migrations, opts.Funcs)
 	if err := f.err(); err != nil {

@@ -55,7 +55,7 @@ func (a *app) needMigrations(ctx context.Context, t *target) error {
 		return nil
 	}
 	e := &emptyFolderError{dir: t.dir, set: t.set.Name(), digits: a.print().Digits()}
-	s, err := t.migrator().Status(ctx)
+	s, err := t.status(ctx)
 	if err != nil {
 		return err
 	}
@@ -81,7 +81,7 @@ func (a *app) refusal(ctx context.Context, t *target) error {
 		return err
 	}
 	t.options.Atomic, t.options.AllowOutOfOrder = t.atomic, t.outOfOrder
-	plan, err := t.migrator().Plan(ctx, whimbrel.Latest())
+	plan, err := t.plan(ctx, t.migrator(), whimbrel.Latest())
 	if err != nil || len(plan.Steps) == 0 {
 		return err
 	}

@@ -99,7 +99,7 @@ func (m *migrateFlags) goal(cmd *cobra.Command, down bool) (g whimbrel.Goal, err
 // migrate migrates to a goal or, with --dry-run, shows the plan.
 func (a *app) migrate(cmd *cobra.Command, m *migrateFlags, goal whimbrel.Goal, idle string) error {
 	ctx := cmd.Context()
-	t, err := a.open(ctx)
+	t, err := a.openTo(ctx, &target{app: a, ahead: make(chan stateRead, 1), deferDowns: !m.dryRun})
 	if err != nil {
 		return err
 	}
@@ -127,7 +127,7 @@ func (a *app) migrate(cmd *cobra.Command, m *migrateFlags, goal whimbrel.Goal, i
 		idle = "Nothing to do: there are no migrations in " + t.dir + "."
 	}
 	mig, begun := t.migrator(), time.Now()
-	plan, err := mig.Plan(ctx, goal)
+	plan, err := t.plan(ctx, mig, goal)
 	frozen := ""
 	if err == nil {
 		frozen = render.FrozenBy(plan.Settings())

@@ -20,8 +20,8 @@ func (a *app) overview(cmd *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	return a.with(a.open, func(cmd *cobra.Command, t *target, _ []string) (render.Document, error) {
-		s, err := t.migrator().Status(cmd.Context())
+	return a.with(a.openAhead, func(cmd *cobra.Command, t *target, _ []string) (render.Document, error) {
+		s, err := t.status(cmd.Context())
 		if err != nil {
 			return nil, err
 		}

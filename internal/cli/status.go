@@ -32,8 +32,8 @@ pending; 1 if a script can't run or the folder has no migrations.`,
 			pending := false
 			var refused *render.Failure
 			var refusedCode int
-			err := a.with(a.open, func(cmd *cobra.Command, t *target, _ []string) (render.Document, error) {
-				s, err := t.migrator().Status(cmd.Context())
+			err := a.with(a.openAhead, func(cmd *cobra.Command, t *target, _ []string) (render.Document, error) {
+				s, err := t.status(cmd.Context())
 				if err != nil {
 					return nil, err
 				}

@@ -3,6 +3,7 @@ package cli
 import (
 	"cmp"
 	"context"
+	"errors"
 	"net/url"
 	"os"
 	"slices"
@@ -28,13 +29,32 @@ type target struct {
 	set *migration.Set
 	// cancel ends the context that the database was opened with.
 	cancel context.CancelFunc
+	// ahead is the state of the set if it is read while the folder is read.
+	ahead      chan stateRead
+	deferDowns bool // down scripts are read when they are needed
 	// options for the Migrator. Commands add to them.
 	options whimbrel.Options
 }
 
+// stateRead is the outcome of reading the state.
+type stateRead struct {
+	state *database.State
+	err   error
+}
+
 // open reads the folder and opens the database at the same time. The caller must close the target.
 func (a *app) open(ctx context.Context) (*target, error) {
-	t := &target{app: a}
+	return a.openTo(ctx, &target{app: a})
+}
+
+// openAhead is open for a command that begins with the state of the set. It reads the state at the
+// same time, too, and leaves down scripts unread until one is needed.
+func (a *app) openAhead(ctx context.Context) (*target, error) {
+	return a.openTo(ctx, &target{app: a, ahead: make(chan stateRead, 1), deferDowns: true})
+}
+
+// openTo opens a target.
+func (a *app) openTo(ctx context.Context, t *target) (*target, error) {
 	var err error
 	if t.resolved, err = a.resolve(); err != nil {
 		return nil, err
@@ -45,10 +65,17 @@ func (a *app) open(ctx context.Context) (*target, error) {
 	a.print() // create the printer before another goroutine uses it
 	opening, cancel := context.WithCancel(ctx)
 	opened := make(chan error, 1)
-	go func() { opened <- a.connect(opening, t) }()
+	go func() {
+		err := a.connect(opening, t)
+		opened <- err
+		if err == nil && t.ahead != nil {
+			st, err := t.db.State(opening, cmp.Or(t.resolved.set, migration.DefaultSet))
+			t.ahead <- stateRead{st, err}
+		}
+	}()
 	t.cancel = cancel
-	set, err := a.readSet(t.resolved, t.url)
-	if err != nil {
+	set, err := a.readSetWith(t.resolved, t.url, t.deferDowns)
+	if err != nil { // it comes first, whatever the database says
 		cancel()
 		if <-opened == nil {
 			t.close()
@@ -130,10 +157,15 @@ func withLock(raw, kind string) (string, error) {
 
 // readSet reads the folder of migrations for the database with a URL, "" for the configured one.
 func (a *app) readSet(r resolved, url string) (*migration.Set, error) {
+	return a.readSetWith(r, url, false)
+}
+
+// readSetWith is readSet. It may leave down scripts unread.
+func (a *app) readSetWith(r resolved, url string, deferDowns bool) (*migration.Set, error) {
 	if _, err := migration.NewSet(r.set); err != nil {
 		return nil, usage("", "--set: %v", err)
 	}
-	set, err := source.Read(source.Dir(r.dir), source.Options{Set: r.set, Format: r.format, Dir: r.dir, Dialect: a.knownDialect(url), Expand: a.LookupEnv})
+	set, err := source.Read(source.Dir(r.dir), source.Options{Set: r.set, Format: r.format, Dir: r.dir, Dialect: a.knownDialect(url), Expand: a.LookupEnv, DeferDowns: deferDowns})
 	if set, err = a.ifMissing(set, err, r.set); err != nil {
 		return nil, &folderError{dir: r.dir, err: err}
 	}
@@ -170,8 +202,55 @@ func (a *app) connect(ctx context.Context, t *target) error {
 
 func (t *target) migrator() *whimbrel.Migrator { return whimbrel.New(t.db, t.set, t.options) }
 
+// state returns the state of the set. It reads it once if that has not been done ahead.
+func (t *target) state(ctx context.Context) (*database.State, error) {
+	if t.ahead == nil {
+		t.ahead = make(chan stateRead, 1)
+		st, err := t.db.State(ctx, t.set.Name())
+		t.ahead <- stateRead{st, err}
+	}
+	read := <-t.ahead
+	t.ahead <- read
+	return read.state, read.err
+}
+
+// plan returns the plan that leads from the state to a goal. It warns of the down scripts that it
+// reads.
+func (t *target) plan(ctx context.Context, m *whimbrel.Migrator, g whimbrel.Goal) (*whimbrel.Plan, error) {
+	st, err := t.state(ctx)
+	if err != nil {
+		return nil, err
+	}
+	p, err := m.PlanFrom(ctx, st, g)
+	if p != nil {
+		t.app.print().Warn(p.Warnings[len(t.set.Warnings()):])
+	}
+	return p, t.inFolder(err)
+}
+
+// status returns the status of the set.
+func (t *target) status(ctx context.Context) (*whimbrel.Status, error) {
+	st, err := t.state(ctx)
+	if err != nil {
+		return nil, err
+	}
+	s, err := t.migrator().StatusFrom(ctx, st)
+	return s, t.inFolder(err)
+}
+
+// inFolder returns an error of reading a down script as one of reading the folder.
+func (t *target) inFolder(err error) error {
+	if errors.As(err, new(*source.FolderError)) || errors.As(err, new(*source.AmbiguousError)) {
+		return &folderError{dir: t.dir, err: err}
+	}
+	return err
+}
+
 // close closes the database. It ignores errors, because the work has already succeeded or failed.
 func (t *target) close() {
+	if t.ahead != nil {
+		<-t.ahead // nothing is reading then
+	}
 	_ = t.db.Close()
 	t.cancel()
 }
