@@ -68,8 +68,8 @@ func (s *states) State(ctx context.Context, set string) (*database.State, error)
 
 func mapFile(text string) *fstest.MapFile { return &fstest.MapFile{Data: []byte(text)} }
 
-// A check opens the up scripts, each once, and no down script. A plan opens the down scripts that it
-// records or executes.
+// A check opens the up scripts, each once, and no down script. A plan opens the down scripts that
+// it records or executes.
 func TestUpOpensOnlyTheFilesThatItNeeds(t *testing.T) {
 	t.Parallel()
 	files := &openedFiles{all: map[string]int{}, MapFS: fstest.MapFS{
@@ -122,7 +122,8 @@ func TestUpOpensOnlyTheFilesThatItNeeds(t *testing.T) {
 	}
 }
 
-// A down script that turns out to have no statement does not count, as if it had been read at first.
+// A down script that turns out to have no statement does not count, as if it had been read at
+// first.
 func TestAnEmptyDeferredDownRollsNothingBack(t *testing.T) {
 	t.Parallel()
 	files := fstest.MapFS{
