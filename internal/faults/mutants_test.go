@@ -56,11 +56,16 @@ type mutantRun struct {
 }
 
 func (r *mutantRun) Journal(ctx context.Context, j *database.Journal) error {
-	if r.noIntent && j != nil && j.Begun != "" {
+	r.last = j
+	return r.Run.Journal(ctx, j)
+}
+
+func (r *mutantRun) Announce(ctx context.Context, st sqltext.Statement, j *database.Journal) error {
+	if r.noIntent {
 		return nil
 	}
 	r.last = j
-	err := r.Run.Journal(ctx, j)
+	err := r.Run.Announce(ctx, st, j)
 	if r.verdict == database.Happened {
 		r.exposed()
 	}
