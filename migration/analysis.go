@@ -74,6 +74,7 @@ type Analysis struct {
 
 	script  *Script
 	dialect sqltext.Dialect
+	kept    *pieces // nil if there are too many
 }
 
 // Analyze reads the whole script. It returns an [*sqltext.Error] for a text that it cannot split
@@ -108,9 +109,13 @@ func (a *Analysis) read(reserved []string) error {
 	var trailing *sqltext.Statement      // a TxNoEffect statement after which only such may come
 	var keys keysReader
 	var toggles, pending []sqltext.Statement // of foreign_keys; pending: nothing came after them yet
-	for st, err := range a.pieces(reserved) {
+	kept := newPieces(a.script)
+	for st, err := range a.cut(reserved) {
 		if err != nil {
 			return err
+		}
+		if kept != nil && !kept.add(st) {
+			kept = nil
 		}
 		if st.Kind == sqltext.CopyData {
 			a.readEnum(&enums, st, own.in)
@@ -182,6 +187,7 @@ func (a *Analysis) read(reserved []string) error {
 		a.Open = nil
 	}
 	a.settleKeys(&keys, toggles)
+	a.kept = kept
 	return nil
 }
 
@@ -208,7 +214,7 @@ func first(to **sqltext.Statement, st sqltext.Statement) {
 // All returns the statements in order, with the pieces of COPY data, but without directives to the
 // client. A run executes these one by one.
 func (a *Analysis) All() iter.Seq2[sqltext.Statement, error] {
-	return without(a.pieces(nil), func(st sqltext.Statement) bool { return st.Kind == sqltext.Client || st.Kind == sqltext.Empty })
+	return without(a.pieces(), func(st sqltext.Statement) bool { return st.Kind == sqltext.Client || st.Kind == sqltext.Empty })
 }
 
 // Body returns what a transaction executes: All without the wrapper and without statements that
@@ -230,28 +236,53 @@ func without(all iter.Seq2[sqltext.Statement, error], omit func(sqltext.Statemen
 	}
 }
 
-func (a *Analysis) pieces(reserved []string) iter.Seq2[sqltext.Statement, error] {
+// pieces returns the pieces of the script. It cuts the script only if it has too many.
+func (a *Analysis) pieces() iter.Seq2[sqltext.Statement, error] {
+	if a.kept == nil {
+		return a.cut(nil)
+	}
 	return func(yield func(sqltext.Statement, error) bool) {
-		if a.script.fn != nil {
-			return
-		}
-		r, err := a.script.reader()
+		r, err := a.kept.reader(a.script)
 		if err != nil {
 			yield(sqltext.Statement{}, err)
 			return
 		}
-		if c, ok := r.(io.Closer); ok {
-			defer c.Close()
+		defer r.close()
+		all(r, yield)
+	}
+}
+
+// cut reads the text of the script and cuts it into pieces.
+func (a *Analysis) cut(reserved []string) iter.Seq2[sqltext.Statement, error] {
+	return func(yield func(sqltext.Statement, error) bool) {
+		s := a.script
+		if s.fn != nil {
+			return
 		}
-		sc := sqltext.NewScanner(r, a.dialect, sqltext.Options{File: a.script.File, Line: a.script.Line, Reserved: reserved})
-		for {
-			st, err := sc.Next()
-			if err == io.EOF {
-				return
-			}
-			if !yield(st, err) || err != nil {
-				return
-			}
+		opts := sqltext.Options{File: s.File, Line: s.Line, Reserved: reserved}
+		if s.text != "" {
+			all(sqltext.NewTextScanner(s.text, a.dialect, opts), yield)
+			return
+		}
+		r, err := s.Open()
+		if err != nil {
+			yield(sqltext.Statement{}, err)
+			return
+		}
+		defer r.Close()
+		all(sqltext.NewScanner(r, a.dialect, opts), yield)
+	}
+}
+
+// all yields the pieces of a reader. An error ends them.
+func all(r interface {
+	Next() (sqltext.Statement, error)
+}, yield func(sqltext.Statement, error) bool,
+) {
+	for {
+		st, err := r.Next()
+		if err == io.EOF || !yield(st, err) || err != nil {
+			return
 		}
 	}
 }

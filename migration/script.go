@@ -36,6 +36,7 @@ type Script struct {
 
 	unread bool
 	open   func() (io.ReadCloser, error) // nil for a text in memory
+	same   func() (io.ReadCloser, error) // open, without the check that the text is the same
 	text   string
 	fn     any
 
@@ -135,6 +136,13 @@ func StreamKeeping(file string, keep int64, open func() (io.ReadCloser, error)) 
 		}
 		return newSameText(file, sum, size, r), nil
 	}
+	s.same = func() (io.ReadCloser, error) {
+		r, err := open()
+		if err != nil {
+			return nil, err
+		}
+		return &unmarked{withoutMark(r), r}, nil
+	}
 	return s, nil
 }
 
@@ -177,10 +185,10 @@ func (s *Script) Open() (io.ReadCloser, error) {
 	return io.NopCloser(strings.NewReader(s.text)), nil
 }
 
-// reader is Open, with a reader that knows its length if the text is in memory.
-func (s *Script) reader() (io.Reader, error) {
-	if s.text != "" {
-		return strings.NewReader(s.text), nil
+// unchecked is Open, for a caller that checks itself whether the text is the same as before.
+func (s *Script) unchecked() (io.ReadCloser, error) {
+	if s.same != nil {
+		return s.same()
 	}
 	return s.Open()
 }
@@ -222,12 +230,26 @@ type sameText struct {
 // might have become endless.
 func newSameText(name string, want Checksum, size int64, file io.ReadCloser) *sameText {
 	h := newHasher()
-	r := bufio.NewReader(io.TeeReader(io.LimitReader(file, 2*size+int64(len(byteOrderMark))+1), h))
+	r := withoutMark(io.TeeReader(io.LimitReader(file, 2*size+int64(len(byteOrderMark))+1), h))
+	return &sameText{text: r, file: file, name: name, want: want, h: h}
+}
+
+// withoutMark returns a text without its byte-order mark.
+func withoutMark(text io.Reader) *bufio.Reader {
+	r := bufio.NewReader(text)
 	if head, _ := r.Peek(len(byteOrderMark)); string(head) == byteOrderMark {
 		r.Discard(len(byteOrderMark)) // was just peeked, so it is there
 	}
-	return &sameText{text: r, file: file, name: name, want: want, h: h}
+	return r
 }
+
+// unmarked reads a file without its byte-order mark.
+type unmarked struct {
+	*bufio.Reader
+	file io.Closer
+}
+
+func (u *unmarked) Close() error { return u.file.Close() }
 
 func (t *sameText) Read(p []byte) (int, error) {
 	n, err := t.text.Read(p)

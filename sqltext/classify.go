@@ -26,7 +26,7 @@ func (c *classifier) classify() {
 func (c *classifier) never(why string) { c.Tx, c.Why = TxNever, why }
 
 // neverOf sets TxNever if the statement fits one of the patterns.
-func (c *classifier) neverOf(patterns []string) bool {
+func (c *classifier) neverOf(patterns ...string) bool {
 	for _, p := range patterns {
 		if _, words, ok := c.match(p); ok {
 			c.never(words)

@@ -11,7 +11,7 @@ type lexer struct {
 	i     int     // the end of the last token
 	src   *window // the source of more text; nil if b is all of it
 
-	wanted  uint64 // lengths of the words that next returns with the coarse table
+	wanted  wanted // the words that next returns with the coarse table
 	depth   int    // open parentheses
 	ended   bool   // src has no more text
 	version int    // 1 + the offset of the versioned comment around i; 0 for none
@@ -58,6 +58,9 @@ func (l *lexer) next() (TokenKind, int, int) {
 	i := l.i
 	for {
 		b, class := l.b, l.class
+		if class == &l.rules.coarse {
+			i = l.skim(i)
+		}
 		for i < len(b) && class[b[i]] == cSkip {
 			i++
 		}
@@ -77,7 +80,7 @@ func (l *lexer) next() (TokenKind, int, int) {
 		switch c {
 		case cWord:
 			k, from, to := l.word(i)
-			if class == &l.rules.fine || k != TokenString && (k != TokenWord || l.wanted>>min(to-from, 63)&1 != 0) {
+			if class == &l.rules.fine || k != TokenString && (k != TokenWord || l.wanted.may(l.b[from:to])) {
 				return k, from, to
 			}
 			i = to
@@ -119,6 +122,61 @@ func (l *lexer) next() (TokenKind, int, int) {
 			return k, from, to
 		}
 		i = l.i
+	}
+}
+
+// skim moves past plain words, numbers, strings and parentheses with the coarse table, as next
+// does, but all at once. It stops before anything else, and before what may continue after b.
+func (l *lexer) skim(i int) int {
+	b, r := l.b, l.rules
+	for i < len(b) {
+		switch r.coarse[b[i]] {
+		case cSkip:
+			i++
+		case cWord, cDigit:
+			z := i + 1
+			for z < len(b) && r.cont[b[z]] {
+				z++
+			}
+			if z == len(b) || b[i] > '9' && (l.wanted.may(b[i:z]) || z == i+1 && (b[z] == '\'' || b[z] == '&')) {
+				return i
+			}
+			i = z
+		case cQuote:
+			z := l.plainEnd(i)
+			if z < 0 {
+				return i
+			}
+			i = z
+		case cOpen:
+			l.depth++
+			i++
+		case cClose:
+			l.depth = max(l.depth-1, 0)
+			i++
+		default:
+			return i
+		}
+	}
+	return i
+}
+
+// plainEnd returns the end of the string at i, -1 if it has a backslash that matters or b may not
+// have all of it.
+func (l *lexer) plainEnd(i int) int {
+	b := l.b
+	for {
+		n := bytes.IndexByte(b[i+1:], '\'')
+		if n < 0 || l.rules.backslash && bytes.IndexByte(b[i+1:i+1+n], '\\') >= 0 {
+			return -1
+		}
+		i += n + 2
+		if i == len(b) {
+			return -1
+		}
+		if b[i] != '\'' { // a doubled quote
+			return i
+		}
 	}
 }
 

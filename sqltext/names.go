@@ -4,7 +4,7 @@ import "bytes"
 
 // names are the identifiers that a scanner looks for.
 type names struct {
-	lengths  uint64   // bit n: some name has n bytes (bit 63: 63 or more); rules out most words fast
+	wanted   wanted
 	reserved []string // lower case
 	session  []string // names in a statement that changes the session
 	inTx     []string // functions whose effect ends with the transaction
@@ -19,10 +19,29 @@ func newNames(reserved []string, d Dialect) names {
 	}
 	for _, list := range [][]string{n.reserved, n.session, n.inTx} {
 		for _, name := range list {
-			n.lengths |= 1 << min(len(name), 63)
+			n.wanted.add(name)
 		}
 	}
 	return n
+}
+
+// wanted rules out most words fast: those that have another length, or begin with another letter,
+// than all names.
+type wanted struct {
+	lengths uint64 // bit n: some name has n bytes (bit 63: 63 or more)
+	letters uint32 // bit n: some name begins with a byte whose last five bits are n
+}
+
+func (w *wanted) add(name string) {
+	if name != "" {
+		w.lengths |= 1 << min(len(name), 63)
+		w.letters |= 1 << (name[0] & 31)
+	}
+}
+
+// may reports whether a word without quotes may be one of the names.
+func (w *wanted) may(word []byte) bool {
+	return w.lengths>>min(len(word), 63)&1 != 0 && w.letters>>(word[0]&31)&1 != 0
 }
 
 // find returns the reserved name that tok is, "" if none, and whether tok is a name that may change

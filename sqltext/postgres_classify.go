@@ -1,60 +1,68 @@
 package sqltext
 
-// The statements that can't be in a transaction, by their first words.
-var (
-	postgresNeverCreate = []string{
-		"CREATE ~ INDEX CONCURRENTLY",
-		"CREATE ~ DATABASE|TABLESPACE",
-		"CREATE ~ SUBSCRIPTION create_slot=true connect=true 'with'a'replication'slot",
-	}
-	postgresNeverAlter = []string{
-		"ALTER SYSTEM",
-		"ALTER DATABASE name SET TABLESPACE",
-		"-ALTER -TABLE IF|EXISTS|ONLY* name DETACH PARTITION name CONCURRENTLY",
-		"ALTER SUBSCRIPTION name REFRESH",
-		"ALTER SUBSCRIPTION name -ADD|DROP|SET -PUBLICATION refresh=true 'with'refresh",
-		"ALTER SUBSCRIPTION name SET !PUBLICATION …FAILOVER|TWO_PHASE _",
-	}
-	postgresNeverDrop = []string{
-		"DROP INDEX CONCURRENTLY",
-		"DROP DATABASE|TABLESPACE|SUBSCRIPTION",
-	}
-	postgresNeverOther = []string{
-		"VACUUM",
-		"REINDEX concurrently=false 'CONCURRENTLY",
-		"REINDEX () -INDEX|TABLE|SCHEMA|DATABASE|SYSTEM CONCURRENTLY",
-		"REINDEX () SCHEMA|DATABASE|SYSTEM",
-		"CLUSTER () VERBOSE* $ 'without'a'table",
-		"DISCARD ALL",
-		"COMMIT|END|ROLLBACK|ABORT PREPARED",
-	}
-)
-
-// postgresNever returns the patterns of statements that can't be in a transaction, of which the
-// statement may fit one. For most statements there are none.
-func (c *classifier) postgresNever() []string {
+// postgresNever sets TxNever if the statement can't be in a transaction. It compares the statement
+// only with patterns that its first words may fit.
+func (c *classifier) postgresNever() bool {
 	switch c.word {
 	case "CREATE":
 		kind := c.ahead()
 		kind.takeModifiers()
-		switch kind.word {
-		case "INDEX", "DATABASE", "TABLESPACE", "SUBSCRIPTION":
-			return postgresNeverCreate
-		}
+		return c.postgresNeverCreate(kind.word)
 	case "ALTER":
-		switch c.ahead().word {
-		case "SYSTEM", "DATABASE", "TABLE", "SUBSCRIPTION":
-			return postgresNeverAlter
-		}
+		return c.postgresNeverAlter(c.ahead().word)
 	case "DROP":
 		switch c.ahead().word {
-		case "INDEX", "DATABASE", "TABLESPACE", "SUBSCRIPTION":
-			return postgresNeverDrop
+		case "INDEX":
+			return c.neverOf("DROP INDEX CONCURRENTLY")
+		case "DATABASE", "TABLESPACE", "SUBSCRIPTION":
+			return c.neverOf("DROP DATABASE|TABLESPACE|SUBSCRIPTION")
 		}
-	case "VACUUM", "REINDEX", "CLUSTER", "DISCARD", "COMMIT", "END", "ROLLBACK", "ABORT":
-		return postgresNeverOther
+	case "VACUUM":
+		return c.neverOf("VACUUM")
+	case "REINDEX":
+		return c.neverOf(
+			"REINDEX concurrently=false 'CONCURRENTLY",
+			"REINDEX () -INDEX|TABLE|SCHEMA|DATABASE|SYSTEM CONCURRENTLY",
+			"REINDEX () SCHEMA|DATABASE|SYSTEM",
+		)
+	case "CLUSTER":
+		return c.neverOf("CLUSTER () VERBOSE* $ 'without'a'table")
+	case "DISCARD":
+		return c.neverOf("DISCARD ALL")
+	case "COMMIT", "END", "ROLLBACK", "ABORT":
+		return c.neverOf("COMMIT|END|ROLLBACK|ABORT PREPARED")
 	}
-	return nil
+	return false
+}
+
+func (c *classifier) postgresNeverCreate(kind string) bool {
+	switch kind {
+	case "INDEX":
+		return c.neverOf("CREATE ~ INDEX CONCURRENTLY")
+	case "DATABASE", "TABLESPACE":
+		return c.neverOf("CREATE ~ DATABASE|TABLESPACE")
+	case "SUBSCRIPTION":
+		return c.neverOf("CREATE ~ SUBSCRIPTION create_slot=true connect=true 'with'a'replication'slot")
+	}
+	return false
+}
+
+func (c *classifier) postgresNeverAlter(kind string) bool {
+	switch kind {
+	case "SYSTEM":
+		return c.neverOf("ALTER SYSTEM")
+	case "DATABASE":
+		return c.neverOf("ALTER DATABASE name SET TABLESPACE")
+	case "TABLE":
+		return c.neverOf("-ALTER -TABLE IF|EXISTS|ONLY* name DETACH PARTITION name CONCURRENTLY")
+	case "SUBSCRIPTION":
+		return c.neverOf(
+			"ALTER SUBSCRIPTION name REFRESH",
+			"ALTER SUBSCRIPTION name -ADD|DROP|SET -PUBLICATION refresh=true 'with'refresh",
+			"ALTER SUBSCRIPTION name SET !PUBLICATION …FAILOVER|TWO_PHASE _",
+		)
+	}
+	return false
 }
 
 func (c *classifier) postgres() {
@@ -69,7 +77,7 @@ func (c *classifier) postgres() {
 		c.query()
 		return
 	}
-	if c.neverOf(c.postgresNever()) {
+	if c.postgresNever() {
 		c.Session = c.word == "DISCARD"
 	} else if c.controls("BEGIN|START|COMMIT|END|ROLLBACK|ABORT|SAVEPOINT|RELEASE") {
 		return

@@ -57,9 +57,19 @@ type Scanner struct {
 
 // NewScanner returns a Scanner for the text of a reader.
 func NewScanner(r io.Reader, d Dialect, opts Options) *Scanner {
+	return newScanner(newWindow(r), d, opts)
+}
+
+// NewTextScanner returns a Scanner for a text. Its pieces are parts of the text, so they take no
+// memory of their own.
+func NewTextScanner(text string, d Dialect, opts Options) *Scanner {
+	return newScanner(windowOf(text), d, opts)
+}
+
+func newScanner(src window, d Dialect, opts Options) *Scanner {
 	s := &Scanner{
 		dialect: d,
-		src:     newWindow(r),
+		src:     src,
 		file:    opts.File,
 		pos:     place{line: max(opts.Line, 1), column: 1},
 		names:   newNames(opts.Reserved, d),
@@ -74,7 +84,7 @@ func NewScanner(r io.Reader, d Dialect, opts Options) *Scanner {
 	default:
 		s.err = fmt.Errorf("sqltext: %v is no dialect that this package knows", d)
 	}
-	s.lex = lexer{rules: rulesOf(d), src: &s.src, wanted: s.names.lengths}
+	s.lex = lexer{rules: rulesOf(d), src: &s.src, wanted: s.names.wanted}
 	return s
 }
 
@@ -192,7 +202,7 @@ func (s *Scanner) watch(p *piece, k TokenKind, from, to int) bool {
 
 // mention records an identifier that is one of the names to find.
 func (s *Scanner) mention(p *piece, tok []byte, quoted bool) {
-	if !quoted && s.lex.wanted>>min(len(tok), 63)&1 == 0 {
+	if !quoted && !s.lex.wanted.may(tok) {
 		return
 	}
 	name, session, inTx := s.names.find(tok, quoted)
@@ -280,7 +290,7 @@ func (s *Scanner) classify(st *Statement, p *piece, to int) conformingChange {
 // from and to.
 func (s *Scanner) emit(st *Statement, k Kind, from, to, n int) {
 	b := s.src.bytes()
-	st.Raw, st.Kind, st.Index = string(b[:n]), k, s.index
+	st.Raw, st.Kind, st.Index = s.src.take(n), k, s.index
 	if k != CopyData {
 		to = from + len(trimRight(b[from:to]))
 	}
@@ -289,7 +299,6 @@ func (s *Scanner) emit(st *Statement, k Kind, from, to, n int) {
 	s.pos.advance(b[:from])
 	st.Pos = s.pos.in(s.file)
 	s.pos.advance(b[from:n])
-	s.src.discard(n)
 }
 
 func (s *Scanner) errorAt(i int, msg string) *Error {

@@ -48,10 +48,18 @@ func (c *classifier) sqliteTemporary() bool {
 	if listed("TEMP|TEMPORARY", c.ahead().word) {
 		return true
 	}
-	rest, _, _ := c.match("CREATE UNIQUE|VIRTUAL* _ IF|NOT|EXISTS*")
-	temp := rest.name() == "temp"
-	rest.next()
-	return temp && rest.punct('.')
+	rest := c.ahead()
+	rest.takeAny("UNIQUE|VIRTUAL")
+	rest.next() // the kind of object
+	rest.takeAny("IF|NOT|EXISTS")
+	schema := rest
+	if rest.next(); !rest.punct('.') {
+		return false
+	}
+	if schema.kind == TokenWord {
+		return foldEqual(schema.token(), "temp")
+	}
+	return schema.name() == "temp"
 }
 
 // pragmaName moves past the name of a pragma, which may be qualified, and returns it in lower case.

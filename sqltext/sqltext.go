@@ -3,7 +3,8 @@
 // whether it controls transactions, whether it can be in a transaction, whether it may change the
 // session, and what it does outside the database.
 //
-//   - [NewScanner] reads the statements of an [io.Reader], [Split] those of a string.
+//   - [NewScanner] reads the statements of an [io.Reader], [NewTextScanner] those of a string.
+//     [Split] returns them all.
 //   - A [Statement] has facts in its fields and answers further questions with its methods.
 //   - [Tokens] and [List] return the words, names, constants and characters of a text.
 //   - [Secrets], [Mask] and [Literals] find what must not be shown.
@@ -20,10 +21,7 @@
 // DELIMITER.
 package sqltext
 
-import (
-	"fmt"
-	"strings"
-)
+import "fmt"
 
 // Dialect selects the lexical rules.
 type Dialect uint8
@@ -208,7 +206,7 @@ type Options struct {
 // Split returns the pieces of a text.
 func Split(text string, d Dialect, opts Options) ([]Statement, error) {
 	var all []Statement
-	for s, err := range NewScanner(strings.NewReader(text), d, opts).All() {
+	for s, err := range NewTextScanner(text, d, opts).All() {
 		if err != nil {
 			return all, err
 		}

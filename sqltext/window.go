@@ -4,6 +4,7 @@ import "io"
 
 const (
 	windowSize = 64 << 10 // first buffer, and the most COPY data in one piece
+	blockSize  = 8 << 10  // the string that short pieces share
 	emptyReads = 100      // reads without data or error before fill gives up
 )
 
@@ -12,7 +13,8 @@ type window struct {
 	r         io.Reader
 	buf       []byte
 	base, end int
-	err       error // why there is no more; io.EOF at the end
+	err       error  // why there is no more; io.EOF at the end
+	block     string // the text from base on, as far as it is a string already
 }
 
 // newWindow allocates no more memory than the text needs if the reader has a Len method.
@@ -24,10 +26,24 @@ func newWindow(r io.Reader) window {
 	return window{r: r, buf: make([]byte, size)}
 }
 
+// windowOf returns a window that has read a whole text.
+func windowOf(text string) window {
+	return window{buf: []byte(text), end: len(text), err: io.EOF, block: text}
+}
+
 func (w *window) bytes() []byte { return w.buf[w.base:w.end] }
 
-// discard moves the beginning of the window past a piece.
-func (w *window) discard(n int) { w.base += n }
+// take returns the next n bytes and moves the beginning of the window past them. Short pieces share
+// one string, so they take no allocation each.
+func (w *window) take(n int) string {
+	if n > len(w.block) {
+		b := w.bytes()
+		w.block = string(b[:max(n, min(len(b), blockSize))])
+	}
+	text := w.block[:n]
+	w.base, w.block = w.base+n, w.block[n:]
+	return text
+}
 
 // fill reads more text and reports whether there was any. Offsets into bytes() remain valid.
 func (w *window) fill() bool {
