@@ -2,11 +2,8 @@ package mysql
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"time"
-
-	client "github.com/go-sql-driver/mysql"
 
 	"github.com/whimbrel-db/whimbrel/catalog"
 	"github.com/whimbrel-db/whimbrel/database"
@@ -93,11 +90,7 @@ func (db *Database) beside(name string) (*Database, error) {
 	}
 	other.config = db.config.Clone()
 	other.config.DBName = name
-	connector, err := client.NewConnector(other.config)
-	if err != nil {
-		return nil, err
-	}
-	other.creator = db
-	other.pool, other.owned, other.wanted = sql.OpenDB(connector), true, db.wanted
-	return other, nil
+	other.creator, other.owned, other.wanted = db, true, db.wanted
+	other.pool, other.wires, err = newPool(other.config)
+	return other, err
 }

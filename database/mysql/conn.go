@@ -28,8 +28,9 @@ const poolTimeout = 15 * time.Second
 // conn is a connection taken from the pool.
 type conn struct {
 	*sql.Conn
-	db *Database
-	id int64 // the server's connection id; 0: unknown
+	db   *Database
+	wire *wire // nil if it has none
+	id   int64 // the server's connection id; 0: unknown
 	// cancels statements on this connection; nil: use another connection of the pool
 	killer      *guard
 	waits       waits // the session's limits, if they are not its own
@@ -56,7 +57,7 @@ func (db *Database) acquire(ctx context.Context) (*conn, error) {
 	c, err := db.pool.Conn(limited)
 	switch {
 	case err == nil:
-		return &conn{Conn: c, db: db}, nil
+		return &conn{Conn: c, db: db, wire: db.wires.of(c)}, nil
 	case db.life.Closing.Err() != nil:
 		return nil, drivers.ErrClosed
 	case ctx.Err() != nil:

@@ -21,6 +21,7 @@ import (
 // Database is an open target: a database of a MySQL or MariaDB server.
 type Database struct {
 	pool    *sql.DB
+	wires   *wires         // of the pool; nil for one of the caller
 	owned   bool           // Close closes the pool
 	config  *client.Config // of the pool, if known
 	wanted  Lock           // "": chosen by the server
@@ -114,20 +115,25 @@ type facts struct {
 	fold      bool     // table names are case-insensitive
 	cluster   bool     // a node of a Galera cluster
 	perf      bool     // performance_schema is on
+	oracle    bool     // sql_mode makes the server read Oracle's dialect
 	impatient []string // variables with which the server soon ends idle sessions
 }
 
 const factsQuery = `SELECT DATABASE(), VERSION(), @@lower_case_table_names, @@character_set_client, @@character_set_connection, ifnull(@@character_set_results, 'utf8mb4'), @@sql_mode, @@autocommit, @@performance_schema, @@sql_select_limit, ` + idleLimits
 
+// learnt returns the facts about the server, nil if it was not asked.
+func (db *Database) learnt() *facts {
+	db.mu.Lock()
+	defer db.mu.Unlock()
+	return db.facts
+}
+
 // learn reads the facts about the server, once.
 func (db *Database) learn(ctx context.Context, c *conn) (*facts, error) {
-	db.mu.Lock()
-	f := db.facts
-	db.mu.Unlock()
-	if f != nil {
+	if f := db.learnt(); f != nil {
 		return f, nil
 	}
-	f = &facts{}
+	f := &facts{}
 	var name sql.NullString
 	var charset, connection, results, mode, limit string
 	var autocommit bool
@@ -137,7 +143,7 @@ func (db *Database) learn(ctx context.Context, c *conn) (*facts, error) {
 		return nil, ownError("reading the server's properties", err)
 	}
 	f.database, f.maria = name.String, strings.Contains(f.version, "MariaDB")
-	f.impatient = impatient(idle)
+	f.impatient, f.oracle = impatient(idle), strings.Contains(mode, "ORACLE")
 	switch {
 	case !name.Valid:
 		return nil, errors.New("the connection has no selected database: name one when opening the pool")

@@ -3,6 +3,7 @@ package mysql
 import (
 	"context"
 	"strings"
+	"time"
 
 	"github.com/whimbrel-db/whimbrel/database"
 	"github.com/whimbrel-db/whimbrel/database/internal/drivers"
@@ -14,19 +15,34 @@ import (
 // worker's session is terminated as an orphan.
 const silence = "12"
 
-const savedTimeout = "@whimbrel_wait_timeout"
+// guardSettings are the variables of the guard's session that shorten sets.
+var guardSettings = []string{"wait_timeout", "lock_wait_timeout", "innodb_lock_wait_timeout"}
 
-// shorten sets the guard's session timeout, and saves the old one in the session.
-func (g *guard) shorten(ctx context.Context) error {
-	_, err := g.c.exec(ctx, "SET "+savedTimeout+" = @@SESSION.wait_timeout, SESSION wait_timeout = "+silence)
+// shorten sets the guard's session timeout, and limits its waits for locks on Whimbrel's tables. It
+// saves the old values in the session.
+func (g *guard) shorten(ctx context.Context, lockWait time.Duration) error {
+	seconds := number64(ownSeconds(lockWait))
+	var save, set []string
+	for i, value := range []string{silence, seconds, seconds} {
+		name := guardSettings[i]
+		save = append(save, saved(name)+" = @@SESSION."+name)
+		set = append(set, "SESSION "+name+" = "+value)
+	}
+	_, err := g.c.exec(ctx, "SET "+strings.Join(append(save, set...), ", "))
 	g.short = err == nil
-	return ownError("setting the session's wait_timeout", err)
+	return ownError("setting the session's timeouts", err)
 }
 
-// restoreTimeout returns a statement that restores the session timeout and evaluates one more
+// restoreTimeout returns a statement that restores what shorten has set, and evaluates one more
 // expression.
 func restoreTimeout(also string) string {
-	return "SET SESSION wait_timeout = " + savedTimeout + " + 0 * coalesce(" + also + ", 0), " + savedTimeout + " = NULL"
+	set, forget := []string(nil), []string{atCommit + " = NULL"}
+	for _, name := range guardSettings {
+		set = append(set, "SESSION "+name+" = "+saved(name))
+		forget = append(forget, saved(name)+" = NULL")
+	}
+	set[0] += " + 0 * coalesce(" + also + ", 0)"
+	return "SET " + strings.Join(append(set, forget...), ", ")
 }
 
 // giveBack restores the session timeout and releases the guard's connection.

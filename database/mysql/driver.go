@@ -4,8 +4,6 @@ import (
 	"context"
 	"database/sql"
 
-	client "github.com/go-sql-driver/mysql"
-
 	"github.com/whimbrel-db/whimbrel/database"
 )
 
@@ -31,20 +29,20 @@ func (Driver) Open(ctx context.Context, rawURL string, opts database.Options) (d
 	if err != nil {
 		return nil, err
 	}
-	connector, err := client.NewConnector(t.config)
-	if err != nil {
+	if db.pool, db.wires, err = newPool(t.config); err != nil {
 		return nil, database.NewURLError(rawURL, "%s", err)
 	}
-	db.pool, db.owned, db.config, db.wanted = sql.OpenDB(connector), true, t.config, t.lock
+	db.owned, db.config, db.wanted = true, t.config, t.lock
 	db.named, db.url = t.config.DBName, rawURL
 	db.pool.SetMaxIdleConns(4)
 	ctx, stop := context.WithTimeout(ctx, t.config.Timeout) // also limits the wait for the answer
 	defer stop()
-	if err := db.pool.PingContext(ctx); err != nil {
+	c, err := db.pool.Conn(ctx)
+	if err != nil {
 		db.pool.Close()
 		return nil, connectError(t.config, err)
 	}
-	return db, nil
+	return db, c.Close() // to the pool
 }
 
 // New returns the database of a *sql.DB opened with go-sql-driver/mysql, which the caller closes.

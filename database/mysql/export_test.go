@@ -20,3 +20,16 @@ func AskGuard(ctx context.Context, r database.Run, query string) (value string, 
 	err = g.c.row(ctx, query, nil, &value)
 	return value, err
 }
+
+// Lose makes a run lose its lock, as if another process had acquired it.
+func Lose(ctx context.Context, r database.Run) error {
+	h := r.(*run).h
+	h.guard.mu.Lock()
+	defer h.guard.mu.Unlock()
+	query := "DO RELEASE_LOCK(" + literal(h.guard.names.guards(h.set)) + ")"
+	if l, ok := h.guard.form.(*lease); ok {
+		query = h.db.sql.fill("UPDATE {lease} SET owner = 'another' WHERE " + l.row(h.set))
+	}
+	_, err := h.guard.c.exec(ctx, query)
+	return err
+}

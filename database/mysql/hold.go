@@ -51,8 +51,8 @@ func (db *Database) hold(ctx context.Context, set string, opts database.LockOpti
 	if db.pool.Stats().MaxOpenConnections == 1 {
 		return nil, errors.New("the pool allows only one connection, but a migration needs two, one for the lock and one for the work; raise SetMaxOpenConns to 3 or more")
 	}
-	h = &hold{db: db, set: set, opts: opts}
-	if h.guard, err = db.newGuard(ctx); err != nil {
+	h = &hold{db: db, set: set, opts: opts, lockWait: max(opts.Timeout, minLockWait)}
+	if h.guard, err = db.newGuard(ctx, h.lockWait); err != nil {
 		return nil, err
 	}
 	defer func() {
@@ -72,7 +72,6 @@ func (db *Database) hold(ctx context.Context, set string, opts database.LockOpti
 	}
 	h.worker.killer = h.guard
 	h.watch()
-	h.lockWait = max(opts.Timeout, minLockWait)
 	return h, db.limitLockWait(ctx, h.lockWait, func(ctx context.Context) error { return h.begin(ctx, begin) })
 }
 
@@ -172,9 +171,20 @@ func (h *hold) readHead(ctx context.Context, transaction bool) error {
 
 // compound reports whether the server executes compound statements outside of routines.
 func (h *hold) compound() bool {
-	h.db.mu.Lock()
-	defer h.db.mu.Unlock()
-	return h.db.facts != nil && h.db.facts.compound()
+	f := h.db.learnt()
+	return f != nil && f.compound()
+}
+
+// blocks reports whether it executes BEGIN NOT ATOMIC.
+func (h *hold) blocks() bool {
+	f := h.db.learnt()
+	return f != nil && f.compound() && !f.oracle
+}
+
+// fold reports whether the server ignores the case of the names of tables and databases.
+func (h *hold) fold() bool {
+	f := h.db.learnt()
+	return f != nil && f.fold
 }
 
 // identify reads the worker's connection id, and marks it.

@@ -2,7 +2,6 @@ package mysql
 
 import (
 	"context"
-	"database/sql"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
@@ -47,14 +46,24 @@ func hexText(s string) string {
 	return "_utf8mb4 X'" + hex.EncodeToString([]byte(s)) + "'"
 }
 
-// putJournal writes the set's journal on a connection, in its open transaction if any. Whether the
-// row exists is known, so it is inserted or updated by its key, without locking the gap beside it.
+// putJournal writes the set's journal on a connection, in its open transaction if any.
 func (h *hold) putJournal(ctx context.Context, c *conn, j *database.Journal) error {
 	drivers.Stamp(j, h.clock.now(), h.user, h.db.process)
+	w := h.journalWrite(j, hexText(j.Before))
+	w.sql = ownWaits(h.lockWait, w.sql)
+	return h.db.limitLockWait(ctx, h.lockWait, func(ctx context.Context) error {
+		_, err := h.perform(ctx, c, w)
+		return err
+	})
+}
+
+// journalWrite writes the set's journal, with an SQL expression for the column before. Whether the
+// row exists is known, so it is inserted or updated by its key, without locking the gap beside it.
+func (h *hold) journalWrite(j *database.Journal, before string) write {
 	columns := []string{"version", "name", "direction", "checksum", "statements", "done", "done_checksum", "begun", "`before`", "error", "started_at", "updated_at", "db_user", "os_user", "host", "app", "actor", "pid"}
 	values := []string{
 		number64(j.Version), hexText(j.Name), hexText(string(j.Direction)), hexText(j.Checksum.Digits()), number64(int64(j.Of)), number64(int64(j.Done)),
-		hexText(j.DoneSum.Digits()), hexText(j.Begun), hexText(j.Before), hexText(j.Error), "'" + formatTime(j.StartedAt) + "'", "'" + formatTime(j.UpdatedAt) + "'",
+		hexText(j.DoneSum.Digits()), hexText(j.Begun), before, hexText(j.Error), "'" + formatTime(j.StartedAt) + "'", "'" + formatTime(j.UpdatedAt) + "'",
 		hexText(j.DBUser), hexText(j.OSUser), hexText(j.Host), hexText(j.App), hexText(j.Actor), number64(j.PID),
 	}
 	fence := h.guard.form.fence(h.guard, h.set)
@@ -65,42 +74,47 @@ func (h *hold) putJournal(ctx context.Context, c *conn, j *database.Journal) err
 		}
 		query = "UPDATE " + h.journalTable() + " SET lock_name = " + hexText(h.guard.form.name(h.set)) + ", " + strings.Join(columns, ", ") + " WHERE set_name = " + hexText(h.set) + " AND " + fence
 	}
-	var res sql.Result
-	err := h.db.limitLockWait(ctx, h.lockWait, func(ctx context.Context) (err error) {
-		res, err = c.exec(ctx, ownWaits(h.lockWait, query))
-		return err
-	})
-	if err != nil {
-		return ownError("writing the journal", err)
-	}
-	if n, err := res.RowsAffected(); err != nil || n == 0 {
-		return &database.LockLostError{Set: h.set, Err: errNotHeld}
-	}
-	return nil
+	return write{doing: "writing the journal", sql: query, fenced: true}
 }
 
 // endRun removes the set's row from the journal.
 func (h *hold) endRun(ctx context.Context, c *conn) error {
+	for _, w := range h.runEnds() {
+		if _, err := h.perform(ctx, c, w); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// runEnds returns the write that removes the set's row from the journal, if it has one.
+func (h *hold) runEnds() []write {
 	if !h.hasRow {
 		return nil
 	}
-	_, err := c.exec(ctx, "DELETE FROM "+h.journalTable()+" WHERE set_name = "+hexText(h.set)+" AND "+h.guard.form.fence(h.guard, h.set))
-	return ownError("writing the journal", err)
+	return []write{{doing: "writing the journal", sql: "DELETE FROM " + h.journalTable() + " WHERE set_name = " + hexText(h.set) + " AND " + h.guard.form.fence(h.guard, h.set)}}
 }
 
 // failRun stores the error of a failed attempt in the journal of its run.
 func (h *hold) failRun(ctx context.Context, c *conn, entries ...database.Entry) error {
+	for _, w := range h.runFails(entries...) {
+		if _, err := h.perform(ctx, c, w); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// runFails returns the writes that store the errors of failed attempts in the journal of their run.
+func (h *hold) runFails(entries ...database.Entry) (all []write) {
 	for _, e := range entries {
 		if !h.hasRow || e.Direction != database.Failed {
 			continue
 		}
-		_, err := c.exec(ctx, "UPDATE "+h.journalTable()+" SET error = "+hexText(e.Error)+" WHERE set_name = "+hexText(h.set)+" AND version = "+number64(e.Version)+
-			" AND direction = "+hexText(string(e.Tried))+" AND name = "+hexText(e.Name)+" AND "+h.guard.form.fence(h.guard, h.set))
-		if err != nil {
-			return ownError("writing the journal", err)
-		}
+		all = append(all, write{doing: "writing the journal", sql: "UPDATE " + h.journalTable() + " SET error = " + hexText(e.Error) + " WHERE set_name = " + hexText(h.set) +
+			" AND version = " + number64(e.Version) + " AND direction = " + hexText(string(e.Tried)) + " AND name = " + hexText(e.Name) + " AND " + h.guard.form.fence(h.guard, h.set)})
 	}
-	return nil
+	return all
 }
 
 // wrote notes what the set's row contains now; nil means that it is gone.

@@ -67,9 +67,10 @@ type guard struct {
 	form  form
 	names lockNames
 
-	short  bool   // the session has the short timeout
-	last   bool   // the next lock to release is the last one
-	server string // the server's identity; "" if the lock doesn't belong to one server
+	short   bool   // the session has the short timeout
+	last    bool   // the next lock to release is the last one
+	commits int64  // how many compound statements with a COMMIT it has sent
+	server  string // the server's identity; "" if the lock doesn't belong to one server
 }
 
 // exec executes a statement on the guard's connection.
@@ -102,8 +103,8 @@ func (n lockNames) hash(set string) string {
 func (n lockNames) guards(set string) string { return "whimbrel guard " + n.hash(set) }
 func (n lockNames) works(set string) string  { return "whimbrel works " + n.hash(set) }
 
-// newGuard takes a connection for locks.
-func (db *Database) newGuard(ctx context.Context) (*guard, error) {
+// newGuard takes a connection for locks. lockWait limits its waits for locks on Whimbrel's tables.
+func (db *Database) newGuard(ctx context.Context, lockWait time.Duration) (*guard, error) {
 	c, err := db.acquire(ctx)
 	if err != nil {
 		return nil, err
@@ -115,7 +116,7 @@ func (db *Database) newGuard(ctx context.Context) (*guard, error) {
 	}
 	g := &guard{c: c, names: db.lockNames(f)}
 	g.form = db.formOf(f, g.names)
-	if err := g.shorten(ctx); err != nil {
+	if err := g.shorten(ctx, lockWait); err != nil {
 		c.giveBack()
 		return nil, err
 	}

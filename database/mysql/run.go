@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"time"
 
 	"github.com/whimbrel-db/whimbrel/database"
 	"github.com/whimbrel-db/whimbrel/database/internal/drivers"
@@ -90,12 +91,12 @@ func (r *run) Journal(ctx context.Context, j *database.Journal) error {
 		if r.own {
 			return errOwnTransaction
 		}
-		err := r.h.sealed(ctx, c, false, func() error {
-			if j == nil {
-				return r.h.endRun(ctx, c)
-			}
-			return r.h.putJournal(ctx, c, j)
-		})
+		writes := r.h.runEnds()
+		if j != nil {
+			drivers.Stamp(j, r.h.clock.now(), r.h.user, r.db.process)
+			writes = []write{r.h.journalWrite(j, hexText(j.Before))}
+		}
+		_, err := r.h.writeAll(ctx, c, writes...)
 		if err == nil {
 			r.h.wrote(j)
 		}
@@ -103,26 +104,53 @@ func (r *run) Journal(ctx context.Context, j *database.Journal) error {
 	})
 }
 
-// sealed executes writes on the guard, in a transaction if there are several or the lock has a
-// seal.
-func (h *hold) sealed(ctx context.Context, c *conn, several bool, write func() error) error {
-	if !several && h.guard.form.seal(h.set) == "" {
-		return write()
+// Announce stores what exists of the objects that the statement is about in the same statement that
+// writes the journal. Before a statement that changes objects it reads their definitions.
+func (r *run) Announce(ctx context.Context, st sqltext.Statement, j *database.Journal) error {
+	return r.do(ctx, func(ctx context.Context) error {
+		if r.own {
+			return errOwnTransaction
+		}
+		b, deep, err := r.h.unread(ctx, st)
+		if err != nil {
+			return err
+		}
+		r.h.guard.mu.Lock()
+		defer r.h.guard.mu.Unlock()
+		return r.h.announce(ctx, st, j, b, deep)
+	})
+}
+
+func (h *hold) announce(ctx context.Context, st sqltext.Statement, j *database.Journal, b *before, deep bool) (err error) {
+	together := b != nil && !deep && len(b.Objects) <= most && h.guard.form.seal(h.set) == ""
+	if b != nil && !together {
+		if err := b.read(ctx, h.guard.c, deep); err != nil {
+			return statementError(st, err) // a lock on an object concerns the statement
+		}
 	}
-	_, err := c.exec(ctx, startTransaction)
-	if err = ownError(startTransaction, err); err == nil {
-		err = write()
+	if j.Before, err = b.doc(); err != nil {
+		return err
 	}
-	if err == nil {
-		err = h.seal(ctx, c)
+	before := hexText(j.Before)
+	if together {
+		if before, err = b.later(); err != nil {
+			return err
+		}
 	}
-	if err == nil {
-		err = h.unknownCommit(c.commit(ctx))
-	}
+	drivers.Stamp(j, h.clock.now(), h.user, h.db.process)
+	ids, err := h.writeAll(ctx, h.guard.c, h.journalWrite(j, before))
 	if err != nil {
-		c.finish("ROLLBACK")
+		return err
 	}
-	return err
+	if together {
+		b.There = uint64(ids[0])
+		if j.Before, err = b.doc(); err != nil {
+			return err
+		}
+	}
+	h.wrote(j)
+	h.checked = time.Now() // the write shows that the guard holds the lock
+	return nil
 }
 
 // Exec executes one statement outside a transaction, or with the journal in one.
@@ -257,25 +285,30 @@ func (r *run) Record(ctx context.Context, entries ...database.Entry) (recorded d
 		if err != nil {
 			return err
 		}
-		var all []database.Entry
-		err = r.h.sealed(ctx, c, true, func() (err error) {
-			for _, e := range entries {
-				e.Set = r.h.set
-				if e.StartedAt.IsZero() {
-					e.StartedAt = r.h.clock.now()
-				}
-				if e, err = r.h.record(ctx, c, e); err != nil {
-					return err
-				}
-				all = append(all, e)
+		all := make([]database.Entry, len(entries))
+		var writes []write
+		for i, e := range entries {
+			e.Set = r.h.set
+			if e.StartedAt.IsZero() {
+				e.StartedAt = r.h.clock.now()
 			}
-			if ended {
-				return r.h.endRun(ctx, c)
+			w, err := r.h.entryWrite(&e)
+			if err != nil {
+				return err
 			}
-			return r.h.failRun(ctx, c, all...)
-		})
+			writes, all[i] = append(writes, w), e
+		}
+		if ended {
+			writes = append(writes, r.h.runEnds()...)
+		} else {
+			writes = append(writes, r.h.runFails(all...)...)
+		}
+		ids, err := r.h.writeAll(ctx, c, writes...)
 		if err != nil {
 			return err
+		}
+		for i := range all {
+			all[i].ID = ids[i]
 		}
 		if ended {
 			r.h.wrote(nil)

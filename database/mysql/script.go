@@ -117,9 +117,9 @@ func (e *executor) send(ctx context.Context, st sqltext.Statement) error {
 const manyStatements = 200
 
 // notices reads the warnings of the last statement, which the server keeps until the next. This
-// takes a round trip.
+// takes a round trip, unless the answer said that there are none.
 func (e *executor) notices(ctx context.Context, st sqltext.Statement) error {
-	if e.db.opts.Notice == nil || e.n > manyStatements && (st.Verb() == "INSERT" || st.Verb() == "REPLACE") {
+	if e.db.opts.Notice == nil || e.c.wire != nil && e.c.wire.warnings == 0 || e.n > manyStatements && (st.Verb() == "INSERT" || st.Verb() == "REPLACE") {
 		return nil
 	}
 	var all []database.Notice

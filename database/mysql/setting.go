@@ -74,7 +74,7 @@ func (b *transaction) putSetting(ctx context.Context, u database.SettingUpdate) 
 func (db *Database) settle(ctx context.Context, u database.SettingUpdate) error {
 	ctx, release := db.life.Until(ctx)
 	defer release()
-	g, err := db.newGuard(ctx)
+	g, err := db.newGuard(ctx, db.opts.ReadTimeout())
 	if err != nil {
 		return err
 	}

@@ -166,8 +166,12 @@ func isLock(err error) bool {
 // ownWaits lets MariaDB wait for locks in one of Whimbrel's own statements as long as limit,
 // whatever limit the session has. Other servers ignore it as a comment.
 func ownWaits(limit time.Duration, query string) string {
-	seconds := int64(wholeSeconds(max(limit, minLockWait))/time.Second) + 1
-	return fmt.Sprintf("/*M!100100 SET STATEMENT lock_wait_timeout=%d, innodb_lock_wait_timeout=%[1]d FOR */ ", seconds) + query
+	return fmt.Sprintf("/*M!100100 SET STATEMENT lock_wait_timeout=%d, innodb_lock_wait_timeout=%[1]d FOR */ ", ownSeconds(limit)) + query
+}
+
+// ownSeconds is a limit for the server of a wait that the driver limits itself: a bit longer.
+func ownSeconds(limit time.Duration) int64 {
+	return int64(wholeSeconds(max(limit, minLockWait))/time.Second) + 1
 }
 
 // undo rolls the open transaction back if a statement in it failed because of a lock: after a lock

@@ -1,0 +1,131 @@
+package mysql
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"encoding/binary"
+	"net"
+	"sync"
+	"syscall"
+
+	client "github.com/go-sql-driver/mysql"
+)
+
+// wire is the network connection of one of the driver's own connections. It reads how many warnings
+// a statement caused from the server's answer, which the client library skips. Without it, a round
+// trip after each statement would ask.
+type wire struct {
+	net.Conn
+	reads    int // since the last write
+	warnings int // in the answer that the first of them contained; -1 if it is unknown
+	forget   func()
+}
+
+func (w *wire) Write(b []byte) (int, error) {
+	w.reads, w.warnings = 0, -1
+	return w.Conn.Write(b)
+}
+
+func (w *wire) Read(b []byte) (int, error) {
+	n, err := w.Conn.Read(b)
+	w.warnings = -1
+	if w.reads++; w.reads == 1 {
+		w.warnings = warningsIn(b[:n])
+	}
+	return n, err
+}
+
+// Close closes the connection.
+func (w *wire) Close() error {
+	if w.forget != nil {
+		w.forget()
+	}
+	return w.Conn.Close()
+}
+
+// SyscallConn lets the client library find out whether the server has closed the connection.
+func (w *wire) SyscallConn() (syscall.RawConn, error) {
+	c, ok := w.Conn.(syscall.Conn)
+	if !ok {
+		return nil, syscall.EINVAL
+	}
+	return c.SyscallConn()
+}
+
+// warningsIn returns the number of warnings in an answer, if it is exactly one OK packet and the
+// last one; -1 otherwise.
+func warningsIn(answer []byte) int {
+	const head, moreResults = 4, 0x08
+	if len(answer) < head+1 || int(binary.LittleEndian.Uint32(answer)&0xffffff) != len(answer)-head || answer[head] != 0 {
+		return -1
+	}
+	rest := answer[head+1:]
+	for range 2 { // the affected rows and the inserted id
+		size := map[bool]int{true: 1}[len(rest) > 0]
+		if size == 1 {
+			size += map[byte]int{0xfc: 2, 0xfd: 3, 0xfe: 8}[rest[0]]
+		}
+		if size == 0 || len(rest) < size {
+			return -1
+		}
+		rest = rest[size:]
+	}
+	if len(rest) < 4 || binary.LittleEndian.Uint16(rest)&moreResults != 0 {
+		return -1
+	}
+	return int(binary.LittleEndian.Uint16(rest[2:]))
+}
+
+// wires finds the wire of a connection of the pool.
+type wires struct {
+	driver.Connector
+	all sync.Map // from driver.Conn to *wire
+}
+
+type wireKey struct{}
+
+// newPool returns a pool of connections that have wires, unless they are encrypted.
+func newPool(config *client.Config) (*sql.DB, *wires, error) {
+	config = config.Clone()
+	if config.TLS == nil {
+		config.DialFunc = func(ctx context.Context, network, address string) (net.Conn, error) {
+			c, err := (&net.Dialer{}).DialContext(ctx, network, address)
+			if made, ok := ctx.Value(wireKey{}).(*wire); ok && err == nil {
+				made.Conn, c = c, made
+			}
+			return c, err
+		}
+	}
+	c, err := client.NewConnector(config)
+	if err != nil {
+		return nil, nil, err
+	}
+	w := &wires{Connector: c}
+	return sql.OpenDB(w), w, nil
+}
+
+// Connect makes a connection.
+func (w *wires) Connect(ctx context.Context) (driver.Conn, error) {
+	made := &wire{warnings: -1}
+	c, err := w.Connector.Connect(context.WithValue(ctx, wireKey{}, made))
+	if err == nil && made.Conn != nil {
+		made.forget = func() { w.all.Delete(c) }
+		w.all.Store(c, made)
+	}
+	return c, err
+}
+
+// of returns the wire of a connection, nil if it has none. The receiver can be nil.
+func (w *wires) of(c *sql.Conn) (found *wire) {
+	if w == nil {
+		return nil
+	}
+	c.Raw(func(c any) error {
+		if one, ok := w.all.Load(c); ok {
+			found = one.(*wire)
+		}
+		return nil
+	})
+	return found
+}

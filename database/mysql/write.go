@@ -1,0 +1,206 @@
+package mysql
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/whimbrel-db/whimbrel/database"
+	"github.com/whimbrel-db/whimbrel/database/internal/drivers"
+)
+
+// write is a statement of Whimbrel's own that changes a row of its tables. It has no parameters, so
+// that it can be part of a compound statement.
+type write struct {
+	doing  string // for errors
+	sql    string
+	fenced bool // it changes one row unless the lock was lost
+	set    string
+	insert bool // its id matters
+}
+
+// perform executes a write, and returns the id that it inserted.
+func (h *hold) perform(ctx context.Context, c *conn, w write) (id int64, err error) {
+	res, err := c.exec(ctx, w.sql)
+	if err != nil {
+		return 0, ownError(w.doing, err)
+	}
+	if n, err := res.RowsAffected(); w.fenced && (err != nil || n == 0) {
+		return 0, h.overtaken(w)
+	}
+	return res.LastInsertId()
+}
+
+// overtaken is the error of a write that found the lock lost.
+func (h *hold) overtaken(w write) error {
+	set := h.set
+	if w.set != "" {
+		set = w.set
+	}
+	return &database.LockLostError{Set: set, Err: errNotHeld}
+}
+
+// writeAll executes writes on the guard: in one transaction if there are several or the lock has a
+// seal, and on a server that can, in one round trip. It returns the ids that they inserted.
+func (h *hold) writeAll(ctx context.Context, c *conn, writes ...write) (ids []int64, err error) {
+	several := len(writes) > 1
+	for _, set := range h.locked {
+		if seal := h.guard.form.seal(set); seal != "" && len(writes) > 0 {
+			writes, several = append(writes, write{doing: "checking the migration lock", sql: seal, fenced: true, set: set}), true
+		}
+	}
+	err = h.db.limitLockWait(ctx, h.lockWait, func(ctx context.Context) error {
+		switch {
+		case !several:
+			ids, err = h.each(ctx, c, writes)
+		case h.blocks():
+			ids, err = h.atOnce(ctx, c, writes)
+		default:
+			ids, err = h.oneByOne(ctx, c, writes)
+		}
+		return err
+	})
+	return ids, err
+}
+
+func (h *hold) each(ctx context.Context, c *conn, writes []write) (ids []int64, err error) {
+	for _, w := range writes {
+		id, err := h.perform(ctx, c, w)
+		if err != nil {
+			return nil, err
+		}
+		ids = append(ids, id)
+	}
+	return ids, nil
+}
+
+// oneByOne executes writes in a transaction.
+func (h *hold) oneByOne(ctx context.Context, c *conn, writes []write) (ids []int64, err error) {
+	if _, err = c.exec(ctx, startTransaction); err != nil {
+		return nil, ownError(startTransaction, err)
+	}
+	if ids, err = h.each(ctx, c, writes); err == nil {
+		err = h.unknownCommit(c.commit(ctx))
+	}
+	if err != nil {
+		c.finish("ROLLBACK")
+	}
+	return ids, err
+}
+
+// atOnce executes writes in a transaction, all in one compound statement, which ends with the
+// COMMIT. So it isn't interrupted when a context is done: its outcome would be unknown.
+func (h *hold) atOnce(ctx context.Context, c *conn, writes []write) ([]int64, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, drivers.Reason(ctx)
+	}
+	if c.gone {
+		return nil, errBroken
+	}
+	hard, stop := context.WithTimeout(context.WithoutCancel(ctx), commitTimeout)
+	defer stop()
+	var step int
+	var list string
+	h.guard.commits++
+	err := c.QueryRowContext(hard, compoundOf(writes, h.guard.commits)).Scan(&step, &list)
+	switch {
+	case err == nil && step == len(writes):
+		return readIDs(list)
+	case err == nil: // it rolled back at this step, which found the lock lost
+		return nil, h.overtaken(writes[min(step, len(writes)-1)])
+	case broken(err) || hard.Err() != nil:
+		c.drop()
+		return nil, h.unknownCommit(&database.CommitUnknownError{Err: err})
+	case number(err) == erInterrupted && h.reachedCommit(c):
+		err = h.unknownCommit(&database.CommitUnknownError{Err: err})
+	default:
+		err = ownError(writes[0].doing, err)
+	}
+	c.finish("ROLLBACK")
+	return nil, err
+}
+
+// reachedCommit reports whether the guard's last compound statement may have executed its COMMIT.
+func (h *hold) reachedCommit(c *conn) bool {
+	ctx, stop := context.WithTimeout(context.Background(), cancelGrace)
+	defer stop()
+	var at sql.NullInt64
+	return c.row(ctx, "SELECT "+atCommit, nil, &at) != nil || at.Int64 == h.guard.commits
+}
+
+// atCommit is the user variable that has the number of the guard's last COMMIT.
+const atCommit = "@whimbrel_commit"
+
+// compoundOf returns a compound statement that executes writes in a transaction. It returns the
+// number of writes that it has executed, and the ids that they inserted. If one finds the lock
+// lost, it rolls back and returns the number of those before. An error leaves the transaction open.
+func compoundOf(writes []write, number int64) string {
+	var b strings.Builder
+	b.WriteString("BEGIN NOT ATOMIC DECLARE whimbrel_step INT DEFAULT 0; DECLARE whimbrel_ids TEXT DEFAULT ''; " +
+		"whimbrel: BEGIN " + startTransaction + "; ")
+	for _, w := range writes {
+		b.WriteString(w.sql + "; ")
+		if w.fenced {
+			b.WriteString("IF ROW_COUNT() < 1 THEN ROLLBACK; LEAVE whimbrel; END IF; ")
+		}
+		if w.insert {
+			b.WriteString("SET whimbrel_ids = CONCAT(whimbrel_ids, LAST_INSERT_ID(), ' '); ")
+		}
+		b.WriteString("SET whimbrel_step = whimbrel_step + 1; ")
+	}
+	b.WriteString("SET " + atCommit + " = " + number64(number) + "; COMMIT; END whimbrel; SELECT whimbrel_step, whimbrel_ids; END")
+	return b.String()
+}
+
+func readIDs(list string) (ids []int64, err error) {
+	for word := range strings.FieldsSeq(list) {
+		id, err := strconv.ParseInt(word, 10, 64)
+		if err != nil {
+			return nil, err
+		}
+		ids = append(ids, id)
+	}
+	return ids, nil
+}
+
+// entryWrite completes an entry and returns the write that appends it to the history.
+func (h *hold) entryWrite(e *database.Entry) (write, error) {
+	if err := checkSet(e.Set); err != nil {
+		return write{}, err
+	}
+	*e = drivers.Complete(*e, h.user, h.db.process)
+	var values []string
+	for _, v := range drivers.EntryValues(*e, formatTime) {
+		values = append(values, literalOf(v))
+	}
+	e.UpText, e.DownText = "", ""
+	query := h.db.sql.fill(drivers.InsertEntry("{history}")) + "SELECT " + strings.Join(values, ", ") + " FROM DUAL WHERE " + h.guard.form.fence(h.guard, h.set)
+	return write{doing: fmt.Sprintf("recording %s of version %d", e.Direction, e.Version), sql: query, fenced: true, insert: true}, nil
+}
+
+// literalOf returns a value of a row as an SQL constant.
+func literalOf(v any) string {
+	switch v := v.(type) {
+	case string:
+		return literal(v)
+	case sql.NullString:
+		if v.Valid {
+			return literal(v.String)
+		}
+	case bool:
+		if v {
+			return "1"
+		}
+		return "0"
+	case int:
+		return strconv.Itoa(v)
+	case int64:
+		return number64(v)
+	case time.Time:
+		return literal(formatTime(v))
+	}
+	return "NULL"
+}
