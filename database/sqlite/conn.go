@@ -58,6 +58,9 @@ type conn struct {
 	busyTimeout int64     // the caller's value, to restore
 	version     int64     // data_version in the open transaction
 	hasVersion  bool
+
+	handle uintptr         // SQLite's own, for interrupting it; 0 if unknown
+	quiet  context.Context // of the statements that are watched together
 }
 
 // acquire takes a connection from the pool, with busy_timeout = 0. It waits for an exhausted pool
@@ -67,17 +70,18 @@ func (d *db) acquire(ctx context.Context, w *waiter) (*conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	return d.withoutBusyTimeout(ctx, c)
+	return d.withoutBusyTimeout(c)
 }
 
 // withoutBusyTimeout sets busy_timeout to 0, since the lock timeout doesn't limit waits inside
 // SQLite. A pool of our own opens its connections with that value.
-func (d *db) withoutBusyTimeout(ctx context.Context, c *sql.Conn) (*conn, error) {
+func (d *db) withoutBusyTimeout(c *sql.Conn) (*conn, error) {
 	s := &conn{Conn: c}
+	s.handle = handleOf(s.client())
 	if d.owned {
 		return s, nil
 	}
-	err := c.QueryRowContext(ctx, "PRAGMA busy_timeout").Scan(&s.busyTimeout)
+	err := s.ask("PRAGMA busy_timeout").Scan(&s.busyTimeout)
 	if err == nil {
 		err = s.setBusyTimeout(0)
 	}
@@ -94,7 +98,7 @@ func (d *db) reader(ctx context.Context) (*conn, error) {
 	if err != nil {
 		return nil, d.connectError(err)
 	}
-	return d.withoutBusyTimeout(ctx, c)
+	return d.withoutBusyTimeout(c)
 }
 
 // pooled takes a connection from the pool. If the pool is limited and exhausted, it waits as for
@@ -164,8 +168,16 @@ func (c *conn) drop() {
 
 // do executes a statement that doesn't wait and must not be interrupted.
 func (c *conn) do(query string, args ...any) error {
+	if len(args) == 0 {
+		return c.exec(bg, query)
+	}
 	_, err := c.ExecContext(bg, query, args...)
 	return err
+}
+
+// ask asks for one row, as do.
+func (c *conn) ask(query string, args ...any) *sql.Row {
+	return c.QueryRowContext(bg, query, args...)
 }
 
 // write executes a statement that changes one row of Whimbrel's own.

@@ -9,3 +9,5 @@ var PollWatching = pollWatching
 
 // JournalWatch returns the journalWatch of a database.
 func JournalWatch(d database.Database) func() bool { return d.(*db).journalWatch() }
+
+var HandleOf = handleOf

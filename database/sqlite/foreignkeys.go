@@ -34,7 +34,7 @@ func (k *foreignKeys) prepare(ctx context.Context, b *transaction, s *migration.
 	if len(pragmas) == 0 && !k.changed && (a == nil || !a.Forgets && a.Toggled == nil) {
 		return nil
 	}
-	if err := k.read(ctx, b.c); err != nil {
+	if err := k.read(b.c); err != nil {
 		return err
 	}
 	want, clear := k.base, true
@@ -74,11 +74,11 @@ func (k *foreignKeys) checked(a *migration.Analysis) bool {
 	return k.base || a.Enforced
 }
 
-func (k *foreignKeys) read(ctx context.Context, c *conn) error {
+func (k *foreignKeys) read(c *conn) error {
 	if k.known {
 		return nil
 	}
-	if err := c.QueryRowContext(ctx, "PRAGMA foreign_keys").Scan(&k.base); err != nil {
+	if err := c.ask("PRAGMA foreign_keys").Scan(&k.base); err != nil {
 		return err
 	}
 	k.known, k.now = true, k.base
@@ -99,11 +99,11 @@ func (k *foreignKeys) restart(ctx context.Context, b *transaction, pragmas []sql
 	}
 	k.changed = true
 	for _, st := range pragmas {
-		if _, err := b.c.ExecContext(ctx, st.Text); err != nil {
+		if _, err := b.c.ExecContext(bg, st.Text); err != nil {
 			return statementError(st, err)
 		}
 	}
-	if err := b.c.QueryRowContext(ctx, "PRAGMA foreign_keys").Scan(&k.now); err != nil {
+	if err := b.c.ask("PRAGMA foreign_keys").Scan(&k.now); err != nil {
 		return err
 	}
 	if err := b.begin(ctx, b.again()); err != nil {

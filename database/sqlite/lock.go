@@ -38,11 +38,11 @@ func (d *db) begin(ctx context.Context, c *conn, w *waiter, guarded func(*guardM
 			c.rollback()
 			return standing{}, err
 		}
-		st, known := d.recall(ctx, c, w.set)
+		st, known := d.recall(c, w.set)
 		if known {
 			return st, nil
 		}
-		st, err = d.stand(ctx, c, w.set)
+		st, err = d.stand(c, w.set)
 		if code(err) != 0 {
 			var none bool
 			if none, err = d.missing(ctx, c, err); none {
@@ -93,7 +93,7 @@ func (d *db) waitForGuard(ctx context.Context, c *conn, w *waiter, g *guardMark)
 		if err := w.wait(ctx, g.holder()); err != nil {
 			return err
 		}
-		st, err := d.stand(ctx, c, w.set)
+		st, err := d.stand(c, w.set)
 		switch {
 		case isBusy(err):
 			continue

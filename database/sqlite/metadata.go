@@ -54,7 +54,7 @@ func (d *db) Metadata(ctx context.Context) (*metadata.State, error) {
 
 func (d *db) readMetadata(ctx context.Context, c *conn, s *metadata.State) error {
 	var has bool
-	if err := c.QueryRowContext(ctx, "SELECT count(*) FROM main.sqlite_schema WHERE name = ? COLLATE NOCASE", d.names.Metadata).Scan(&has); err != nil {
+	if err := c.ask("SELECT count(*) FROM main.sqlite_schema WHERE name = ? COLLATE NOCASE", d.names.Metadata).Scan(&has); err != nil {
 		return err
 	}
 	if has {
@@ -245,14 +245,14 @@ func (b *transaction) Query(ctx context.Context, statement string) (rows *databa
 // rows executes a statement and reads its rows.
 func (c *conn) rows(ctx context.Context, st sqltext.Statement) (*database.Rows, error) {
 	var before, after int64
-	if err := c.QueryRowContext(ctx, "SELECT total_changes()").Scan(&before); err != nil {
+	if err := c.ask("SELECT total_changes()").Scan(&before); err != nil {
 		return nil, err
 	}
 	columns, rows, err := drivers.ReadRows(ctx, c, st.Text, nil, value)
 	if err != nil {
 		return nil, err
 	}
-	if err := c.QueryRowContext(ctx, "SELECT total_changes()").Scan(&after); err != nil {
+	if err := c.ask("SELECT total_changes()").Scan(&after); err != nil {
 		return nil, err
 	}
 	return &database.Rows{Columns: columns, Rows: rows, Changed: after - before}, nil

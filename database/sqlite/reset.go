@@ -70,7 +70,7 @@ func (b *transaction) empty(ctx context.Context, e database.Entry) (*database.Em
 // off disables foreign keys for the transaction. With them, DROP TABLE first deletes row by row,
 // which may fail depending on rows of other tables.
 func (k *foreignKeys) off(ctx context.Context, b *transaction) error {
-	if err := k.read(ctx, b.c); err != nil || !k.now {
+	if err := k.read(b.c); err != nil || !k.now {
 		return err
 	}
 	return k.restart(ctx, b, []sqltext.Statement{{Text: "PRAGMA foreign_keys = OFF"}})

@@ -118,7 +118,7 @@ func (r *run) settle(ctx context.Context) (err error) {
 		return err
 	})
 	if err == nil {
-		err = r.keys.read(ctx, r.c)
+		err = r.keys.read(r.c)
 	}
 	if err == nil {
 		r.wait = runBusyTimeout

@@ -1,7 +1,5 @@
 package sqlite
 
-import "context"
-
 // seen is what is known about a connection since it committed its last Tx of a set, so that the
 // next Tx needs no query: with a thousand migrations in a thousand transactions, each query costs a
 // tenth of the time. It is valid while PRAGMA data_version stays the same, which means that nobody
@@ -14,7 +12,7 @@ type seen struct {
 }
 
 // recall returns the standing that a connection has seen, in a transaction with the write lock.
-func (d *db) recall(ctx context.Context, c *conn, set string) (standing, bool) {
+func (d *db) recall(c *conn, set string) (standing, bool) {
 	d.mu.Lock()
 	s := d.seen
 	d.mu.Unlock()
@@ -22,7 +20,7 @@ func (d *db) recall(ctx context.Context, c *conn, set string) (standing, bool) {
 		return standing{}, false
 	}
 	var err error
-	c.version, err = c.dataVersion(ctx)
+	c.version, err = c.dataVersion()
 	c.hasVersion = err == nil
 	return standing{head: s.head}, c.hasVersion && c.version == s.version
 }
@@ -32,7 +30,7 @@ func (d *db) remember(b *transaction) {
 	s := seen{client: b.c.client(), set: b.set, version: b.c.version, head: recordedAt(b.found.Head, b.entries).Head}
 	var err error
 	if !b.c.hasVersion { // unchanged since the transaction began: nobody else can have committed
-		s.version, err = b.c.dataVersion(bg)
+		s.version, err = b.c.dataVersion()
 	}
 	if err != nil || !d.owned || !b.plain() {
 		s = seen{}
@@ -68,8 +66,8 @@ func (b *transaction) plain() bool {
 	return true
 }
 
-func (c *conn) dataVersion(ctx context.Context) (version int64, err error) {
-	err = c.QueryRowContext(ctx, "PRAGMA data_version").Scan(&version)
+func (c *conn) dataVersion() (version int64, err error) {
+	err = c.ask("PRAGMA data_version").Scan(&version)
 	return version, err
 }
 

@@ -40,11 +40,11 @@ type object struct{ kind, name string }
 // functions that do the same.
 func (c *conn) readSession(ctx context.Context) (*session, error) {
 	s := &session{values: make([]any, len(pragmas))}
-	if err := c.QueryRowContext(ctx, "SELECT 'a' NOT LIKE 'A'").Scan(&s.caseLike); err != nil {
+	if err := c.ask("SELECT 'a' NOT LIKE 'A'").Scan(&s.caseLike); err != nil {
 		return nil, err
 	}
 	for i, p := range pragmas {
-		if err := c.QueryRowContext(ctx, "PRAGMA "+p).Scan(&s.values[i]); err != nil && !errors.Is(err, sql.ErrNoRows) {
+		if err := c.ask("PRAGMA " + p).Scan(&s.values[i]); err != nil && !errors.Is(err, sql.ErrNoRows) {
 			return nil, err
 		}
 	}

@@ -114,7 +114,7 @@ func eachRow(ctx context.Context, c *sql.Conn, query, set string, each func(*raw
 	return c.Raw(func(client any) error {
 		q, ok := client.(sqldriver.QueryerContext)
 		if !ok {
-			return fmt.Errorf("the *sql.DB does not use modernc.org/sqlite: its connections are %T", client)
+			return otherClient(client)
 		}
 		rows, err := q.QueryContext(ctx, query, []sqldriver.NamedValue{{Ordinal: 1, Value: set}})
 		if err != nil {

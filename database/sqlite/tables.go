@@ -202,7 +202,7 @@ func (d *db) missing(ctx context.Context, c *conn, err error) (bool, error) {
 		return false, d.connectError(err)
 	}
 	var n int
-	if cerr := c.QueryRowContext(ctx, d.sql.exist).Scan(&n); cerr != nil {
+	if cerr := c.ask(d.sql.exist).Scan(&n); cerr != nil {
 		return false, d.connectError(cerr)
 	}
 	names := fmt.Sprintf("%s, %s and %s", d.names.History, d.names.Settings, d.names.Journal)
@@ -242,10 +242,10 @@ func (g *guardMark) holder() database.Holder {
 }
 
 // stand reads the facts that Begin needs, with one query.
-func (d *db) stand(ctx context.Context, c *conn, set string) (st standing, err error) {
+func (d *db) stand(c *conn, set string) (st standing, err error) {
 	var own, version int64
 	var mark string
-	if err := c.QueryRowContext(ctx, d.sql.standing, set, guardRow(set)).Scan(&st.head, &own, &version, &mark, &st.open, &st.foreign); err != nil {
+	if err := c.ask(d.sql.standing, set, guardRow(set)).Scan(&st.head, &own, &version, &mark, &st.open, &st.foreign); err != nil {
 		return st, err
 	}
 	if version > tablesVersion {

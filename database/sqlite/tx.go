@@ -3,6 +3,7 @@ package sqlite
 import (
 	"cmp"
 	"context"
+	sqldriver "database/sql/driver"
 	"errors"
 	"fmt"
 	"time"
@@ -173,15 +174,17 @@ func (b *transaction) guarded(ctx context.Context, s *migration.Script, session 
 }
 
 func (b *transaction) statements(ctx context.Context, s *migration.Script, a *migration.Analysis) error {
-	for st, err := range a.Body() {
-		if err != nil {
-			return err
+	return b.c.watching(ctx, func() error {
+		for st, err := range a.Body() {
+			if err != nil {
+				return err
+			}
+			if err := b.statement(ctx, s, st); err != nil {
+				return err
+			}
 		}
-		if err := b.statement(ctx, s, st); err != nil {
-			return err
-		}
-	}
-	return nil
+		return nil
+	})
 }
 
 // statement executes one statement of a script. It repeats a statement that finds an attached
@@ -214,14 +217,36 @@ func (c *conn) statement(ctx context.Context, s *migration.Script, st sqltext.St
 		limited, cancel = context.WithTimeoutCause(ctx, s.StatementTimeout, fmt.Errorf("the statement exceeded its timeout of %s", s.StatementTimeout))
 	}
 	defer cancel()
-	_, err := c.ExecContext(limited, st.Text)
+	quiet, stop := c.quiet, func() {}
+	if quiet == nil || s.StatementTimeout > 0 {
+		quiet, stop = c.watch(limited)
+	}
+	err := c.exec(quiet, st.Text)
+	stop()
 	if err == nil {
 		return nil
 	}
-	if limited.Err() != nil && errors.Is(err, limited.Err()) {
+	if limited.Err() != nil && (code(err) == lib.SQLITE_INTERRUPT || errors.Is(err, limited.Err())) {
 		err = context.Cause(limited)
 	}
 	return statementError(st, err)
+}
+
+// exec executes a text on the client itself, which takes less than through database/sql.
+func (c *conn) exec(ctx context.Context, text string) error {
+	return c.Raw(func(client any) error {
+		e, ok := client.(sqldriver.ExecerContext)
+		if !ok {
+			return otherClient(client)
+		}
+		_, err := e.ExecContext(ctx, text, nil)
+		return err
+	})
+}
+
+// otherClient is the error of a pool that uses another client than modernc.org/sqlite.
+func otherClient(client any) error {
+	return fmt.Errorf("the *sql.DB does not use modernc.org/sqlite: its connections are %T", client)
 }
 
 func (b *transaction) Record(ctx context.Context, entries ...database.Entry) error {

@@ -94,7 +94,7 @@ var rules = []rule{
 	{
 		pkg:     "database/sqlite",
 		imports: []string{"database", "database/internal/drivers", "migration", "sqltext", "catalog", "metadata", "internal/filekind"},
-		outside: []string{"modernc.org/sqlite"},
+		outside: []string{"modernc.org/sqlite", "modernc.org/libc"},
 	},
 	{
 		pkg:     "database/mysql/...",
