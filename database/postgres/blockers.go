@@ -58,11 +58,14 @@ func (db *Database) newWatcher(c *conn, place location, opts database.LockOption
 		return nil
 	}
 	w := &watcher{db: db, place: place, opts: opts, pid: pid, terminated: map[int64]bool{}}
-	w.connect = func(context.Context) (*conn, error) { return nil, errBroken }
-	c.with(func(pc *pgx.Conn) {
-		config, at := pc.Config(), pc.PgConn().Conn().RemoteAddr()
-		w.connect = func(ctx context.Context) (*conn, error) { return db.open(ctx, pinnedTo(ctx, config, at)) }
-	})
+	var pc *pgx.Conn
+	if err := c.with(func(p *pgx.Conn) { pc = p }); err != nil {
+		w.connect = func(context.Context) (*conn, error) { return nil, errBroken }
+		return w
+	}
+	w.connect = func(ctx context.Context) (*conn, error) { // neither of the two changes
+		return db.open(ctx, pinnedTo(ctx, pc.Config(), pc.PgConn().Conn().RemoteAddr()))
+	}
 	return w
 }
 

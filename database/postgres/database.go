@@ -35,6 +35,9 @@ type Database struct {
 	at     location        // of Whimbrel's tables, once found
 	config *pgx.ConnConfig // of the first one's connection
 
+	begins atomic.Pointer[beginning] // of the last Tx
+	keys   atomic.Pointer[lockKeys]  // the last that the server computed
+
 	unknown atomic.Pointer[server] // the server that received a COMMIT whose answer was lost
 
 	url     string     // that Open was called with; "" for a caller's connections
@@ -183,7 +186,7 @@ func (db *Database) State(ctx context.Context, set string) (*database.State, err
 // findState reads a state outside any transaction.
 func (db *Database) findState(ctx context.Context, c *conn, set string) (st *database.State, err error) {
 	start := time.Now()
-	l, err := db.atTables(func(l location, before ...query) (err error) {
+	l, err := db.atTables(c, func(l location, before ...query) (err error) {
 		st, err = db.readState(ctx, c, l, set, before...)
 		return err
 	})

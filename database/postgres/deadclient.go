@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -47,49 +48,67 @@ var deadClient = []setting{
 // noticeDeadClient returns an SQL expression that makes the server detect a dead client; set
 // returns the expression that changes one setting.
 func (c *conn) noticeDeadClient(set func(name, value string) string) (sql string) {
-	always, linux, major := "''", "''", c.serverMajor()
+	var always, linux []string
 	for _, s := range deadClient {
 		switch {
-		case major < s.since:
+		case c.serverMajor() < s.since:
 		case s.linux:
-			linux += " || " + set(s.name, s.value)
+			linux = append(linux, set(s.name, s.value))
 		default:
-			always += " || " + set(s.name, s.value)
+			always = append(always, set(s.name, s.value))
 		}
 	}
-	return always + ", CASE WHEN pg_catalog.version() ~* 'linux' THEN " + linux + " END"
+	return all(always...) + ", CASE WHEN pg_catalog.version() OPERATOR(pg_catalog.~*) 'linux' THEN " + all(linux...) + " END"
+}
+
+// all returns an SQL expression that evaluates all expressions, in order.
+func all(expressions ...string) string {
+	return "pg_catalog.num_nulls(" + strings.Join(expressions, ", ") + ")"
 }
 
 // forTheTransaction returns an expression that makes the server detect a dead client for the rest
 // of the transaction, and sets its timeouts and the application name. The old values are saved
-// beside the settings, as in session.Masked.
+// beside the settings, as in session.Masked. The driver's own sessions detect it until they end.
+// It looks up nothing in the search path.
 //
 // The caller may pause inside the transaction before it sends a script, so a limit for idle
 // transactions is raised, and one for whole transactions is removed. A client that is dead is
 // noticed anyway.
 func (db *Database) forTheTransaction(c *conn, opts database.LockOptions) (sql string) {
 	mask := func(name, value string) string {
-		return fmt.Sprintf("pg_catalog.set_config('whimbrel.%[1]s', '=' || pg_catalog.current_setting('%[1]s'), true) || pg_catalog.set_config('%[1]s', %[2]s, true)", name, literal(value))
+		return all(saved(name), fmt.Sprintf("pg_catalog.set_config('%s', %s, true)", name, literal(value)))
 	}
-	sql = ", " + c.noticeDeadClient(mask)
+	switch {
+	case c.attends():
+	case c.ours():
+		sql = ", " + c.noticeDeadClient(forTheSession)
+	default:
+		sql = ", " + c.noticeDeadClient(mask)
+	}
 	if limit, set := milliseconds(opts.LockTimeout); set {
 		sql += ", " + mask("lock_timeout", limit)
 	}
 	sql += ", " + raised("idle_in_transaction_session_timeout", mask)
 	if c.serverMajor() >= 17 {
-		sql += ", CASE WHEN pg_catalog.current_setting('transaction_timeout') <> '0' THEN " + mask("transaction_timeout", "0") + " END"
+		sql += ", CASE WHEN pg_catalog.current_setting('transaction_timeout') OPERATOR(pg_catalog.<>) '0' THEN " + mask("transaction_timeout", "0") + " END"
 	}
 	if db.sayApp && c.parameter("application_name") != db.opts.App {
 		sql += ", " + mask("application_name", ascii(db.opts.App))
 	} else { // a script will be named there
-		sql += ", pg_catalog.set_config('whimbrel.application_name', '=' || pg_catalog.current_setting('application_name'), true)"
+		sql += ", " + saved("application_name")
 	}
 	return sql
 }
 
+// saved returns an expression that saves a setting beside it.
+func saved(name string) string {
+	return fmt.Sprintf("pg_catalog.set_config('whimbrel.%[1]s', pg_catalog.concat('=', pg_catalog.current_setting('%[1]s')), true)", name)
+}
+
 // raised returns an expression that raises a limit for idle sessions above the longest pause.
 func raised(name string, set func(name, value string) string) string {
-	return "CASE WHEN pg_catalog.current_setting('" + name + "')::interval BETWEEN '1 ms' AND '" + longestIdle + "' THEN " + set(name, longestIdle) + " END"
+	limit := "pg_catalog.current_setting('" + name + "')::interval OPERATOR(pg_catalog."
+	return "CASE WHEN " + limit + ">=) '1 ms' AND " + limit + "<=) '" + longestIdle + "' THEN " + set(name, longestIdle) + " END"
 }
 
 // forTheSession returns an expression that changes a setting until the session ends.

@@ -41,7 +41,7 @@ func (db *Database) historyPage(ctx context.Context, q database.HistoryQuery, af
 		return c.pipeline(ctx, queries...)
 	}
 	start := time.Now()
-	l, err := db.atTables(read)
+	l, err := db.atTables(c, read)
 	if err != nil || !l.made() {
 		return nil, db.busy(ctx, c, l, q.Set, time.Since(start), err)
 	}

@@ -85,13 +85,16 @@ const tablesQuery = `WITH RECURSIVE me AS MATERIALIZED (
 		pg_catalog.row_security_active(c.oid) AS hidden,
 		(SELECT t.tgname FROM pg_catalog.pg_trigger t WHERE c.relhastriggers AND t.tgrelid = c.oid AND NOT t.tgisinternal AND t.tgenabled <> 'D' LIMIT 1) AS trigger,
 		(SELECT w.rulename FROM pg_catalog.pg_rewrite w WHERE c.relhasrules AND w.ev_class = c.oid AND w.ev_enabled <> 'D' AND c.relkind <> 'v' LIMIT 1) AS rule,
-		(SELECT pg_catalog.pg_describe_object(d.refclassid, d.refobjid, 0) FROM pg_catalog.pg_depend d WHERE d.refobjid >= 16384
-			AND d.refclassid IN ('pg_catalog.pg_proc'::regclass, 'pg_catalog.pg_operator'::regclass, 'pg_catalog.pg_type'::regclass, 'pg_catalog.pg_opclass'::regclass)
-			AND (d.classid, d.objid) IN (SELECT 'pg_catalog.pg_class'::regclass, c.oid
+		(SELECT pg_catalog.pg_describe_object(d.refclassid, d.refobjid, 0) FROM (
+				SELECT 'pg_catalog.pg_class'::regclass::oid AS classid, c.oid AS objid
 				UNION ALL SELECT 'pg_catalog.pg_attrdef'::regclass, oid FROM pg_catalog.pg_attrdef WHERE adrelid = c.oid
 				UNION ALL SELECT 'pg_catalog.pg_constraint'::regclass, oid FROM pg_catalog.pg_constraint WHERE conrelid = c.oid
 				UNION ALL SELECT 'pg_catalog.pg_class'::regclass, indexrelid FROM pg_catalog.pg_index WHERE indrelid = c.oid
-				UNION ALL SELECT 'pg_catalog.pg_statistic_ext'::regclass, oid FROM pg_catalog.pg_statistic_ext WHERE stxrelid = c.oid) LIMIT 1) AS code
+				UNION ALL SELECT 'pg_catalog.pg_statistic_ext'::regclass, oid FROM pg_catalog.pg_statistic_ext WHERE stxrelid = c.oid
+			) AS o CROSS JOIN LATERAL ( -- OFFSET 0: for each o, by the index on the dependent object
+				SELECT refclassid, refobjid FROM pg_catalog.pg_depend WHERE classid = o.classid AND objid = o.objid AND refobjid >= 16384
+				AND refclassid IN ('pg_catalog.pg_proc'::regclass, 'pg_catalog.pg_operator'::regclass, 'pg_catalog.pg_type'::regclass, 'pg_catalog.pg_opclass'::regclass) OFFSET 0
+			) AS d LIMIT 1) AS code
 	FROM named n JOIN pg_catalog.pg_class c ON c.relname = n.name::name
 	JOIN pg_catalog.pg_namespace s ON s.oid = c.relnamespace AND s.nspname !~ '^pg_' AND s.nspname <> 'information_schema'
 	JOIN pg_catalog.pg_roles o ON o.oid = c.relowner
@@ -120,6 +123,7 @@ const steerPath = `, pg_catalog.set_config('search_path', coalesce((SELECT pg_ca
 type finder struct {
 	db        *Database
 	asked     bool
+	unsure    bool // tablesQuery must decide
 	database  string
 	user      string
 	first     string // first schema of the search path
@@ -129,14 +133,13 @@ type finder struct {
 // queries returns the queries that find the tables. If steer is set, they must be first in a
 // pipeline that is a transaction of its own.
 func (f *finder) queries(steer bool) []query {
-	n := f.db.names
 	first := query{sql: "SELECT " + firstSchema, path: callers, row: func(r *row) error {
 		f.first = r.text()
 		return r.err
 	}}
 	q := query{
 		sql:   tablesQuery,
-		args:  []arg{array([]string{n.History, n.Settings, n.Journal, n.Metadata}), text(f.db.opts.Schema), text(f.db.opts.TablesOwner), tableColumns()},
+		args:  f.args(steer),
 		quiet: true,
 		row: func(r *row) error {
 			f.asked, f.database, f.user = true, r.text(), r.text()
@@ -150,9 +153,17 @@ func (f *finder) queries(steer bool) []query {
 	}
 	if steer {
 		q.sql += steerPath
-		q.args = append(q.args, text(fmt.Sprint(f.db.lockTimeout().Milliseconds())))
 	}
 	return []query{first, q}
+}
+
+func (f *finder) args(steer bool) []arg {
+	n := f.db.names
+	args := []arg{array([]string{n.History, n.Settings, n.Journal, n.Metadata}), text(f.db.opts.Schema), text(f.db.opts.TablesOwner), tableColumns()}
+	if steer {
+		args = append(args, number(f.db.lockTimeout().Milliseconds()))
+	}
+	return args
 }
 
 // lockTimeout is the default lock timeout for Whimbrel's tables. It is never 0, which would mean no
@@ -420,9 +431,13 @@ func (db *Database) relocate(ctx context.Context, c *conn, before ...query) (loc
 // atTables finds the tables and reads from them in one round trip: the first queries of the
 // pipeline find them and set the search path to them. read must put its argument before its own
 // queries, which name the tables without a schema. If there are no tables, its results don't count.
-func (db *Database) atTables(read func(l location, before ...query) error) (location, error) {
+func (db *Database) atTables(c *conn, read func(l location, before ...query) error) (location, error) {
 	f := &finder{db: db}
-	err := read(location{}, f.queries(true)...)
+	err := read(location{}, f.quick(c))
+	if f.unsure {
+		f = &finder{db: db}
+		err = read(location{}, f.queries(true)...)
+	}
 	if !f.asked {
 		return location{}, err
 	}
@@ -478,17 +493,24 @@ const divisionByZero = "22012"
 // hold locks the tables that a transaction writes against changes, without waiting, and checks that
 // they are those that were found. Later queries of the pipeline run only if they are.
 func (l location) hold(write ...role) []query {
+	settled, own := l.lockTexts(write...)
+	fail := func(pg *pgconn.PgError) error { return l.explain(pg, write...) }
+	return []query{
+		// read under the migration lock
+		{sql: settled, quiet: true, fail: fail},
+		{sql: own, quiet: true, fail: fail},
+		guardQuery(l.tables[history], l.tables[settings], l.tables[journal]),
+	}
+}
+
+// lockTexts returns the statements that lock the settings, which are read, and the tables that a
+// transaction writes.
+func (l location) lockTexts(write ...role) (read, own string) {
 	var names []string
 	for _, r := range write {
 		names = append(names, "ONLY "+l.tables[r].full())
 	}
-	fail := func(pg *pgconn.PgError) error { return l.explain(pg, write...) }
-	return []query{
-		// read under the migration lock
-		{sql: "LOCK TABLE ONLY " + l.tables[settings].full() + " IN ACCESS SHARE MODE NOWAIT", quiet: true, fail: fail},
-		{sql: "LOCK TABLE " + strings.Join(names, ", ") + " IN ROW EXCLUSIVE MODE NOWAIT", quiet: true, fail: fail},
-		guardQuery(l.tables[history], l.tables[settings], l.tables[journal]),
-	}
+	return "LOCK TABLE ONLY " + l.tables[settings].full() + " IN ACCESS SHARE MODE NOWAIT", "LOCK TABLE " + strings.Join(names, ", ") + " IN ROW EXCLUSIVE MODE NOWAIT"
 }
 
 // explain interprets an error of one of our statements about the tables.

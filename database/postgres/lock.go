@@ -17,11 +17,11 @@ import (
 // lockKey is an SQL expression for the key of a set's lock: $1 is the history table's oid, $2 the
 // set. It contains nothing that a migration may change: schemas, tables and databases can be
 // renamed, and another search path leads to the same table. Advisory locks belong to one database.
-const lockKey = `pg_catalog.hashtextextended(pg_catalog.jsonb_build_array('whimbrel', $1::text, $2::text)::text COLLATE "C", 0)`
+const lockKey = `pg_catalog.hashtextextended(pg_catalog.jsonb_build_array('whimbrel', $1::pg_catalog.text, $2::pg_catalog.text)::pg_catalog.text COLLATE pg_catalog."C", 0)`
 
 // openKey is the key of a lock that every Tx and guard shares, whatever its set, before it tries
 // its own lock. It shows who is at work, and never blocks anybody.
-const openKey = `pg_catalog.hashtextextended(pg_catalog.jsonb_build_array('whimbrel', $1::text, 'open', 'any set')::text COLLATE "C", 0)`
+const openKey = `pg_catalog.hashtextextended(pg_catalog.jsonb_build_array('whimbrel', $1::pg_catalog.text, 'open', 'any set')::pg_catalog.text COLLATE pg_catalog."C", 0)`
 
 // creationKey is the key of the lock under which the tables are created: before they exist, others
 // might create them elsewhere. $1 is the history's name.
@@ -78,8 +78,7 @@ func (db *Database) poll(ctx context.Context, c *conn, set string, opts database
 // tryLock tries once to get the lock, in one round trip if it succeeds. If it doesn't get the lock,
 // the transaction remains open.
 func (db *Database) tryLock(ctx context.Context, c *conn, l location, set string, opts database.LockOptions) (got bool, h head, err error) {
-	queries := append(db.lockQueries(c, l, set, opts, &got), l.hold(history, journal)...)
-	err = c.pipeline(ctx, append(queries, db.headQuery(l.schema, set, &h))...)
+	err = c.pipeline(ctx, db.beginQueries(c, l, set, opts, &got, &h)...)
 	if err == nil {
 		err = db.checkServer(c, got)
 	}
@@ -118,11 +117,9 @@ func (db *Database) lockQueries(c *conn, l location, set string, opts database.L
 // headQuery reads the newest entries of the set and of Whimbrel's own set, the version of
 // Whimbrel's tables, and whether the journal has an interrupted run.
 func (db *Database) headQuery(schema, set string, h *head) query {
-	history := table(schema, db.names.History)
 	return query{
-		// This runs for every migration, and planning is most of its cost.
-		sql: "SELECT (SELECT id FROM " + history + " WHERE set_name = $1 ORDER BY id DESC LIMIT 1), max(id), max(version) FILTER (WHERE direction = 'up'), (SELECT 1 + (" +
-			isOpen + ")::int FROM " + table(schema, db.names.Journal) + " WHERE set_name = $1) FROM " + history + " WHERE set_name = '" + migration.ReservedSet + "'",
+		sql:   db.headText(schema),
+		path:  callers,
 		args:  []arg{keptAsASCII(set)},
 		often: true,
 		fail:  db.foreignHistory,

@@ -15,6 +15,9 @@ import (
 type prepared struct {
 	known map[string]*pgconn.StatementDescription // by SQL text
 	made  int                                     // names are never reused
+	// attended: the session detects a dead client until it ends; attending: it will, if the open
+	// transaction is committed.
+	attended, attending bool
 }
 
 // preparedKey is the key of prepared in a connection's custom data.
@@ -34,6 +37,40 @@ func (c *conn) prepareFromNowOn(pid int64) {
 	c.with(func(pc *pgx.Conn) {
 		if preparedOn(pc) == nil && pid == int64(pc.PgConn().PID()) {
 			pc.PgConn().CustomData()[preparedKey] = &prepared{known: map[string]*pgconn.StatementDescription{}}
+		}
+	})
+}
+
+// ours reports whether the session certainly belongs to the driver alone.
+func (c *conn) ours() (ours bool) {
+	c.with(func(pc *pgx.Conn) { ours = preparedOn(pc) != nil })
+	return ours
+}
+
+// attends reports whether the session detects a dead client until it ends.
+func (c *conn) attends() (attends bool) {
+	c.with(func(pc *pgx.Conn) {
+		p := preparedOn(pc)
+		attends = p != nil && p.attended
+	})
+	return attends
+}
+
+// attending notes whether the transaction that begins makes the session detect a dead client until
+// it ends. That takes effect when the transaction is committed.
+func (c *conn) attending(attending bool) {
+	c.with(func(pc *pgx.Conn) {
+		if p := preparedOn(pc); p != nil {
+			p.attending = attending
+		}
+	})
+}
+
+// attended notes that the transaction was committed.
+func (c *conn) attended() {
+	c.with(func(pc *pgx.Conn) {
+		if p := preparedOn(pc); p != nil {
+			p.attended, p.attending = p.attended || p.attending, false
 		}
 	})
 }

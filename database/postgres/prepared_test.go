@@ -2,9 +2,12 @@ package postgres_test
 
 import (
 	"context"
+	"fmt"
+	"sync"
 	"testing"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgproto3"
 
 	"github.com/whimbrel-db/whimbrel"
 	"github.com/whimbrel-db/whimbrel/database"
@@ -49,6 +52,53 @@ func TestPreparedStatementsMayGo(t *testing.T) {
 			t.Fatal("no error")
 		}
 		must(t, apply(t, db, "fails", v, script("SELECT 1")))
+	}
+}
+
+// A migration on an own connection costs nine statements, of which the server parses two: the one
+// that names the script, and the script.
+func TestStatementsOfAMigration(t *testing.T) {
+	t.Parallel()
+	var mu sync.Mutex
+	parsed, executed := 0, 0
+	tap := testdb.NewTap(t, testdb.Postgres(t), func(_ int, m any) {
+		mu.Lock()
+		defer mu.Unlock()
+		switch m.(type) {
+		case *pgproto3.Parse:
+			parsed++
+		case *pgproto3.Bind:
+			executed++
+		}
+	})
+	db := open(t, tap.URL)
+	for v := range int64(4) { // the statements are prepared once the server process is known
+		mu.Lock()
+		parsed, executed = 0, 0
+		mu.Unlock()
+		must(t, apply(t, db, "s", v, script(fmt.Sprintf("CREATE TABLE t%d (x int)", v))))
+	}
+	equal(t, "the statements of a migration", executed, 9)
+	equal(t, "those that the server parses", parsed, 2)
+}
+
+// The texts of Whimbrel's own statements are put together once, not for each migration.
+func TestAllocationsOfAMigration(t *testing.T) {
+	db, v := open(t, testdb.Postgres(t)), int64(0)
+	one := script("CREATE TABLE IF NOT EXISTS t (x int)")
+	next := func() {
+		b := begin(t, db, "s")
+		must(t, b.Exec(background(t), one))
+		must(t, b.Record(background(t), database.Entry{Version: v, Direction: database.Up}))
+		must(t, errOf(b.Commit(background(t))))
+		v++
+	}
+	for range 3 {
+		next()
+	}
+	const most = 400
+	if n := testing.AllocsPerRun(20, next); n > most {
+		t.Errorf("a migration allocates %v times, want at most %d", n, most)
 	}
 }
 

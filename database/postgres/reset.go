@@ -58,7 +58,7 @@ func (r *resetter) lockSets(ctx context.Context) error {
 	locked := ""
 	r.out.Sets = nil
 	err := r.c.pipeline(ctx, query{
-		sql: `SELECT set_name, pg_catalog.pg_try_advisory_xact_lock(` + strings.ReplaceAll(lockKey, "$2::text", "set_name") + `)
+		sql: `SELECT set_name, pg_catalog.pg_try_advisory_xact_lock(` + strings.ReplaceAll(lockKey, "$2::pg_catalog.text", "set_name") + `)
 FROM (` + r.setsQuery() + ` UNION SELECT $2::text OFFSET 0) AS sets ORDER BY set_name COLLATE "C"`,
 		args: []arg{r.own.historyID(), keptAsASCII(r.set)},
 		row: func(row *row) error {

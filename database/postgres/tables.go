@@ -195,7 +195,7 @@ func (db *Database) create(ctx context.Context, c *conn, opts database.LockOptio
 // mark that the Tx set.
 const (
 	sinceBegin = `pg_catalog.now()`
-	sinceMark  = `coalesce(pg_catalog.to_timestamp(nullif(pg_catalog.current_setting('whimbrel.mark', true), '')::float8), pg_catalog.now())`
+	sinceMark  = `coalesce(pg_catalog.to_timestamp(CASE WHEN pg_catalog.current_setting('whimbrel.mark', true) OPERATOR(pg_catalog.<>) '' THEN pg_catalog.current_setting('whimbrel.mark')::pg_catalog.float8 END), pg_catalog.now())`
 )
 
 // recordQuery appends an entry, and passes it to then as stored. If the entry has no time, the
@@ -215,7 +215,7 @@ func (db *Database) recordQuery(schema string, e database.Entry, since string, t
 		up, down, boolean(e.HasDownText), text(e.UpDirectives.String()), text(e.DownDirectives.String()),
 		db.kept(p.OSUser), db.kept(p.Host), db.kept(p.App), db.kept(p.Actor), db.kept(e.ToolVersion), db.kept(e.Reason),
 	}
-	started, duration := since, "(extract(epoch FROM pg_catalog.clock_timestamp() - "+since+") * 1000000)::bigint"
+	started, duration := since, "(extract(epoch FROM pg_catalog.clock_timestamp() OPERATOR(pg_catalog.-) "+since+") OPERATOR(pg_catalog.*) 1000000)::bigint"
 	if at := moment(e.StartedAt); at != nil {
 		started, duration = "$18", "$19"
 		args = append(args, at, number(e.Duration.Microseconds()))
@@ -241,6 +241,7 @@ func (db *Database) recordQuery(schema string, e database.Entry, since string, t
 	has_down_text, up_directives, down_directives, os_user, host, app, actor, tool_version, reason, db_user, started_at, duration_us`+columns+`)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, session_user, `+started+`, `+duration+values+`)`, "id, started_at, duration_us, db_user, app"),
 		args:    args,
+		path:    callers,
 		often:   true,
 		formats: []int16{0, 0, 1, 0, 0, 0},
 		fail:    db.notWritten,
@@ -261,7 +262,7 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $
 // dropped the row. Later queries, including COMMIT, are then not executed. The row is returned from
 // the second column on.
 func written(statement, returning string) string {
-	return "WITH one AS (" + statement + " RETURNING " + returning + ")\nSELECT 1 / (SELECT pg_catalog.count(*) FROM one), one.* FROM (SELECT) AS always LEFT JOIN one ON true"
+	return "WITH one AS (" + statement + " RETURNING " + returning + ")\nSELECT 1 OPERATOR(pg_catalog./) (SELECT pg_catalog.count(*) FROM one), one.* FROM (SELECT) AS always LEFT JOIN one ON true"
 }
 
 // notWritten explains that no row was written.

@@ -257,6 +257,7 @@ func (b *transaction) Commit(ctx context.Context) (database.Recorded, error) {
 	}
 	committed, err := commit(ctx, b.c, queries, func(pg *pgconn.PgError) error { return commitError(pg, b.last) })
 	if committed {
+		b.c.attended()
 		if n := len(b.recorded); n > 0 {
 			b.head.mine = b.recorded[n-1].ID
 		}
@@ -284,7 +285,7 @@ func commit(ctx context.Context, c *conn, queries []query, fail func(*pgconn.PgE
 			return before(tag)
 		}
 	}
-	queries = append(queries, query{sql: commitText, path: callers, at: c.watch.own(commitText), fail: fail, done: func(tag pgconn.CommandTag) error {
+	queries = append(queries, query{sql: commitText, path: callers, often: true, at: c.watch.own(commitText), fail: fail, done: func(tag pgconn.CommandTag) error {
 		if tag.String() != "COMMIT" {
 			return fmt.Errorf("the server answered COMMIT with %s", tag)
 		}

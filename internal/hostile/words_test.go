@@ -144,12 +144,16 @@ func looksUp(sql string) string {
 			return "" // it controls the transaction or session
 		}
 	}
+	parts := map[string]bool{} // of WITH: the server finds them before any relation
+	for i := range all {
+		parts[at(i).text] = parts[at(i).text] || at(0).text == "with" && at(i+1).text == "as" && at(i+2).text == "(" && (at(i-1).text == "with" || at(i-1).text == ",")
+	}
 	creates := at(0).text == "create" || at(0).text == "insert"
 	utility := words("drop comment lock create")[at(0).text]
 	for i, tok := range all {
 		next, before := at(i+1), at(i-1)
 		switch {
-		case tok.kind == 'o' && !(tok.text == "*" && before.text == "(") && !(before.text == "." && at(i-2).text == "pg_catalog") &&
+		case tok.kind == 'o' && !(tok.text == "*" && (before.text == "(" || before.text == ".")) && !(before.text == "." && at(i-2).text == "pg_catalog") &&
 			!(tok.text == "-" && before.text == "default"):
 			return "the operator " + tok.text
 		case tok.kind == 'w' && compares[tok.text] && !qualified(i) && !utility:
@@ -163,9 +167,9 @@ func looksUp(sql string) string {
 		case before.text == "::" && !grammar[tok.text] && at(i+1).text != ".":
 			return "the type " + tok.text
 		case next.text == "(" && name(i) && !(tok.kind == 'w' && syntax[tok.text]) && !(qualified(i) && (at(i-2).text == "pg_catalog" || utility || creates)) &&
-			!(creates && tok.kind == 'q') && tok.text != "operator" && before.text != "as":
+			!(creates && tok.kind == 'q') && !(qualified(i) && at(i-3).text == "into") && tok.text != "operator" && before.text != "as":
 			return "the function " + tok.text
-		case (before.text == "from" || before.text == "join" || before.text == "into") && name(i) && next.text != "." && !own[tok.text] && !grammarFrom(all, i-1):
+		case (before.text == "from" || before.text == "join" || before.text == "into") && name(i) && next.text != "." && !own[tok.text] && !parts[tok.text] && !grammarFrom(all, i-1):
 			return "the relation " + tok.text
 		case at(0).text == "create" && name(i) && (tok.text == "text" || tok.text == "timestamptz") && before.kind == 'w' && !qualified(i):
 			return "the type " + tok.text

@@ -254,7 +254,7 @@ func TextArray(values []string) *string {
 	}
 	parts := make([]string, len(values))
 	for i, v := range values {
-		parts[i] = `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(v) + `"`
+		parts[i] = `"` + strings.ReplaceAll(strings.ReplaceAll(v, `\`, `\\`), `"`, `\"`) + `"`
 	}
 	array := "{" + strings.Join(parts, ",") + "}"
 	return &array

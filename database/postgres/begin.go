@@ -1,0 +1,139 @@
+package postgres
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/whimbrel-db/whimbrel/database"
+	"github.com/whimbrel-db/whimbrel/migration"
+)
+
+// The queries that begin a Tx run for every migration, and parsing and planning them costs the
+// server more than executing them. So they are few, they are prepared where that is safe, and they
+// need no pinned path: they qualify every name and operator.
+
+// beginning holds what beginQueries computes once for a Tx, and the next one needs again.
+type beginning struct {
+	of                    begun
+	fail                  func(*pgconn.PgError) error // of a query about the tables
+	lockSettings, lockOwn string
+	lock, head            string
+	id, set               arg
+}
+
+// begun is what the texts of a beginning depend on.
+type begun struct {
+	at      location
+	set     string
+	timeout time.Duration
+	major   int
+	app     bool // Options.App differs from the connection's name
+	ours    bool // the session belongs to the driver alone
+	attends bool // it detects a dead client until it ends
+	keys    lockKeys
+}
+
+// lockKeys are the keys of a set's lock and of the lock that every Tx shares, as the server
+// computed them for a history and a set.
+type lockKeys struct {
+	history    int64 // oid; 0: the keys are unknown
+	set        string
+	mine, open int64
+}
+
+// beginQueries begin a transaction, lock the tables against changes, try once to get the migration
+// lock, set the timeouts of the transaction, and read the head. A later query runs only if the
+// tables are those that were found. The head must be read by a query of its own, with a snapshot
+// taken after the lock.
+func (db *Database) beginQueries(c *conn, l location, set string, opts database.LockOptions, got *bool, h *head) []query {
+	b := db.beginning(c, l, set, opts)
+	keys := b.of.keys
+	c.attending(b.of.ours && !b.of.attends)
+	lock := query{
+		sql: b.lock, path: callers, often: true,
+		fail: func(pg *pgconn.PgError) error {
+			if pg.Code == divisionByZero {
+				return errMoved
+			}
+			return ownError("", pg)
+		},
+		row: func(r *row) error {
+			if mine, open := r.number(), r.number(); keys.history == 0 && r.err == nil {
+				db.keys.Store(&lockKeys{history: l.tables[history].OID, set: set, mine: mine, open: open})
+			}
+			r.boolean()
+			*got = r.boolean()
+			c.backend = r.number()
+			c.prepareFromNowOn(c.backend)
+			c.server = r.server()
+			return r.err
+		},
+	}
+	if keys.history == 0 {
+		lock.args = []arg{b.id, b.set}
+	}
+	often := func(sql string, fail func(*pgconn.PgError) error) query {
+		return query{sql: sql, path: callers, often: true, quiet: true, fail: fail}
+	}
+	return []query{
+		// READ COMMITTED: each query has its own snapshot
+		often("BEGIN ISOLATION LEVEL READ COMMITTED", nil),
+		often(b.lockSettings, b.fail),
+		often(b.lockOwn, b.fail),
+		lock,
+		{sql: b.head, path: callers, often: true, args: []arg{b.set}, fail: db.foreignHistory, row: into(&h.mine, &h.own, &h.tables, &h.journal)},
+	}
+}
+
+// beginning returns the texts of the queries that begin a Tx, those of the previous one if they
+// are the same.
+func (db *Database) beginning(c *conn, l location, set string, opts database.LockOptions) *beginning {
+	of := begun{
+		at: l, set: set, timeout: opts.LockTimeout, major: c.serverMajor(),
+		app: db.sayApp && c.parameter("application_name") != db.opts.App, ours: c.ours(), attends: c.attends(),
+	}
+	if k := db.keys.Load(); k != nil && k.history == l.tables[history].OID && k.set == set {
+		of.keys = *k
+	}
+	if b := db.begins.Load(); b != nil && b.of == of {
+		return b
+	}
+	b := &beginning{of: of, id: l.historyID(), set: keptAsASCII(set), head: db.headText(l.schema)}
+	b.fail = func(pg *pgconn.PgError) error { return b.of.at.explain(pg, history, journal) }
+	b.lockSettings, b.lockOwn = l.lockTexts(history, journal)
+	mine, open := lockKey, openKey
+	if of.keys.history != 0 {
+		mine, open = fmt.Sprintf("'%d'::bigint", of.keys.mine), fmt.Sprintf("'%d'::bigint", of.keys.open)
+	}
+	b.lock = "SELECT k.mine, k.open, pg_catalog.pg_try_advisory_xact_lock_shared(k.open), pg_catalog.pg_try_advisory_xact_lock(k.mine), pg_catalog.pg_backend_pid(), " +
+		aboutServer + db.forTheTransaction(c, opts) + ", 1 OPERATOR(pg_catalog./) " + l.unchanged(history, settings, journal) +
+		"::int FROM (SELECT " + mine + " AS mine, " + open + " AS open) AS k"
+	db.begins.Store(b)
+	return b
+}
+
+// unchanged returns an expression that is true if the relations are still those that were found,
+// and safe. It looks up nothing in the search path. If the transaction has locked them, nobody can
+// change that until its end.
+func (l location) unchanged(roles ...role) string {
+	rows := make([]string, len(roles))
+	for i, r := range roles {
+		t := l.tables[r]
+		rows[i] = fmt.Sprintf("(%s, %d::pg_catalog.oid, %d::pg_catalog.oid)", literal(t.full()), t.OID, t.OwnerID)
+	}
+	return `(SELECT pg_catalog.bool_and(coalesce(pg_catalog.to_regclass(w.name)::pg_catalog.oid OPERATOR(pg_catalog.=) w.id AND (
+	SELECT c.relowner OPERATOR(pg_catalog.=) w.owner AND c.relkind OPERATOR(pg_catalog.=) 'r' AND NOT pg_catalog.row_security_active(c.oid)
+	AND NOT (c.relhastriggers AND EXISTS (SELECT FROM pg_catalog.pg_trigger t WHERE t.tgrelid OPERATOR(pg_catalog.=) c.oid AND NOT t.tgisinternal AND t.tgenabled OPERATOR(pg_catalog.<>) 'D'))
+	AND NOT (c.relhasrules AND EXISTS (SELECT FROM pg_catalog.pg_rewrite r WHERE r.ev_class OPERATOR(pg_catalog.=) c.oid AND r.ev_enabled OPERATOR(pg_catalog.<>) 'D'))
+	FROM pg_catalog.pg_class c WHERE c.oid OPERATOR(pg_catalog.=) w.id), false)) FROM (VALUES ` + strings.Join(rows, ", ") + `) AS w (name, id, owner))`
+}
+
+// headText returns the query that headQuery sends. It looks up nothing in the search path.
+func (db *Database) headText(schema string) string {
+	history := table(schema, db.names.History)
+	return "SELECT (SELECT id FROM " + history + " WHERE set_name OPERATOR(pg_catalog.=) $1 ORDER BY id DESC LIMIT 1), pg_catalog.max(id), pg_catalog.max(version) FILTER (WHERE direction OPERATOR(pg_catalog.=) 'up'), (SELECT 1 OPERATOR(pg_catalog.+) (" +
+		isOpen + ")::int FROM " + table(schema, db.names.Journal) + " WHERE set_name OPERATOR(pg_catalog.=) $1) FROM " + history + " WHERE set_name OPERATOR(pg_catalog.=) '" + migration.ReservedSet + "'"
+}
