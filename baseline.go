@@ -104,7 +104,7 @@ func (v view) upTo(version int64) ([]migration.Migration, error) {
 		return nil, unknownVersion(v.set, v.applied, version)
 	}
 	var all []migration.Migration
-	for _, m := range v.set.All() {
+	for m := range v.set.Each() {
 		if m.Version <= version {
 			all = append(all, m)
 			continue

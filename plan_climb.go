@@ -1,8 +1,6 @@
 package whimbrel
 
 import (
-	"slices"
-
 	"github.com/whimbrel-db/whimbrel/database"
 	"github.com/whimbrel-db/whimbrel/migration"
 )
@@ -11,7 +9,7 @@ import (
 type climb struct {
 	view
 	goal  Goal
-	downs []database.AppliedMigration // rolled back before
+	downs map[int64]bool // versions that are rolled back before
 	moves []move
 	ups   int // of the moves, those that run a migration
 }
@@ -19,7 +17,7 @@ type climb struct {
 // run returns the moves up.
 func (c *climb) run() ([]move, error) {
 	start := c.fromBaseline()
-	for _, m := range c.set.All() {
+	for m := range c.set.Each() {
 		switch {
 		case m.Version <= start:
 		case len(m.Up.Replaces) > 0:
@@ -34,7 +32,7 @@ func (c *climb) run() ([]move, error) {
 }
 
 func (c *climb) rolledBack(version int64) bool {
-	return slices.ContainsFunc(c.downs, func(a database.AppliedMigration) bool { return a.Version == version })
+	return c.downs[version]
 }
 
 // applies reports whether the goal applies a version.
@@ -75,7 +73,7 @@ func (c *climb) fromBaseline() int64 {
 // baselineMove starts an empty database from a baseline.
 func (v view) baselineMove(b migration.Migration) move {
 	start := move{version: b.Version, name: b.Name, direction: database.Baseline, from: FromSet, script: b.Up, up: b.Up}
-	for _, m := range v.set.All() {
+	for m := range v.set.Each() {
 		if m.Version <= b.Version {
 			start.marks = append(start.marks, m)
 		}

@@ -49,9 +49,12 @@ func decideFrom(set *migration.Set, st *database.State, g Goal, allowOutOfOrder 
 			return nil, err
 		}
 	}
-	downs := slices.Clone(taken)
+	downs := make(map[int64]bool, len(taken)+len(moves))
+	for _, a := range taken {
+		downs[a.Version] = true
+	}
 	for _, m := range moves {
-		downs = append(downs, m.applied)
+		downs[m.applied.Version] = true
 	}
 	c := &climb{view: v, goal: g, downs: downs}
 	ups, err := c.run()
@@ -146,13 +149,13 @@ func (v view) downMove(a database.AppliedMigration, g Goal) (move, error) {
 }
 
 // checkOrder refuses to apply a version below one that remains applied.
-func checkOrder(set *migration.Set, applied *database.AppliedSet, downs []database.AppliedMigration, ups []move) error {
+func checkOrder(set *migration.Set, applied *database.AppliedSet, downs map[int64]bool, ups []move) error {
 	if len(ups) == 0 {
 		return nil
 	}
 	newest := NilVersion
 	for a := range applied.All() {
-		if !slices.ContainsFunc(downs, func(d database.AppliedMigration) bool { return d.Version == a.Version }) {
+		if !downs[a.Version] {
 			newest = a.Version
 		}
 	}

@@ -60,7 +60,7 @@ func (m *Migrator) verifyScripts(st *database.State) error {
 		}
 	}
 	now := viewOf(m.set, st.Applied)
-	for _, mig := range m.set.All() {
+	for mig := range m.set.Each() {
 		if !now.isApplied(mig.Version) {
 			check(upMove(mig))
 		}

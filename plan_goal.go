@@ -52,14 +52,11 @@ func (p *pinned) rollsBack(a database.AppliedMigration) bool {
 
 // absolute returns the goal of a plan in terms that do not depend on what is applied.
 func (g Goal) absolute(moves []move) Goal {
-	p := &pinned{downs: map[int64]int64{}, ups: map[int64]migration.Checksum{}, marks: map[int64]bool{}}
 	switch g.kind {
 	case goalSeed:
-		p.seeds = moves
-		return Goal{kind: goalSeed, pinned: p}
-	case goalLoad:
-		return g
+		return Goal{kind: goalSeed, pinned: &pinned{seeds: moves}}
 	case goalSteps, goalRedo:
+		p := &pinned{downs: map[int64]int64{}, ups: map[int64]migration.Checksum{}, marks: map[int64]bool{}}
 		for _, m := range moves {
 			switch {
 			case m.direction == database.Down:

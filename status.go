@@ -206,7 +206,7 @@ func (v view) entries() *database.AppliedSet {
 	add := func(m migration.Migration) {
 		all.Append(database.AppliedMigration{Version: m.Version, Name: m.Name, Checksum: m.Up.Checksum})
 	}
-	for _, m := range v.set.All() {
+	for m := range v.set.Each() {
 		switch {
 		case m.Version <= v.covered:
 		case len(m.Up.Replaces) == 0 || !v.open(m):

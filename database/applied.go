@@ -52,6 +52,9 @@ func (m *AppliedSet) find(version int64) (int, bool) {
 	if n := len(m.all); n == 0 || m.all[n-1].Version < version { // the common case: in order
 		return n, false
 	}
+	if i := version - m.all[0].Version; 0 <= i && i < int64(len(m.all)) && m.all[i].Version == version {
+		return int(i), true // numbers without gaps
+	}
 	i := sort.Search(len(m.all), func(i int) bool { return m.all[i].Version >= version })
 	return i, i < len(m.all) && m.all[i].Version == version
 }

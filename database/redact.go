@@ -50,13 +50,11 @@ var (
 
 func isFileScheme(scheme string) bool { return slices.Contains(fileSchemes, scheme) }
 
-var schemeForm = lazyregexp.New(`^[A-Za-z][A-Za-z0-9+.-]*$`)
-
 // cutScheme cuts "scheme://" or "sqlite:" off a URL. A text with neither is not a URL: the word
 // before its colon may be a user or a password.
 func cutScheme(raw string) (scheme, rest string, ok bool) {
 	scheme, rest, ok = strings.Cut(raw, ":")
-	if !ok || !schemeForm.MatchString(scheme) {
+	if !ok || !isScheme(scheme) {
 		return "", raw, false
 	}
 	if after, slashes := strings.CutPrefix(rest, "//"); slashes && !isFileScheme(scheme) {
@@ -83,12 +81,10 @@ func redactPlain(text string) string {
 	return cmp.Or(strings.Join(keys, " "), unknown)
 }
 
-var filePath = lazyregexp.New(`^(/*[A-Za-z]:[\\/])?[^:@]*$|^:memory:$`)
-
 // redactFile returns the path of a file. A path with ":" or "@" was probably meant for a server.
 func redactFile(scheme, rest string) string {
 	path, query, has := strings.Cut(rest, "?")
-	if !filePath.MatchString(path) {
+	if !isFilePath(path) {
 		return scheme + ":" + unknown
 	}
 	if !has {
@@ -104,11 +100,6 @@ var shownParams = []string{
 	"mode", "immutable", "nolock", "cache", "_txlock", "statement_timeout", "lock_timeout",
 }
 
-var (
-	paramName  = lazyregexp.New(`^[A-Za-z_][A-Za-z0-9_.-]{0,40}$`)
-	plainValue = lazyregexp.New(`^[A-Za-z0-9_.,-]{0,40}$`)
-)
-
 // redactQuery returns the parameters' names, and the values of those that are not secret.
 func redactQuery(query string) string {
 	if query == "" {
@@ -118,9 +109,9 @@ func redactQuery(query string) string {
 	for i, part := range parts {
 		name, value, ok := strings.Cut(part, "=")
 		switch {
-		case !ok || !paramName.MatchString(name):
+		case !ok || !isParamName(name):
 			parts[i] = unknown
-		case !slices.Contains(shownParams, strings.ToLower(name)) || !plainValue.MatchString(value):
+		case !slices.Contains(shownParams, strings.ToLower(name)) || !isPlainValue(value):
 			parts[i] = name + "=" + hidden
 		}
 	}
@@ -145,17 +136,10 @@ const (
 	otherPath  = "what follows the host is not /database; in a name / is written %2F, and : is written %3A"
 )
 
-var (
-	hostPort     = lazyregexp.New(`^(\[[0-9A-Fa-f:.]*(%25[A-Za-z0-9]+)?\]|[\pL\pN._~%-]*)(:[0-9]*)?$`)
-	userinfoForm = lazyregexp.New(`^([A-Za-z0-9._~!$&'()*+,;=:-]|%[0-9A-Fa-f]{2})*$`)
-	pathForm     = lazyregexp.New(`^(/[^:@#?]*)?$`)
-	controls     = lazyregexp.New(`[\s\x00-\x20\x7f]`)
-)
-
 // splitURL splits the URL of a server. problem is why the parts are uncertain, or "".
 func splitURL(raw string) (p urlParts, problem string) {
 	scheme, rest, ok := strings.Cut(raw, "://")
-	if !ok || !schemeForm.MatchString(scheme) {
+	if !ok || !isScheme(scheme) {
 		return p, noSlashes
 	}
 	end := strings.IndexAny(rest, "/?#")
@@ -175,15 +159,15 @@ func splitURL(raw string) (p urlParts, problem string) {
 	p.user, p.password, p.hasPassword = strings.Cut(userinfo, ":")
 	p.path, p.query, _ = strings.Cut(tail, "?")
 	switch {
-	case controls.MatchString(raw):
+	case hasControls(raw):
 		return p, blank
-	case !userinfoForm.MatchString(userinfo):
+	case !isUserinfo(userinfo):
 		return p, notEscaped
-	case !pathForm.MatchString(p.path):
+	case !isPath(p.path):
 		return p, otherPath
 	}
 	for host := range strings.SplitSeq(hosts, ",") {
-		if !hostPort.MatchString(host) {
+		if !isHostPort(host) {
 			return p, notAPlace
 		}
 	}

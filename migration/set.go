@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"iter"
 	"slices"
 	"strings"
 )
@@ -245,6 +246,9 @@ func (s *Set) Len() int { return len(s.all) }
 // All returns the migrations in ascending order of their versions.
 func (s *Set) All() []Migration { return slices.Clone(s.all) }
 
+// Each iterates over All without copying it.
+func (s *Set) Each() iter.Seq[Migration] { return slices.Values(s.all) }
+
 // Last returns the newest version; false if the set has none.
 func (s *Set) Last() (int64, bool) {
 	if len(s.all) == 0 {
@@ -310,6 +314,12 @@ func (s *Set) Baseline(version int64) (Migration, bool) { return find(s.baseline
 func (s *Set) Repeatables() []Named { return slices.Clone(s.repeatables) }
 
 func find(list []Migration, version int64) (m Migration, ok bool) {
+	if len(list) == 0 {
+		return m, false
+	}
+	if i := version - list[0].Version; 0 <= i && i < int64(len(list)) && list[i].Version == version {
+		return list[i], true // the common case: numbers without gaps
+	}
 	i, ok := slices.BinarySearchFunc(list, version, func(m Migration, v int64) int { return cmp.Compare(m.Version, v) })
 	if ok {
 		m = list[i]

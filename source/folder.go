@@ -59,7 +59,8 @@ func load(fsys fs.FS, opts Options) (*folder, error) {
 	if err := f.list(); err != nil {
 		return nil, err
 	}
-	var wanted []*file
+	wanted := make([]*file, 0, len(f.entries))
+	f.files = make(map[string]*file, len(f.entries))
 	for _, e := range f.entries {
 		if e.IsDir() {
 			for _, sub := range f.subs[e.Name()] {
@@ -130,6 +131,7 @@ func (f *folder) list() error {
 	case err != nil:
 		return &Error{File: shown, Msg: "can't be read as a folder: " + cause(err), Err: err}
 	}
+	f.entries = make([]fs.DirEntry, 0, len(all))
 	for _, e := range all {
 		if strings.HasPrefix(e.Name(), ".") {
 			continue
@@ -171,19 +173,29 @@ func readDir(fsys fs.FS, name string) ([]fs.DirEntry, error) {
 		return nil, err
 	}
 	all := make([]fs.DirEntry, 0, len(entries))
-	seen := make(map[string]bool, len(entries))
+	shown := make([]listed, 0, len(entries)) // one allocation for all; it never grows
+	sorted := true
 	for _, e := range entries {
-		if e == nil || e.Name() == "" || strings.Contains(e.Name(), "/") || seen[e.Name()] {
+		if e == nil || e.Name() == "" || strings.Contains(e.Name(), "/") {
 			continue
 		}
 		kind := e.Type().Type()
 		if e.IsDir() {
 			kind = fs.ModeDir
 		}
-		seen[e.Name()] = true
-		all = append(all, listed{e.Name(), kind})
+		sorted = sorted && (len(shown) == 0 || shown[len(shown)-1].name < e.Name())
+		shown = append(shown, listed{e.Name(), kind})
+		all = append(all, &shown[len(shown)-1])
 	}
-	return all, nil
+	if sorted { // so no name repeats
+		return all, nil
+	}
+	seen := make(map[string]bool, len(all))
+	return slices.DeleteFunc(all, func(e fs.DirEntry) bool {
+		repeats := seen[e.Name()]
+		seen[e.Name()] = true
+		return repeats
+	}), nil
 }
 
 // follow returns the target of a symlink, and any other entry unchanged.
@@ -221,15 +233,21 @@ func (f *folder) path(name string) string {
 // would not help.
 const maxReaders = 4
 
-// readFiles reads files with one buffer for each reader.
+// reader has what one goroutine needs to read one file after another.
+type reader struct {
+	heeds  func(Format) bool
+	buf    []byte
+	lexers []lexer
+}
+
 func (f *folder) readFiles(files []*file) {
 	var next atomic.Int64
 	var wg sync.WaitGroup
 	for range min(maxReaders, runtime.GOMAXPROCS(0), len(files)) {
 		wg.Go(func() {
-			buf := make([]byte, shortText)
+			r := &reader{heeds: f.heeds, buf: make([]byte, shortText)}
 			for i := int(next.Add(1)); i <= len(files); i = int(next.Add(1)) {
-				files[i-1].read(f, buf)
+				files[i-1].read(f, r)
 			}
 		})
 	}
@@ -242,13 +260,13 @@ func (f *folder) heeds(format Format) bool {
 }
 
 // read reads the file once: for its checksum, for its encoding, and for its marks.
-func (f *file) read(in *folder, buf []byte) {
-	f.skim = newSkim(in.heeds, in.opts.Dialect)
+func (f *file) read(in *folder, r *reader) {
+	f.skim = newSkim(r.heeds, in.opts.Dialect, r.lexers)
 	f.keep = migration.KeepInMemory
 	if in.held.Load() > maxKeptTexts {
 		f.keep = 0
 	}
-	text, rest, err := f.begin(in.fsys, buf)
+	text, rest, err := f.begin(in.fsys, r.buf)
 	switch {
 	case err != nil:
 		f.err = err
@@ -259,6 +277,7 @@ func (f *file) read(in *folder, buf []byte) {
 		f.whole, f.err = f.stream(in, text, rest)
 	}
 	f.finish()
+	f.skim.lexers, r.lexers = nil, f.skim.lexers
 	if f.err == nil && f.whole.Size <= f.keep {
 		in.held.Add(f.whole.Size)
 	}

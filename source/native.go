@@ -105,7 +105,7 @@ func cutDirection(stem string) (bare, direction string, ok bool) {
 }
 
 func (f *folder) native() []migration.Migration {
-	var halves []half
+	halves := make([]half, 0, len(f.entries))
 	var carried []carried
 	for _, e := range f.entries {
 		name := e.Name()
@@ -210,6 +210,9 @@ func pairOf(halves []half, in func(half) bool) pair {
 // replaces reports whether the file's directives say that it replaces a version.
 func (f *file) replaces(version int64) bool {
 	if f.skim == nil {
+		return false
+	}
+	if !slices.ContainsFunc(f.parts, func(p part) bool { return len(p.directives) > 0 }) {
 		return false
 	}
 	var s migration.Script

@@ -23,7 +23,7 @@ type entry struct {
 // numberedEntries returns the files and folders of the root that are migrations in the format,
 // ordered by version.
 func (f *folder) numberedEntries() []entry {
-	var all []entry
+	all := make([]entry, 0, len(f.entries))
 	for _, e := range f.entries {
 		name := e.Name()
 		if !startsWithDigit(name) {

@@ -33,6 +33,8 @@ type skim struct {
 	offset  int64   // of the line, without the byte-order mark
 	inkEnd  int64   // after the last byte before the line that is not white space
 	lexers  []lexer // of the present part
+
+	first [1]part // of most files, the only one
 }
 
 // part is the text between two marker lines that begin sections.
@@ -87,8 +89,10 @@ const maxKept = 100_000
 // lineLimit is how much of a line is kept to see whether it is a marker.
 const lineLimit = 512
 
-func newSkim(formats func(Format) bool, d sqltext.Dialect) *skim {
-	s := &skim{formats: formats, dialect: d}
+// newSkim returns a skim. It may use the memory of the lexers of another that has finished.
+func newSkim(formats func(Format) bool, d sqltext.Dialect, lexers []lexer) *skim {
+	s := &skim{formats: formats, dialect: d, lexers: lexers}
+	s.parts = s.first[:0]
 	s.newPart(part{line: 1})
 	return s
 }
@@ -97,7 +101,7 @@ func newSkim(formats func(Format) bool, d sqltext.Dialect) *skim {
 // and one in which they don't.
 func (s *skim) newPart(p part) {
 	s.parts = append(s.parts, p)
-	s.lexers = []lexer{{nests: s.dialect == sqltext.PostgreSQL || s.dialect == 0}}
+	s.lexers = append(s.lexers[:0], lexer{nests: s.dialect == sqltext.PostgreSQL || s.dialect == 0})
 	if s.dialect == 0 {
 		s.lexers = append(s.lexers, lexer{})
 	}

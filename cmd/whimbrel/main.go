@@ -11,4 +11,7 @@ import (
 	"github.com/whimbrel-db/whimbrel/internal/cli"
 )
 
-func main() { os.Exit(cli.Main()) }
+func main() {
+	postponeGC()
+	os.Exit(cli.Main())
+}

@@ -69,7 +69,7 @@ func parseURL(raw string) (target, error) {
 	}
 	_, rest, _ := strings.Cut(raw, ":")
 	rest, query, _ := strings.Cut(rest, "?")
-	if server.MatchString(rest) {
+	if strings.Contains(rest, "@") && server.MatchString(rest) {
 		return fail("a SQLite database is a file, without user and password; write an @ in its path as %%40")
 	}
 	if strings.Contains(rest, "#") {

@@ -8,7 +8,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/whimbrel-db/whimbrel/database"
-	"github.com/whimbrel-db/whimbrel/internal/lazyregexp"
 )
 
 // selecting are the flags that select the database, the files and the history, so that advice must
@@ -43,15 +42,20 @@ func aim(cmd *cobra.Command) (flags string, commands []string) {
 	return strings.Join(words, " "), commands
 }
 
-var plainWord = lazyregexp.New(`^[A-Za-z0-9_./:@%+,=-]+$`)
-
 // shellWord returns the value of a flag as one word. A URL with a password is "…".
 func shellWord(flag, value string) string {
 	switch {
 	case flag == "database" && database.Redact(value) != value:
 		return `"…"`
-	case plainWord.MatchString(value):
+	case isPlainWord(value):
 		return value
 	}
 	return "'" + strings.ReplaceAll(shown(value), "'", `'\''`) + "'"
+}
+
+// isPlainWord reports whether a shell takes a text as one word that means itself.
+func isPlainWord(text string) bool {
+	return text != "" && !strings.ContainsFunc(text, func(r rune) bool {
+		return !('a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || strings.ContainsRune("_./:@%+,=-", r))
+	})
 }

@@ -62,7 +62,7 @@ func (a *app) resolve() (r resolved, err error) {
 		r.dir, folder = c.beside(s.text), s.text
 	}
 	r.dir, r.set = cmp.Or(r.dir, defaultDir), migration.DefaultSet
-	if likeURL.MatchString(folder) {
+	if isLikeURL(folder) {
 		return r, isURL("dir")
 	}
 	if s := res.find(func(s *section) *scalar { return s.SchemaFile }); s != nil && s.text != "" {
@@ -113,7 +113,7 @@ func (a *app) resolve() (r resolved, err error) {
 // parseName reads a name, which must not be a URL.
 func parseName(key string, to *string) func(string) error {
 	return func(v string) error {
-		if likeURL.MatchString(v) {
+		if isLikeURL(v) {
 			return isURL(key)
 		}
 		*to = v

@@ -12,6 +12,20 @@ import (
 	"github.com/whimbrel-db/whimbrel/internal/lazyregexp"
 )
 
+// isLikeURL reports whether likeURL matches a text. It compiles the pattern only if the answer is
+// not obvious.
+func isLikeURL(text string) bool {
+	if !strings.ContainsAny(text, ":=") {
+		return false
+	}
+	for _, start := range []string{"postgres://", "postgresql://", "mysql://", "mariadb://", "sqlite:"} {
+		if strings.HasPrefix(text, start) {
+			return true
+		}
+	}
+	return likeURL.MatchString(text)
+}
+
 // likeURL matches a text that starts like a database URL or another connection string with a
 // password.
 var likeURL = lazyregexp.New(`(?i)^\s*([a-z][a-z0-9+.-]*://|(sqlite3?|postgres(ql)?|mysql|mariadb):|[^\s/@:]*:[^\s@]*@|(.*\s)?(password|sslpassword)\s*=)`)
@@ -40,7 +54,7 @@ func shownSentence(text string) string {
 // shown returns a text from the command line, the environment or the configuration, redacted for
 // messages.
 func shown(text string) string {
-	if likeURL.MatchString(text) {
+	if isLikeURL(text) {
 		return database.Redact(strings.TrimSpace(text))
 	}
 	return database.RedactText(text)
@@ -75,7 +89,7 @@ func (g *guarded) add(texts ...string) {
 	defer g.mu.Unlock()
 	for _, text := range texts {
 		for _, part := range []string{text, afterEqual(text)} {
-			if likeURL.MatchString(part) {
+			if isLikeURL(part) {
 				g.given = append(g.given, part)
 				g.redactor = nil
 			}
@@ -145,19 +159,19 @@ func refuseURLs(cmd *cobra.Command, args []string) (err error) {
 			if setErr := f.Value.Set(strings.ToValidUTF8(shownSentence(value), "\ufffd")); setErr != nil {
 				err = setErr
 			}
-		case !urlFlags[f.Name] && likeURL.MatchString(value):
+		case !urlFlags[f.Name] && isLikeURL(value):
 			err = usage(seeHelp(cmd), "--%s does not take a URL; pass the database with --database", f.Name)
 		}
 	})
 	if takesURLs := strings.HasPrefix(cmd.Use, "diff ") || cmd.Name() == cobra.ShellCompRequestCmd || cmd.Name() == cobra.ShellCompNoDescRequestCmd; err != nil || takesURLs {
 		return err
 	}
-	form := likeURL
+	like := isLikeURL
 	if takesSQL := strings.HasPrefix(cmd.Use, "sql "); takesSQL {
-		form = startsLikeURL
+		like = startsLikeURL.MatchString
 	}
 	for _, arg := range args {
-		if form.MatchString(arg) {
+		if like(arg) {
 			return usage(seeHelp(cmd), "%q does not take a URL here; pass the database with --database", cmd.CommandPath())
 		}
 	}
