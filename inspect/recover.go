@@ -15,29 +15,44 @@ import (
 type place struct {
 	db   database.Database
 	drop func(context.Context) error
-	m    *whimbrel.Migrator
-}
-
-func (p *place) up(ctx context.Context) error {
-	_, err := p.m.Migrate(ctx, whimbrel.By(1), whimbrel.ApplyOptions{})
-	return err
+	ups  int // of the line: how many migrations are applied
 }
 
 func (p *place) snapshot(ctx context.Context) (*catalog.Snapshot, error) {
 	return database.Snapshot(ctx, p.db, catalog.Options{})
 }
 
-// newPlace creates an empty scratch database.
-func (v *verifier) newPlace(ctx context.Context) (*place, error) {
-	return v.place(v.scratch.make(ctx))
-}
-
-func (v *verifier) place(db database.Database, drop func(context.Context) error, err error) (*place, error) {
+// migrator returns a migrator of one migration. Each has a set of its own, so that its plan does
+// not read the history of all others.
+func (v *verifier) migrator(p *place, m migration.Migration) (*whimbrel.Migrator, error) {
+	set, err := migration.NewSet(fmt.Sprintf("proof of %d", m.Version), m)
 	if err != nil {
 		return nil, err
 	}
-	opts := v.scratch.options(whimbrel.Options{AllowOutOfOrder: true, ReadMetadata: noMetadata})
-	return &place{db: db, drop: drop, m: whimbrel.New(db, v.set, opts)}, nil
+	return whimbrel.New(p.db, set, v.scratch.options(whimbrel.Options{ReadMetadata: noMetadata})), nil
+}
+
+func (v *verifier) up(ctx context.Context, p *place, m migration.Migration) error {
+	return v.migrate(ctx, p, m, whimbrel.By(1))
+}
+
+func (v *verifier) down(ctx context.Context, p *place, m migration.Migration) error {
+	return v.migrate(ctx, p, m, whimbrel.By(-1))
+}
+
+func (v *verifier) migrate(ctx context.Context, p *place, m migration.Migration, g whimbrel.Goal) error {
+	by, err := v.migrator(p, m)
+	if err == nil {
+		_, err = by.Migrate(ctx, g, whimbrel.ApplyOptions{})
+	}
+	return err
+}
+
+// base applies the baseline that the migrations start from.
+func (v *verifier) base(ctx context.Context, p *place) error {
+	m := whimbrel.New(p.db, v.set, v.scratch.options(whimbrel.Options{ReadMetadata: noMetadata}))
+	_, err := m.Migrate(ctx, whimbrel.UpTo(v.start.Version), whimbrel.ApplyOptions{})
+	return err
 }
 
 // close drops the scratch databases.
@@ -62,7 +77,7 @@ func drop(ctx context.Context, p **place) error {
 
 // recover applies the newest migration again after its down script has left something else than
 // what was there before. done, if not nil, is the schema with the migration.
-func (v *verifier) recover(ctx context.Context, before, after, done *catalog.Snapshot) error {
+func (v *verifier) recover(ctx context.Context, m migration.Migration, before, after, done *catalog.Snapshot) error {
 	if v.line != nil {
 		if err := v.advance(ctx); err != nil {
 			return err
@@ -73,7 +88,7 @@ func (v *verifier) recover(ctx context.Context, before, after, done *catalog.Sna
 		}
 	}
 	if done != nil {
-		if same, err := v.again(ctx, before, after, done); same || err != nil {
+		if same, err := v.again(ctx, m, before, after, done); same || err != nil {
 			return err
 		}
 	}
@@ -90,8 +105,8 @@ func (v *verifier) beforeDown(ctx context.Context) (*catalog.Snapshot, error) {
 
 // again drops what the down script should have dropped, applies the newest migration and reports
 // whether that leads to the schema it should.
-func (v *verifier) again(ctx context.Context, before, after, done *catalog.Snapshot) (same bool, err error) {
-	if v.dropLeft(ctx, before, after) != nil || v.now.up(ctx) != nil {
+func (v *verifier) again(ctx context.Context, m migration.Migration, before, after, done *catalog.Snapshot) (same bool, err error) {
+	if v.dropLeft(ctx, before, after) != nil || v.up(ctx, v.now, m) != nil {
 		return false, ctx.Err()
 	}
 	now, err := v.snapshot(ctx)
@@ -135,7 +150,7 @@ func (v *verifier) replace(ctx context.Context) (err error) {
 		return err
 	}
 	if v.line == nil {
-		if v.line, err = v.newPlace(ctx); err != nil {
+		if v.line, err = v.newLine(ctx); err != nil {
 			return err
 		}
 	}
@@ -143,7 +158,10 @@ func (v *verifier) replace(ctx context.Context) (err error) {
 		return err
 	}
 	if !v.uncopying && v.scratch.Name == "" { // a copy has another name
-		v.now, err = v.place(database.CopyScratch(ctx, v.line.db))
+		db, drop, err := database.CopyScratch(ctx, v.line.db)
+		if err == nil {
+			v.now = &place{db: db, drop: drop}
+		}
 		if !errors.Is(err, errors.ErrUnsupported) {
 			return err
 		}
@@ -153,8 +171,36 @@ func (v *verifier) replace(ctx context.Context) (err error) {
 	return nil
 }
 
+// newPlace creates an empty scratch database.
+func (v *verifier) newPlace(ctx context.Context) (*place, error) {
+	db, drop, err := v.scratch.make(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return &place{db: db, drop: drop}, nil
+}
+
+// newLine creates the line, without migrations.
+func (v *verifier) newLine(ctx context.Context) (*place, error) {
+	line, err := v.newPlace(ctx)
+	if err == nil && v.start != nil {
+		if err = v.base(ctx, line); err != nil {
+			err = errors.Join(err, line.drop(ctx))
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	return line, nil
+}
+
 // advance applies all migrations that were proved to the line.
 func (v *verifier) advance(ctx context.Context) error {
-	_, err := v.line.m.Migrate(ctx, whimbrel.UpTo(v.last), whimbrel.ApplyOptions{})
-	return err
+	for _, m := range v.list[v.line.ups:v.done] {
+		if err := v.up(ctx, v.line, m); err != nil {
+			return err
+		}
+		v.line.ups++
+	}
+	return nil
 }

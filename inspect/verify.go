@@ -83,8 +83,10 @@ func Verify(ctx context.Context, set *migration.Set, scratch Scratch) (_ *Verifi
 	if err != nil || !going {
 		return v.answer, err
 	}
-	for i, m := range v.set.All() {
-		v.scratch.index, v.scratch.of = i, v.set.Len()
+	v.list = v.set.All()
+	v.wanted = v.leads()
+	for i, m := range v.list {
+		v.scratch.index, v.scratch.of = i, len(v.list)
 		if going, err = v.one(ctx, m); err != nil {
 			return nil, err
 		} else if !going {
@@ -102,6 +104,7 @@ func Verify(ctx context.Context, set *migration.Set, scratch Scratch) (_ *Verifi
 
 type verifier struct {
 	whole, set *migration.Set // the given set, and the part proved one by one
+	list       []migration.Migration
 	scratch    *trial
 	answer     *Verified
 
@@ -111,10 +114,13 @@ type verifier struct {
 	line      *place
 	uncopying bool // the scratch databases can't be copied
 
-	start *migration.Migration        // the baseline that the migrations start from
-	empty *catalog.Snapshot           // before the first migration
-	last  int64                       // the newest version proved
-	at    map[int64]*catalog.Snapshot // the schema at versions that other ways lead to
+	start *migration.Migration // the baseline that the migrations start from
+	empty *catalog.Snapshot    // before the first migration
+	last  int64                // the newest version proved
+	done  int                  // the number of versions proved
+
+	wanted map[int64]bool              // the versions that other ways lead to
+	at     map[int64]*catalog.Snapshot // the schemas at these versions
 }
 
 // road returns the set that is proved one by one.
@@ -141,7 +147,7 @@ func (v *verifier) begin(ctx context.Context) (going bool, err error) {
 	}
 	if v.start != nil {
 		w := Way{Version: v.start.Version, Name: v.start.Name}
-		_, w.Err = v.now.m.Migrate(ctx, whimbrel.UpTo(v.start.Version), whimbrel.ApplyOptions{})
+		w.Err = v.base(ctx, v.now)
 		v.answer.Baselines = append(v.answer.Baselines, w)
 		if w.Err != nil {
 			return false, ctx.Err()
@@ -163,31 +169,36 @@ func (v *verifier) one(ctx context.Context, m migration.Migration) (going bool, 
 	if err != nil {
 		return false, err
 	}
-	if v.wanted(v.last) {
+	if v.wanted[v.last] {
 		v.at[v.last] = before
 	}
-	if p.Up = v.now.up(ctx); p.Up != nil {
+	if p.Up = v.up(ctx, v.now, m); p.Up != nil {
 		return false, ctx.Err()
 	}
-	p.Tried, v.last = true, m.Version
+	p.Tried, v.last, v.done = true, m.Version, v.done+1
 	if p.NoDown {
 		return true, nil
 	}
-	return true, v.back(ctx, &p, before)
+	return true, v.back(ctx, m, &p, before)
 }
 
 // back proves the down script of the newest migration. Afterwards the migration is applied again.
-func (v *verifier) back(ctx context.Context, p *Proof, before *catalog.Snapshot) error {
-	whole, err := v.inOneTransaction(ctx)
-	if err != nil {
-		return err
-	}
+func (v *verifier) back(ctx context.Context, m migration.Migration, p *Proof, before *catalog.Snapshot) error {
 	done, err := v.beforeDown(ctx)
 	if err != nil {
 		return err
 	}
-	if _, p.Down = v.now.m.Migrate(ctx, whimbrel.By(-1), whimbrel.ApplyOptions{}); p.Down != nil {
-		if whole { // it rolled back
+	by, err := v.migrator(v.now, m)
+	if err != nil {
+		return err
+	}
+	plan, err := by.Plan(ctx, whimbrel.By(-1))
+	if err != nil { // nothing has run
+		p.Down = err
+		return ctx.Err()
+	}
+	if _, p.Down = by.Apply(ctx, plan, whimbrel.ApplyOptions{}); p.Down != nil {
+		if plan.Steps[0].Mode == whimbrel.InTransaction { // it rolled back
 			return ctx.Err()
 		}
 		return errors.Join(ctx.Err(), v.replace(ctx))
@@ -197,19 +208,13 @@ func (v *verifier) back(ctx context.Context, p *Proof, before *catalog.Snapshot)
 		return err
 	}
 	if p.Differences = catalog.Compare(before, after); len(p.Differences) > 0 {
-		return v.recover(ctx, before, after, done)
+		return v.recover(ctx, m, before, after, done)
 	}
-	if err := v.now.up(ctx); err != nil {
+	if err := v.up(ctx, v.now, m); err != nil {
 		p.Up = fmt.Errorf("a second time, after its down script: %w", err)
 		return errors.Join(ctx.Err(), v.replace(ctx))
 	}
 	return nil
-}
-
-// inOneTransaction reports whether the newest migration's down script runs in one transaction.
-func (v *verifier) inOneTransaction(ctx context.Context) (bool, error) {
-	p, err := v.now.m.Plan(ctx, whimbrel.By(-1))
-	return err == nil && p.Steps[0].Mode == whimbrel.InTransaction, ctx.Err()
 }
 
 // backAndForth rolls everything back and applies it again.
@@ -222,17 +227,24 @@ func (v *verifier) backAndForth(ctx context.Context) error {
 	if slices.ContainsFunc(v.answer.Migrations, func(p Proof) bool { return !p.Inverse() }) {
 		return nil
 	}
-	if _, err := v.now.m.Migrate(ctx, whimbrel.DownTo(v.bottom()), whimbrel.ApplyOptions{}); err != nil {
-		return err
+	for i, m := range slices.Backward(v.list) {
+		v.scratch.index, v.scratch.of = len(v.list)-1-i, len(v.list)
+		if err := v.down(ctx, v.now, m); err != nil {
+			return err
+		}
 	}
 	nothing, err := v.snapshot(ctx)
 	if err != nil {
 		return err
 	}
 	v.answer.Left = catalog.Compare(v.empty, nothing)
-	if _, err := v.now.m.Migrate(ctx, whimbrel.By(v.set.Len()), whimbrel.ApplyOptions{}); err != nil {
-		return err
+	for i, m := range v.list {
+		v.scratch.index = i
+		if err := v.up(ctx, v.now, m); err != nil {
+			return err
+		}
 	}
+	v.scratch.of = 0
 	again, err := v.snapshot(ctx)
 	if err != nil {
 		return err

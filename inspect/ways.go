@@ -54,6 +54,9 @@ func (v *verifier) ways(ctx context.Context) error {
 		v.answer.Baselines = append(v.answer.Baselines, w)
 	}
 	for _, q := range v.whole.All() {
+		if len(q.Up.Replaces) == 0 {
+			continue
+		}
 		c, ok := v.originals(q)
 		if !ok {
 			continue
@@ -80,7 +83,7 @@ func (v *verifier) originals(q migration.Migration) (migration.Contents, bool) {
 		}
 		c.Migrations = append(c.Migrations, m)
 	}
-	return c, len(q.Up.Replaces) > 0
+	return c, true
 }
 
 // way goes up through other contents, to a version and then to the newest.
@@ -119,7 +122,7 @@ func (v *verifier) compare(now *catalog.Snapshot, version int64) []catalog.Chang
 
 // below returns the newest migration up to a version.
 func (v *verifier) below(version int64) (newest migration.Migration, ok bool) {
-	for _, m := range v.set.All() {
+	for _, m := range v.list {
 		if m.Version <= version {
 			newest, ok = m, true
 		}
@@ -127,15 +130,18 @@ func (v *verifier) below(version int64) (newest migration.Migration, ok bool) {
 	return newest, ok
 }
 
-// wanted reports whether another way leads to a version.
-func (v *verifier) wanted(version int64) bool {
-	if m, ok := v.set.Get(version); ok && len(m.Up.Replaces) > 0 {
-		return true
+// leads returns the versions that other ways lead to.
+func (v *verifier) leads() map[int64]bool {
+	wanted := map[int64]bool{}
+	for _, m := range v.list {
+		wanted[m.Version] = len(m.Up.Replaces) > 0
 	}
-	return slices.ContainsFunc(v.whole.Baselines(), func(b migration.Migration) bool {
-		m, ok := v.below(b.Version)
-		return ok && m.Version == version
-	})
+	for _, b := range v.whole.Baselines() {
+		if m, ok := v.below(b.Version); ok {
+			wanted[m.Version] = true
+		}
+	}
+	return wanted
 }
 
 // repeat runs the repeatable scripts after everything else, and then each once more.

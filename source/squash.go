@@ -1,6 +1,7 @@
 package source
 
 import (
+	"cmp"
 	"fmt"
 	"io/fs"
 	"slices"
@@ -126,9 +127,12 @@ func (s *squasher) scripts(direction string) (all []*migration.Script) {
 func (s *squasher) collect(direction string) (*joiner, error) {
 	j := &joiner{dialect: s.opts.Dialect}
 	scripts := s.scripts(direction)
+	last := len(scripts) - 1 // with statements
+	for last > 0 && s.isEmpty(scripts[last]) {
+		last--
+	}
 	for i, script := range scripts {
-		last := !slices.ContainsFunc(scripts[i+1:], func(later *migration.Script) bool { return !s.isEmpty(later) })
-		if err := j.add(s.fileName(script), script, last); err != nil {
+		if err := j.add(s.fileName(script), script, i >= last); err != nil {
 			return nil, err
 		}
 	}
@@ -164,6 +168,7 @@ type squasher struct {
 	pieces   []migration.Migration // in order
 	version  string                // as the newest file has it
 	name     string
+	names    map[string]string // of the files, by their paths; see fileName
 }
 
 func newSquasher(fsys fs.FS, opts SquashOptions) (*squasher, error) {
@@ -241,12 +246,13 @@ func (s *squasher) file(direction string) string {
 
 // fileName is the name of a script's file within the folder.
 func (s *squasher) fileName(script *migration.Script) string {
-	for name, f := range s.folder.files {
-		if f.path == script.File {
-			return name
+	if s.names == nil {
+		s.names = make(map[string]string, len(s.folder.files))
+		for name, f := range s.folder.files {
+			s.names[f.path] = name
 		}
 	}
-	return script.File
+	return cmp.Or(s.names[script.File], script.File)
 }
 
 func (s *squasher) sources() []string {
