@@ -6,6 +6,7 @@
 #   bench/run.sh --disk     on the disk in $TMPDIR, and PostgreSQL waits for it (fsync), as it does by default
 #   bench/run.sh --only RE  only the tasks that a regular expression finds in "PostgreSQL: one file of 20 MB"
 #   bench/run.sh --locks    only the latency of an application while its table is migrated; draws docs/locks.svg
+#   bench/run.sh --scale    only how whimbrel's cost grows with the migrations, the tables and the history
 #   bench/run.sh --check    only the check of a starting application (go test -bench)
 #
 # The other tools are installed, at the versions below, into a folder of their own. Never as root's server:
@@ -28,6 +29,7 @@ die() { say "$*"; exit 1; }
 
 compare=1
 locks=
+scale=
 while (($#)); do
 	case $1 in
 	--quick) export WHIMBREL_BENCH_QUICK=1 ;;
@@ -35,6 +37,7 @@ while (($#)); do
 	--only) export WHIMBREL_BENCH_ONLY=$2; shift ;;
 	--check) compare= ;;
 	--locks) locks=1 ;;
+	--scale) scale=1 ;;
 	*) die "unknown argument $1" ;;
 	esac
 	shift
@@ -110,7 +113,7 @@ cd bench
 if [[ $locks ]]; then
 	read -r module version tags <<<"$modules" # golang-migrate is the first
 	install "$module" "$version" "$tags"
-elif [[ $compare ]]; then
+elif [[ $compare && ! $scale ]]; then
 	while read -r module version tags; do
 		install "$module" "$version" "$tags"
 	done <<<"$modules"
@@ -123,6 +126,12 @@ fi
 
 if [[ $locks ]]; then
 	WHIMBREL_BENCH_SVG=$PWD/../docs/locks.svg "$work/bench.test" -test.timeout 30m -test.run '^TestLocks$' >&2
+	cat "$work/tables.md"
+	exit
+fi
+
+if [[ $scale ]]; then
+	WHIMBREL_BENCH_SCALE=1 "$work/bench.test" -test.timeout 60m -test.run '^TestScale$' >&2
 	cat "$work/tables.md"
 	exit
 fi
