@@ -64,6 +64,8 @@ type Analysis struct {
 	// Secrets are the positions of statements with a password, which the history would keep with
 	// the script's text. A script with the directive secret has none.
 	Secrets []sqltext.Position
+	// Copies reports that the script has data for COPY.
+	Copies bool
 	// Session reports that a statement may change the session.
 	Session bool
 	// Suspects are statements that a driver may have to refuse: those that drop a database or
@@ -118,25 +120,27 @@ func (a *Analysis) read(reserved []string) error {
 			kept = nil
 		}
 		if st.Kind == sqltext.CopyData {
-			a.readEnum(&enums, st, own.in)
+			a.readEnum(&enums, st, "", own.in)
 		}
 		if st.Kind != sqltext.SQL && st.Kind != sqltext.CopyIn {
 			continue
 		}
 		a.Statements++
+		verb := st.Verb()
 		a.Session = a.Session || st.Session
+		a.Copies = a.Copies || st.Kind == sqltext.CopyIn
 		if !a.script.Secret && st.HasSecret(a.dialect) {
 			a.Secrets = append(a.Secrets, st.Pos)
 		}
 		if st.Reserved != "" {
 			first(&a.Reserved, st)
 		}
-		if suspect(a.dialect, st) {
+		if suspect(a.dialect, st, verb) {
 			a.Suspects = append(a.Suspects, st)
 		}
 		a.readOwn(&own, st)
-		a.readEnum(&enums, st, own.in)
-		if a.readKeys(&keys, st) {
+		a.readEnum(&enums, st, verb, own.in)
+		if a.readKeys(&keys, st, verb) {
 			if a.Open == nil {
 				pending = append(pending, st)
 			}
@@ -192,8 +196,8 @@ func (a *Analysis) read(reserved []string) error {
 }
 
 // suspect reports whether a statement is one of Analysis.Suspects.
-func suspect(d sqltext.Dialect, st sqltext.Statement) bool {
-	switch st.Verb() {
+func suspect(d sqltext.Dialect, st sqltext.Statement, verb string) bool {
+	switch verb {
 	case "DROP":
 		_, drops := st.DroppedDatabase(d)
 		return drops

@@ -61,9 +61,9 @@ type addedValue struct {
 // a pattern, not a reading of tokens, because it looks into strings within strings.
 var addsValue = lazyregexp.New(`(?is)\balter\s+type\s+((?:"[^"]+"|[\pL_][\pL\pN_$]*)(?:\s*\.\s*(?:"[^"]+"|[\pL_][\pL\pN_$]*))*)\s+add\s+value\s+(?:if\s+not\s+exists\s+)?'+((?:[^'])+)'+(?:\s+(?:before|after)\s+'+[^']+'+)?`)
 
-// readEnum reads one statement, or the data of a COPY. in is the number of the script's own
-// transaction.
-func (a *Analysis) readEnum(e *enumReader, st sqltext.Statement, in int) {
+// readEnum reads one statement with its verb, or the data of a COPY. in is the number of the
+// script's own transaction.
+func (a *Analysis) readEnum(e *enumReader, st sqltext.Statement, verb string, in int) {
 	st = e.copies.withData(st)
 	if len(e.values) > 0 && st.EnumType == "" {
 		a.readUse(e, st, in)
@@ -73,16 +73,16 @@ func (a *Analysis) readEnum(e *enumReader, st sqltext.Statement, in int) {
 		v := EnumValue{Type: typeName, Value: value, Own: own}
 		a.NewValues, e.values = append(a.NewValues, v), append(e.values, addedValue{v, in})
 	}
-	if st.EnumType == "" && st.Verb() != "DO" {
+	if st.EnumType == "" && verb != "DO" {
 		return
 	}
 	switch name := enumName(st.EnumType); {
-	case name == "" && st.Verb() == "DO":
+	case name == "" && verb == "DO":
 		for _, m := range addsValue.FindAllStringSubmatch(st.Text, -1) {
 			add(enumName(m[1]), m[2])
 		}
 	case name == "":
-	case st.Verb() == "CREATE":
+	case verb == "CREATE":
 		if e.types == nil {
 			e.types = map[string]int{}
 		}

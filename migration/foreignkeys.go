@@ -32,7 +32,7 @@ func (n keysNeed) needed(state sqltext.ForeignKeys) *sqltext.Statement {
 
 // readKeys reads one statement. It reports whether the statement is a PRAGMA foreign_keys after
 // other statements, which then needs no further handling.
-func (a *Analysis) readKeys(k *keysReader, st sqltext.Statement) (toggle bool) {
+func (a *Analysis) readKeys(k *keysReader, st sqltext.Statement, verb string) (toggle bool) {
 	if a.dialect != sqltext.SQLite {
 		return false
 	}
@@ -48,15 +48,15 @@ func (a *Analysis) readKeys(k *keysReader, st sqltext.Statement) (toggle bool) {
 	case own && k.inOwn != nil:
 		first(&a.Ignored, *k.inOwn)
 	}
-	k.depends(st)
+	k.depends(st, verb)
 	a.Forgets = a.Forgets || st.ForeignKeys == sqltext.KeysForgotten && a.Statements > len(a.Before)+1
 	return false
 }
 
 // depends records a statement that depends on foreign keys.
-func (k *keysReader) depends(st sqltext.Statement) {
+func (k *keysReader) depends(st sqltext.Statement, verb string) {
 	kind := st.ForeignKeys
-	switch verb := st.Verb(); {
+	switch {
 	case verb == "PRAGMA":
 		k.legacy = k.legacy || strings.Contains(strings.ToLower(st.Text), "legacy_alter_table")
 	case verb == "ALTER" && k.legacy:

@@ -47,7 +47,7 @@ const maxPieces = KeepInMemory / 40
 // newPieces returns no pieces yet, for a script.
 func newPieces(s *Script) *pieces {
 	const likely = 64 // bytes of a piece
-	p := &pieces{all: make([]place, 0, min(s.Size/likely+1, 512))}
+	p := &pieces{all: make([]place, 0, min(s.Size/likely+1, maxPieces))}
 	if s.text == "" {
 		p.seed, p.summed = maphash.MakeSeed(), true
 	}

@@ -209,8 +209,12 @@ func (s *Script) Text(limit int64) (text string, ok bool, err error) {
 		return "", false, err
 	}
 	defer r.Close()
-	b, err := io.ReadAll(r)
-	return string(b), err == nil, err
+	var b strings.Builder
+	b.Grow(int(s.Size))
+	buf := readBuffers.Get().(*[]byte)
+	defer readBuffers.Put(buf)
+	_, err = io.CopyBuffer(struct{ io.Writer }{&b}, r, *buf)
+	return b.String(), err == nil, err
 }
 
 // ErrChanged means that a text differs from the one whose checksum was computed.

@@ -48,8 +48,17 @@ type watcher struct {
 // has executed them all.
 type sent struct {
 	statements []watched
-	message    bool // all in one message
+	chunk      *chunk // has the statements, if they are nil
+	message    bool   // all in one message
 	answered   int
+}
+
+// list returns the statements. Those of a chunk are listed only when one waits.
+func (s *sent) list() []watched {
+	if s.statements == nil {
+		s.statements = s.chunk.watched()
+	}
+	return s.statements
 }
 
 // newWatcher returns a watcher of the connection c; nil if nobody asked for one.
@@ -88,12 +97,15 @@ func (w *watcher) answer(n int) {
 
 // watch looks at the statements until stop is called. After that, nothing is reported.
 func (w *watcher) watch(s sent) (stop func()) {
-	if w == nil || len(s.statements) == 0 {
+	if w == nil || len(s.statements) == 0 && s.chunk == nil {
 		return func() {}
 	}
 	w.answer(0)
 	w.sent, w.began, w.limit = s, time.Now(), 0
 	w.freeTill = w.began
+	if s.chunk != nil {
+		w.limit = max(s.chunk.limit, 0)
+	}
 	for _, one := range s.statements {
 		if one.limit > 0 && (w.limit == 0 || one.limit < w.limit) {
 			w.limit = one.limit
@@ -147,7 +159,8 @@ func (w *watcher) check(ctx context.Context) time.Duration {
 func (w *watcher) executing(b *blocked) (s watched, known bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	rest := w.sent.statements[min(w.sent.answered, len(w.sent.statements)-1):]
+	all := w.sent.list()
+	rest := all[min(w.sent.answered, len(all)-1):]
 	if len(rest) == 1 && w.sent.message {
 		return rest[0], true
 	}
@@ -206,7 +219,7 @@ func (w *watcher) ask(ctx context.Context) (*blocked, error) {
 	}
 	me, args := "$1::int", []arg{number(w.pid())}
 	if w.pid() == 0 {
-		me, args = "(SELECT a.pid FROM pg_catalog.pg_stat_activity a WHERE "+here+" AND "+isThis+" LIMIT 1)", []arg{text(w.sent.statements[0].st.Text)}
+		me, args = "(SELECT a.pid FROM pg_catalog.pg_stat_activity a WHERE "+here+" AND "+isThis+" LIMIT 1)", []arg{text(w.sent.list()[0].st.Text)}
 	}
 	var b blocked
 	err := w.monitor.briefly(ctx, shortWaits, jsonInto(query{

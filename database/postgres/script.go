@@ -14,7 +14,6 @@ import (
 
 	"github.com/whimbrel-db/whimbrel/database"
 	"github.com/whimbrel-db/whimbrel/database/internal/drivers"
-	"github.com/whimbrel-db/whimbrel/internal/lazyregexp"
 	"github.com/whimbrel-db/whimbrel/migration"
 	"github.com/whimbrel-db/whimbrel/sqltext"
 )
@@ -26,7 +25,8 @@ import (
 const (
 	fewStatements = 32
 	fewBytes      = 64 << 10
-	chunkBytes    = 256 << 10
+	firstBytes    = 64 << 10 // of the first chunk, so that the server begins while the next is read
+	chunkBytes    = 512 << 10
 )
 
 // scriptRunner executes one script in a Tx.
@@ -34,10 +34,13 @@ type scriptRunner struct {
 	*transaction
 	script *migration.Script
 
-	few   []sqltext.Statement // the first statements, while the script may be short
-	chunk *chunk
-	ahead chan error // receives the result of the chunk in transit; nil: none is
-	long  bool
+	few     []sqltext.Statement // the first statements, while the script may be short
+	chunk   *chunk
+	transit *chunk     // the chunk that is sent
+	ahead   chan error // receives its result; nil: none is sent
+	spare   []part     // memory for the parts of another chunk
+	long    bool
+	sent    bool // a chunk was sent
 
 	custom  []string // custom settings that the script may have changed
 	unread  []string // those of them whose old value has not been read
@@ -54,6 +57,22 @@ func (r *scriptRunner) run(ctx context.Context, a *migration.Analysis) error {
 }
 
 func (r *scriptRunner) all(ctx context.Context, a *migration.Analysis) error {
+	if a.Copies {
+		return r.allWithData(ctx, a)
+	}
+	for st, err := range a.Body() {
+		if err == nil {
+			err = r.statement(ctx, st)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return r.finish(ctx)
+}
+
+// allWithData is all for a script with data of COPY, which are read while the COPY is executed.
+func (r *scriptRunner) allWithData(ctx context.Context, a *migration.Analysis) error {
 	next, stop := iter.Pull2(a.Body())
 	defer stop()
 	for {
@@ -134,7 +153,12 @@ func (r *scriptRunner) append(ctx context.Context, st sqltext.Statement) error {
 		return err
 	}
 	if r.chunk == nil {
-		r.chunk = newChunk()
+		r.chunk = &chunk{full: chunkBytes, parts: r.spare}
+		r.spare = nil
+		if !r.sent {
+			r.chunk.full = firstBytes
+		}
+		r.chunk.text.Grow(r.chunk.full + r.chunk.full/4)
 		r.chunk.begin(r.name)
 		r.name = ""
 		r.chunk.limit = lockLimit(r.script, r.opts.LockTimeout)
@@ -143,7 +167,7 @@ func (r *scriptRunner) append(ctx context.Context, st sqltext.Statement) error {
 		}
 	}
 	r.chunk.add(st)
-	if r.chunk.text.Len() < chunkBytes && !changesLexing(st) {
+	if r.chunk.text.Len() < r.chunk.full && !changesLexing(st) {
 		return nil
 	}
 	return r.sendChunk(ctx)
@@ -214,7 +238,8 @@ func (r *scriptRunner) sendChunk(ctx context.Context) error {
 		return err
 	}
 	k, ahead := r.chunk, make(chan error, 1)
-	r.chunk, r.ahead = nil, ahead
+	r.chunk, r.ahead, r.sent = nil, ahead, true
+	r.transit = k
 	go func() { ahead <- r.c.simple(ctx, k) }()
 	if k.text.Len() > 2*chunkBytes {
 		return r.settle() // two such statements may need too much memory
@@ -229,7 +254,7 @@ func (r *scriptRunner) settle() error {
 		return nil
 	}
 	err := <-r.ahead
-	r.ahead = nil
+	r.ahead, r.spare, r.transit = nil, r.transit.parts[:0], nil
 	return err
 }
 
@@ -263,13 +288,24 @@ func needsSimple(st sqltext.Statement) bool {
 	case "COPY":
 		return true
 	case "SELECT", "INSERT", "UPDATE", "DELETE", "MERGE", "WITH", "VALUES", "TABLE":
-		return dollarNumber.MatchString(st.Text)
+		return hasDollarNumber(st.Text)
 	}
 	return false
 }
 
-// dollarNumber matches in strings, too, which costs no more than the simple protocol does.
-var dollarNumber = lazyregexp.New(`\$[0-9]`)
+// hasDollarNumber reports whether a text contains $1 or the like. It looks into strings, too, which
+// costs no more than the simple protocol does.
+func hasDollarNumber(text string) bool {
+	for {
+		i := strings.IndexByte(text, '$')
+		if i < 0 || i+1 == len(text) {
+			return false
+		}
+		if text = text[i+1:]; text[0] >= '0' && text[0] <= '9' {
+			return true
+		}
+	}
+}
 
 // changesLexing reports whether a statement may change how the server reads the following text,
 // which must therefore be in another message.
@@ -283,17 +319,30 @@ func changesLexing(st sqltext.Statement) bool {
 
 // chunk is a part of a script's text that is sent as one message.
 type chunk struct {
-	text       strings.Builder
-	statements []sqltext.Statement // without their texts
-	offsets    []int               // where each begins in text
-	limit      time.Duration       // the lock timeout, for the watcher
-	before     int                 // statements of Whimbrel's own before them
+	text   strings.Builder
+	full   int // the length from which it is sent
+	parts  []part
+	file   string
+	limit  time.Duration // the lock timeout, for the watcher
+	before int           // statements of Whimbrel's own before them
 }
 
-func newChunk() *chunk {
-	k := &chunk{}
-	k.text.Grow(chunkBytes + chunkBytes/4)
-	return k
+// part is a statement of a chunk, whose text is part of the chunk's.
+type part struct {
+	offset       int64  // where its Raw begins in the script
+	at, from, to uint32 // where its Raw begins in the chunk, and where its Text is
+	index        uint32 // in the script
+	start, pos   lineColumn
+}
+
+type lineColumn struct{ line, column uint32 }
+
+func lineColumnOf(p sqltext.Position) lineColumn {
+	return lineColumn{uint32(p.Line), uint32(p.Column)}
+}
+
+func (l lineColumn) in(file string, offset int64) sqltext.Position {
+	return sqltext.Position{File: file, Offset: offset, Line: int(l.line), Column: int(l.column)}
 }
 
 // begin adds a statement of Whimbrel's own before those of the script; "" adds none.
@@ -305,14 +354,34 @@ func (k *chunk) begin(sql string) {
 }
 
 func (k *chunk) add(st sqltext.Statement) {
-	k.offsets = append(k.offsets, k.text.Len())
-	k.statements = append(k.statements, st)
+	at := k.text.Len()
+	from := at + int(st.Pos.Offset-st.Start.Offset)
+	k.file = st.Pos.File
+	k.parts = append(k.parts, part{
+		offset: st.Start.Offset, at: uint32(at), from: uint32(from), to: uint32(from + len(st.Text)), index: uint32(st.Index),
+		start: lineColumnOf(st.Start), pos: lineColumnOf(st.Pos),
+	})
 	k.text.WriteString(st.Raw)
+}
+
+// statement returns what is needed of a statement for messages.
+func (k *chunk) statement(i int) sqltext.Statement {
+	p, text := k.parts[i], k.text.String()
+	end := uint32(len(text))
+	if i+1 < len(k.parts) {
+		end = k.parts[i+1].at
+	}
+	return sqltext.Statement{
+		Raw: text[p.at:end], Text: text[p.from:p.to], Index: int(p.index),
+		Start: p.start.in(k.file, p.offset), Pos: p.pos.in(k.file, p.offset+int64(p.from-p.at)),
+	}
 }
 
 // simple sends a chunk with the simple query protocol.
 func (c *conn) simple(ctx context.Context, k *chunk) error {
-	defer c.watch.watch(k.sent())()
+	if c.watch != nil {
+		defer c.watch.watch(sent{chunk: k, message: true})()
+	}
 	return c.do(ctx, func(ctx context.Context, pc *pgx.Conn) error {
 		sql := k.text.String()
 		mrr := pc.PgConn().Exec(ctx, sql)
@@ -332,28 +401,28 @@ func (c *conn) simple(ctx context.Context, k *chunk) error {
 	})
 }
 
-// sent returns the statements for the watcher.
-func (k *chunk) sent() sent {
-	s := sent{message: true}
-	for _, st := range k.statements {
-		s.statements = append(s.statements, watched{st: st, limit: k.limit})
+// watched returns the statements for the watcher.
+func (k *chunk) watched() []watched {
+	all := make([]watched, len(k.parts))
+	for i := range k.parts {
+		all[i] = watched{st: k.statement(i), limit: k.limit}
 	}
-	return s
+	return all
 }
 
 // explain finds the statement of an error: the one at the server's position, or the first that did
 // not succeed.
 func (k *chunk) explain(pg *pgconn.PgError, sql string, succeeded int) error {
-	i := max(min(succeeded, len(k.statements)-1), 0)
+	i := max(min(succeeded, len(k.parts)-1), 0)
 	if pg.Position > 0 {
-		at := byteOffset(sql, int(pg.Position))
-		for i = 0; i+1 < len(k.offsets) && k.offsets[i+1] <= at; i++ {
+		at := uint32(byteOffset(sql, int(pg.Position)))
+		for i = 0; i+1 < len(k.parts) && k.parts[i+1].at <= at; i++ {
 		}
 	}
-	st := k.statements[i]
+	st := k.statement(i)
 	copied := *pg
 	if pg.Position > 0 { // count from the statement's beginning
-		copied.Position -= int32(utf8.RuneCountInString(sql[:k.offsets[i]]))
+		copied.Position -= int32(utf8.RuneCountInString(sql[:k.parts[i].at]))
 	}
 	return statementError(st, &copied, st.Raw, st.Start)
 }

@@ -37,6 +37,16 @@ func BlocksNobody(text string) bool {
 // understood reports whether a text may be a statement that this package reads. For nearly all
 // others its first words rule that out, so they are not read as a whole.
 func understood(text string) bool {
+	if n := letters(text); n > 0 { // which is nearly always so
+		verb := sqltext.Statement{Text: text[:n]}.Verb()
+		if verb != "CREATE" && verb != "ALTER" {
+			return slices.Contains(verbs, verb)
+		}
+		rest := strings.TrimLeft(text[n:], " \t\r\n")
+		if n := letters(rest); n > 0 && n < len(rest) && strings.IndexByte(" \t\r\n", rest[n]) >= 0 {
+			return slices.ContainsFunc(objects, func(object string) bool { return strings.EqualFold(object, rest[:n]) })
+		}
+	}
 	const enough = 256 // bytes for two words
 	head := text[:min(len(text), enough)]
 	first := ""
@@ -54,6 +64,19 @@ func understood(text string) bool {
 		}
 	}
 	return true
+}
+
+// letters returns how many letters a text begins with, 0 if the word that they begin has other
+// characters, too.
+func letters(text string) int {
+	n := 0
+	for n < len(text) && text[n]|0x20 >= 'a' && text[n]|0x20 <= 'z' {
+		n++
+	}
+	if n < len(text) && (text[n] == '_' || text[n] == '$' || text[n] >= 0x80 || text[n] >= '0' && text[n] <= '9') {
+		return 0
+	}
+	return n
 }
 
 // verbs begin the statements that are read, with CREATE and ALTER, whose next word is one of the

@@ -78,7 +78,8 @@ func TestOtherStatementsAreNotRead(t *testing.T) {
 		"CREATE /* " + strings.Repeat("a", 1000) + " */ INDEX CONCURRENTLY i ON t (x)": true,
 		"/* " + strings.Repeat("a", 1000) + " */ VACUUM t":                             true,
 		"CREATE " + strings.Repeat(" ", 1000) + "INDEX CONCURRENTLY i ON t (x)":        true,
-		"ANALYZE": true, "CREATE": false, "ALTER": false, "'VACUUM'": false,
+		"CREATE/**/INDEX CONCURRENTLY i ON t (x)":                                      true, "create\tindex\nconcurrently i ON t (x)": true, "VACUUM_": false, "CREATE INDEX_ CONCURRENTLY i ON t (x)": false,
+		"ANALYZE;": true, "ANALYZE": true, "CREATE": false, "ALTER": false, "'VACUUM'": false,
 	} {
 		if got := BlocksNobody(text); got != want {
 			t.Errorf("BlocksNobody(%.40q…) = %t", text, got)
