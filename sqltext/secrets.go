@@ -83,19 +83,26 @@ func (st Statement) HasSecret(d Dialect) bool {
 }
 
 // maySecret reports whether a text has part of what every text with a secret has. It makes the
-// check of all other texts fast: only bytes that begin such a part are looked at closely.
+// check of all other texts fast: only bytes that are rare elsewhere are looked at closely. The word
+// KEY, which tables have, is a secret's in PRAGMA and ATTACH alone.
 func maySecret(text string) bool {
+	key := false
 	for i := 0; i < len(text); i++ {
 		if !secretBytes[text[i]] {
 			continue
 		}
 		for _, p := range secretParts {
-			if from := i - p.at; from >= 0 && len(text)-from >= len(p.word) && foldEqual(text[from:from+len(p.word)], p.word) {
+			from := i - p.at
+			if from < 0 || len(text)-from < len(p.word) || !foldEqual(text[from:from+len(p.word)], p.word) {
+				continue
+			}
+			if p.word != "key" || from > 0 && isLetter(text[from-1]) { // api_key
 				return true
 			}
+			key = true
 		}
 	}
-	return false
+	return key && (containsFold(text, "pragma") || containsFold(text, "attach"))
 }
 
 // secretPart is a part of a word with a secret. The byte at the offset at is rare in other texts.

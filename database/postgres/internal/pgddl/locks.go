@@ -37,33 +37,22 @@ func BlocksNobody(text string) bool {
 // understood reports whether a text may be a statement that this package reads. For nearly all
 // others its first words rule that out, so they are not read as a whole.
 func understood(text string) bool {
-	if n := letters(text); n > 0 { // which is nearly always so
-		verb := sqltext.Statement{Text: text[:n]}.Verb()
-		if verb != "CREATE" && verb != "ALTER" {
-			return slices.Contains(verbs, verb)
-		}
-		rest := strings.TrimLeft(text[n:], " \t\r\n")
-		if n := letters(rest); n > 0 && n < len(rest) && strings.IndexByte(" \t\r\n", rest[n]) >= 0 {
-			return slices.ContainsFunc(objects, func(object string) bool { return strings.EqualFold(object, rest[:n]) })
-		}
+	n := letters(text)
+	if n == 0 { // a comment may come first
+		return !strings.HasPrefix(text, "(")
 	}
-	const enough = 256 // bytes for two words
-	head := text[:min(len(text), enough)]
-	first := ""
-	for t := range sqltext.Tokens(head, sqltext.PostgreSQL) {
-		if t.Kind == sqltext.TokenBroken || t.End() == len(head) {
-			return true // the rest decides
-		}
-		if first != "" {
-			return slices.ContainsFunc(objects, t.Is)
-		}
-		switch first = strings.ToUpper(t.Text); first {
-		case "CREATE", "ALTER":
-		default:
-			return slices.Contains(verbs, first)
-		}
+	verb := sqltext.Statement{Text: text[:n]}.Verb()
+	objects, next := nextWords[verb]
+	if !next {
+		return slices.Contains(verbs, verb)
 	}
-	return true
+	const space = " \t\r\n"
+	rest := strings.TrimLeft(text[n:], space)
+	n = letters(rest)
+	if n == 0 || n == len(rest) || strings.IndexByte(space, rest[n]) < 0 {
+		return true // the rest decides
+	}
+	return slices.ContainsFunc(objects, func(object string) bool { return strings.EqualFold(object, rest[:n]) })
 }
 
 // letters returns how many letters a text begins with, 0 if the word that they begin has other
@@ -79,11 +68,13 @@ func letters(text string) int {
 	return n
 }
 
-// verbs begin the statements that are read, with CREATE and ALTER, whose next word is one of the
-// objects.
+// verbs begin the statements that are read, with those whose next word decides.
 var (
-	verbs   = []string{"DROP", "REINDEX", "COMMIT", "ROLLBACK", "VACUUM", "CLUSTER", "ANALYZE", "ANALYSE", "DISCARD", "COMMENT", "REFRESH"}
-	objects = []string{"UNIQUE", "INDEX", "DATABASE", "TABLESPACE", "SUBSCRIPTION", "STATISTICS", "SYSTEM", "TABLE"}
+	verbs     = []string{"DROP", "REINDEX", "COMMIT", "ROLLBACK", "VACUUM", "CLUSTER", "ANALYZE", "ANALYSE", "DISCARD", "COMMENT", "REFRESH"}
+	nextWords = map[string][]string{
+		"CREATE": {"UNIQUE", "INDEX", "DATABASE", "TABLESPACE", "SUBSCRIPTION", "STATISTICS"},
+		"ALTER":  {"SYSTEM", "DATABASE", "SUBSCRIPTION", "TABLE"},
+	}
 )
 
 // RewritesOutside reports whether a statement that may not be in a transaction holds a lock that
