@@ -44,6 +44,9 @@ func (m *AppliedSet) Clone() *AppliedSet {
 	return &AppliedSet{all: slices.Clone(m.all)}
 }
 
+// Grow makes room for n more migrations.
+func (m *AppliedSet) Grow(n int) { m.all = slices.Grow(m.all, n) }
+
 // find returns the index of a version, or the index at which it would be inserted.
 func (m *AppliedSet) find(version int64) (int, bool) {
 	if m == nil {

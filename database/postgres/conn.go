@@ -311,6 +311,21 @@ func (r *row) number() int64 {
 
 func (r *row) boolean() bool { return string(r.bytes()) == "t" }
 
+// int64 reads a bigint in binary form; NULL is 0.
+func (r *row) int64() int64 {
+	b := r.bytes()
+	if len(b) != 8 {
+		return 0
+	}
+	return int64(binary.BigEndian.Uint64(b))
+}
+
+// bool reads a boolean in binary form; NULL is false.
+func (r *row) bool() bool {
+	b := r.bytes()
+	return len(b) == 1 && b[0] == 1
+}
+
 // into returns a row function that reads the columns into *string, *int64 and *bool.
 func into(columns ...any) func(*row) error {
 	return func(r *row) error {

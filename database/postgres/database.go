@@ -38,6 +38,8 @@ type Database struct {
 	begins atomic.Pointer[beginning] // of the last Tx
 	keys   atomic.Pointer[lockKeys]  // the last that the server computed
 
+	applied atomic.Int64 // how many migrations the last state had
+
 	unknown atomic.Pointer[server] // the server that received a COMMIT whose answer was lost
 
 	url     string     // that Open was called with; "" for a caller's connections
@@ -203,6 +205,8 @@ func (db *Database) findState(ctx context.Context, c *conn, set string) (st *dat
 // readState reads a state from tables at a known place.
 func (db *Database) readState(ctx context.Context, c *conn, l location, set string, before ...query) (*database.State, error) {
 	r := stateReader{st: &database.State{Set: set, Applied: &database.AppliedSet{}, Database: l.database, ServerMajor: c.serverMajor()}}
+	r.st.Applied.Grow(int(db.applied.Load()))
+	defer func() { db.applied.Store(int64(r.st.Applied.Len())) }()
 	if err := c.pipeline(ctx, append(before, db.stateQuery(l.schema, set, &r))...); err != nil {
 		return nil, err
 	}
@@ -226,7 +230,8 @@ UNION ALL SELECT NULL, true, NULL, pg_catalog.to_json(j)::pg_catalog.text, NULL,
 FROM ` + table(schema, db.names.Journal) + ` j WHERE set_name OPERATOR(pg_catalog.=) $1 AND ` + isOpen + `
 ORDER BY 1`,
 		args:    []arg{keptAsASCII(set)},
-		formats: []int16{0, 0, 0, 0, 0, 0, 0, 0, 1, 0},
+		often:   true,
+		formats: []int16{1, 1, 1, 0, 0, 0, 0, 1, 1, 1},
 		fail:    db.foreignHistory,
 		row: func(row *row) error {
 			switch {
@@ -299,7 +304,7 @@ func (r *stateReader) setting(row *row) error {
 	s := database.StoredSetting{Name: row.text(), Value: row.kept(), Reason: row.kept(), ChangedBy: row.text()}
 	row.next = 8
 	s.ChangedAt = row.time()
-	if until := row.number(); until != 0 {
+	if until := row.int64(); until != 0 {
 		s.Until = time.UnixMicro(until).UTC()
 	}
 	r.stored = append(r.stored, s)
@@ -310,22 +315,22 @@ func (r *stateReader) journal(row *row) (err error) {
 	row.next = 3
 	if r.open, err = row.journal(); err == nil {
 		row.next = 7
-		r.open.Held = row.boolean()
+		r.open.Held = row.bool()
 	}
 	return err
 }
 
 func (r *stateReader) event(row *row) (err error) {
-	id, mine := row.number(), row.boolean()
-	e := database.Entry{ID: id, Version: row.number(), Name: row.kept(), Direction: direction(row.bytes())}
+	id, mine := row.int64(), row.bool()
+	e := database.Entry{ID: id, Version: row.int64(), Name: row.kept(), Direction: direction(row.bytes())}
 	if err := e.Checksum.UnmarshalText(row.bytes()); err != nil {
 		return err
 	}
 	if err := e.DownChecksum.UnmarshalText(row.bytes()); err != nil {
 		return err
 	}
-	e.HasDownText, e.StartedAt = row.boolean(), row.time()
-	e.Duration = microseconds(row.number())
+	e.HasDownText, e.StartedAt = row.bool(), row.time()
+	e.Duration = microseconds(row.int64())
 	if mine {
 		r.head.mine = id
 		r.st.Fold(e)

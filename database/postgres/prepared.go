@@ -1,6 +1,8 @@
 package postgres
 
 import (
+	"maps"
+	"slices"
 	"strconv"
 
 	"github.com/jackc/pgx/v5"
@@ -78,6 +80,16 @@ func (c *conn) attended() {
 // forgetPrepared discards the prepared statements after a session may have lost them.
 func (c *conn) forgetPrepared() {
 	c.with(func(pc *pgx.Conn) { preparedOn(pc).forget() })
+}
+
+// keepPrepared discards the prepared statements that the session does not have any more; has are
+// the names of those that it has.
+func (c *conn) keepPrepared(has []string) {
+	c.with(func(pc *pgx.Conn) {
+		if p := preparedOn(pc); p != nil {
+			maps.DeleteFunc(p.known, func(_ string, sd *pgconn.StatementDescription) bool { return !slices.Contains(has, sd.Name) })
+		}
+	})
 }
 
 // send sends a query, and reports whether the answer to its preparation comes first.

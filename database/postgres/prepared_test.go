@@ -56,7 +56,8 @@ func TestPreparedStatementsMayGo(t *testing.T) {
 }
 
 // A migration on an own connection costs nine statements, of which the server parses two: the one
-// that names the script, and the script.
+// that names the script, and the script. A script that may change the session costs the queries
+// that compare it. A state costs three, and the server parses none.
 func TestStatementsOfAMigration(t *testing.T) {
 	t.Parallel()
 	var mu sync.Mutex
@@ -72,14 +73,26 @@ func TestStatementsOfAMigration(t *testing.T) {
 		}
 	})
 	db := open(t, tap.URL)
-	for v := range int64(4) { // the statements are prepared once the server process is known
-		mu.Lock()
-		parsed, executed = 0, 0
-		mu.Unlock()
-		must(t, apply(t, db, "s", v, script(fmt.Sprintf("CREATE TABLE t%d (x int)", v))))
+	for _, tt := range []struct {
+		what             string
+		executed, parsed int
+		do               func(v int64)
+	}{
+		{"a migration", 9, 2, func(v int64) {
+			must(t, apply(t, db, "s", v, script(fmt.Sprintf("CREATE TABLE t%d (x int)", v))))
+		}},
+		{"a migration that may change the session", 18, 11, func(v int64) { must(t, apply(t, db, "s", 10+v, script("SELECT 1"))) }},
+		{"a state", 3, 0, func(int64) { versions(t, db, "s") }},
+	} {
+		for v := range int64(4) { // the statements are prepared once the server process is known
+			mu.Lock()
+			parsed, executed = 0, 0
+			mu.Unlock()
+			tt.do(v)
+		}
+		equal(t, "the statements of "+tt.what, executed, tt.executed)
+		equal(t, "those that the server parses for "+tt.what, parsed, tt.parsed)
 	}
-	equal(t, "the statements of a migration", executed, 9)
-	equal(t, "those that the server parses", parsed, 2)
 }
 
 // The texts of Whimbrel's own statements are put together once, not for each migration.

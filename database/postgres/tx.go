@@ -189,7 +189,7 @@ func (b *transaction) runKeepingSession(ctx context.Context, s *migration.Script
 		b.queue = append(b.queue, b.after(after.readCustom(r.custom))...)
 	}
 	err := b.flush(ctx)
-	b.c.forgetPrepared()
+	b.c.keepPrepared(after.Protocol)
 	if err != nil {
 		return err
 	}
