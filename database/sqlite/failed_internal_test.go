@@ -38,7 +38,7 @@ func TestStateSkipsFailedEntries(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer c.release()
-		if err := eachRow(t.Context(), c.Conn, d.sql.state, "s", func(*rawEvent) error { n++; return nil }); err != nil {
+		if err := eachRow(t.Context(), c, d.sql.state, "s", func(string) error { n++; return nil }); err != nil {
 			t.Fatal(err)
 		}
 		return n

@@ -10,6 +10,7 @@ import (
 
 	"github.com/whimbrel-db/whimbrel/database"
 	"github.com/whimbrel-db/whimbrel/database/sqlite"
+	"github.com/whimbrel-db/whimbrel/migration"
 )
 
 // The handle is in a field of the client, which an update of the client could rename.
@@ -68,4 +69,27 @@ func TestCancelAtAnyStatement(t *testing.T) {
 		must(t, tx.Rollback(bg))
 	}
 	apply(t, db, 2, "INSERT INTO t VALUES (1)")
+}
+
+// Each history entry costs its text, its value, and its name.
+func TestCostOfAState(t *testing.T) {
+	db := connect(t, "sqlite:"+filepath.Join(t.TempDir(), "app.db"), database.Options{})
+	tx := begin(t, db)
+	const entries = 1000
+	for v := range int64(entries) {
+		e := event(v)
+		e.HasDownText, e.DownChecksum = true, migration.Sum("y")
+		must(t, tx.Record(bg, e))
+	}
+	must(t, errOf(tx.Commit(bg)))
+	n := testing.AllocsPerRun(3, func() {
+		st, err := db.State(bg, "app")
+		must(t, err)
+		if st.Applied.Len() != entries {
+			t.Errorf("%d applied, want %d", st.Applied.Len(), entries)
+		}
+	})
+	if n > 4*entries {
+		t.Errorf("a State of %d entries makes %.0f allocations, want at most 4 for each", entries, n)
+	}
 }

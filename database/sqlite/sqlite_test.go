@@ -142,3 +142,19 @@ func open(t testing.TB, path, params string) *sql.DB {
 
 // errOf is the error of a call whose result is not of interest.
 func errOf[T any](_ T, err error) error { return err }
+
+// The order of the rows is not that of the history if the connection reverses it.
+func TestReversedRows(t *testing.T) {
+	t.Parallel()
+	db := connect(t, "sqlite:"+filepath.Join(t.TempDir(), "app.db")+"?_pragma=reverse_unordered_selects(1)", database.Options{})
+	apply(t, db, 1, "CREATE TABLE t (x)")
+	apply(t, db, 2, "DROP TABLE t")
+	tx := begin(t, db)
+	must(t, tx.Record(bg, database.Entry{Version: 2, Name: "down", Direction: database.Down}))
+	must(t, errOf(tx.Commit(bg)))
+	st, err := db.State(bg, "app")
+	must(t, err)
+	if v := st.Applied.Versions(); len(v) != 1 || v[0] != 1 {
+		t.Errorf("the applied versions are %v, want 1", v)
+	}
+}

@@ -1,8 +1,8 @@
 package sqlite
 
 import (
+	"cmp"
 	"context"
-	"database/sql"
 	sqldriver "database/sql/driver"
 	"encoding/hex"
 	"encoding/json"
@@ -10,8 +10,12 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 	"time"
+
+	lib "modernc.org/sqlite/lib"
 
 	"github.com/whimbrel-db/whimbrel/database"
 	"github.com/whimbrel-db/whimbrel/migration"
@@ -40,47 +44,8 @@ func (d *db) databaseName(ctx context.Context, c *conn) (string, error) {
 
 // readState sends one query; more only if the tables don't exist.
 func (d *db) readState(ctx context.Context, c *conn, set string) (*database.State, error) {
-	state := zeroState(set)
-	var stored []database.StoredSetting
-	var foreign string
-	var open *database.Journal // Fold must not end it with an older entry
-	err := eachRow(ctx, c.Conn, d.sql.state, set, func(r *rawEvent) error {
-		switch {
-		case r.id == -2:
-			open = &database.Journal{}
-			if err := json.Unmarshal([]byte(r.name), open); err != nil {
-				return fmt.Errorf("the journal of set %q is damaged: %w", set, err)
-			}
-			open.Held = r.hasDownText
-		// the newest entry of Whimbrel's own set, the tables' version, and foreign objects on the
-		// tables
-		case r.id < 0:
-			if r.duration > tablesVersion {
-				return &database.TablesNewerError{Found: r.duration, Known: tablesVersion}
-			}
-			if r.version == 0 {
-				return d.emptied()
-			}
-			state.Head = max(state.Head, r.version)
-			foreign = r.name
-		case r.id == 0:
-			s, err := r.setting()
-			if err != nil {
-				return err
-			}
-			if s.Until.IsZero() || s.Until.After(time.Now()) {
-				stored = append(stored, s)
-			}
-		default:
-			e, err := r.event(set)
-			if err != nil {
-				return err
-			}
-			state.Head = max(state.Head, e.ID)
-			state.Fold(e)
-		}
-		return nil
-	})
+	r := stateReader{set: set, state: zeroState(set)}
+	err := eachRow(ctx, c, d.sql.state, set, r.row)
 	if err != nil {
 		if none, err := d.missing(ctx, c, err); !none {
 			return nil, err
@@ -89,13 +54,20 @@ func (d *db) readState(ctx context.Context, c *conn, set string) (*database.Stat
 		state.Database, err = d.databaseName(ctx, c)
 		return state, err
 	}
-	if strings.Contains(foreign, "view ") { // triggers don't affect reading
-		return nil, foreignError(foreign)
+	if r.own == 0 {
+		return nil, d.emptied()
+	}
+	if err := foreignError(r.foreign); err != nil {
+		return nil, err
+	}
+	state, err := r.finish()
+	if err != nil {
+		return nil, err
 	}
 	if state.Database, err = d.databaseName(ctx, c); err != nil {
 		return nil, err
 	}
-	if open != nil && open.Held { // by a Run that may be gone
+	if open := r.open; open != nil && open.Held { // by a Run that may be gone
 		path, err := d.sidePath(ctx, c, set)
 		if err != nil {
 			return nil, err
@@ -104,25 +76,25 @@ func (d *db) readState(ctx context.Context, c *conn, set string) (*database.Stat
 			return nil, err
 		}
 	}
-	state.Settings, state.Interrupted = database.NewSettings(stored...), open
 	return state, nil
 }
 
 // eachRow reads the rows of the state query from the client itself: through database/sql, a
 // thousand rows take nearly twice the time.
-func eachRow(ctx context.Context, c *sql.Conn, query, set string, each func(*rawEvent) error) error {
-	return c.Raw(func(client any) error {
+func eachRow(ctx context.Context, c *conn, query, set string, each func(row string) error) error {
+	quiet, stop := c.watch(ctx)
+	defer stop()
+	err := c.Raw(func(client any) error {
 		q, ok := client.(sqldriver.QueryerContext)
 		if !ok {
 			return otherClient(client)
 		}
-		rows, err := q.QueryContext(ctx, query, []sqldriver.NamedValue{{Ordinal: 1, Value: set}})
+		rows, err := q.QueryContext(quiet, query, []sqldriver.NamedValue{{Ordinal: 1, Value: set}})
 		if err != nil {
 			return err
 		}
 		defer rows.Close()
-		row := make([]sqldriver.Value, len(rows.Columns()))
-		for {
+		for row := make([]sqldriver.Value, 1); ; {
 			if err := ctx.Err(); err != nil {
 				return err
 			}
@@ -131,72 +103,157 @@ func eachRow(ctx context.Context, c *sql.Conn, query, set string, each func(*raw
 			} else if err != nil {
 				return err
 			}
-			var r rawEvent
-			if err := r.read(row); err != nil {
-				return err
+			text, ok := row[0].(string)
+			if !ok {
+				return errRow
 			}
-			if err := each(&r); err != nil {
+			if err := each(text); err != nil {
 				return err
 			}
 		}
 	})
+	if ctx.Err() != nil && code(err) == lib.SQLITE_INTERRUPT {
+		return ctx.Err()
+	}
+	return err
 }
 
-// rawEvent is an unconverted row of the history.
-type rawEvent struct {
-	id, version                                        int64
-	name, direction, checksum, downChecksum, startedAt string
-	hasDownText                                        bool
-	duration                                           int64
+// stateReader builds a State from the rows of the state query. Each begins with a number: that of a
+// history entry, or what else the row is.
+type stateReader struct {
+	set     string
+	state   *database.State
+	entries []entryRow
+	stored  []database.StoredSetting
+	open    *database.Journal
+	own     int64  // the newest entry of Whimbrel's own set
+	foreign string // objects in the place of its tables
+}
+
+// entryRow is a history entry that is not read yet, since the order of the rows may be wrong.
+type entryRow struct {
+	id   int64
+	rest fields
 }
 
 var errRow = errors.New("a row of the history is invalid; it was not written by Whimbrel")
 
-// read reads the eventColumns.
-func (r *rawEvent) read(row []sqldriver.Value) error {
-	ok := true
-	number := func(v sqldriver.Value) int64 {
-		n, is := v.(int64)
-		ok = ok && is
-		return n
+func (r *stateReader) row(row string) error {
+	f := fields{rest: row}
+	switch id := f.number(); {
+	case id == -2:
+		return r.journal(&f)
+	case id == -1:
+		r.own = f.number()
+		version, foreign, _ := strings.Cut(f.rest, " ")
+		f.rest, r.foreign = version+" ", foreign
+		if v := f.number(); v > tablesVersion {
+			return &database.TablesNewerError{Found: v, Known: tablesVersion}
+		}
+	case id == 0:
+		return r.setting(&f)
+	default:
+		r.entries = append(r.entries, entryRow{id, f})
 	}
-	text := func(v sqldriver.Value) string {
-		s, is := v.(string)
-		ok = ok && is
-		return s
+	return f.err
+}
+
+// finish folds the entries in the order of their ids, in which they come unless
+// PRAGMA reverse_unordered_selects is set.
+func (r *stateReader) finish() (*database.State, error) {
+	byID := func(a, b entryRow) int { return cmp.Compare(a.id, b.id) }
+	if !slices.IsSortedFunc(r.entries, byID) {
+		slices.SortFunc(r.entries, byID)
 	}
-	*r = rawEvent{
-		id: number(row[0]), version: number(row[1]), name: text(row[2]), direction: text(row[3]),
-		checksum: text(row[4]), downChecksum: text(row[5]), hasDownText: number(row[6]) != 0,
-		startedAt: text(row[7]), duration: number(row[8]),
+	r.state.Head = r.own
+	for i := range r.entries {
+		e, err := r.entries[i].rest.entry(r.entries[i].id, r.set)
+		if err != nil {
+			return nil, fmt.Errorf("history entry %d: %w", e.ID, err)
+		}
+		r.state.Head = max(r.state.Head, e.ID)
+		r.state.Fold(e)
 	}
-	if !ok {
-		return errRow
+	// Fold must not end the interrupted run with an older entry.
+	r.state.Settings, r.state.Interrupted = database.NewSettings(r.stored...), r.open
+	return r.state, nil
+}
+
+func (r *stateReader) journal(f *fields) error {
+	r.open = &database.Journal{Held: f.number() != 0}
+	held := r.open.Held
+	err := cmp.Or(f.err, json.Unmarshal([]byte(f.rest), r.open))
+	r.open.Held = held
+	if err != nil {
+		return fmt.Errorf("the journal of set %q is damaged: %w", r.set, err)
 	}
 	return nil
 }
 
-func (r *rawEvent) event(set string) (e database.Entry, err error) {
-	e = database.Entry{
-		ID: r.id, Set: set, Version: r.version, Name: r.name, Direction: database.Direction(r.direction),
-		HasDownText: r.hasDownText, Duration: time.Duration(r.duration) * time.Microsecond,
+func (r *stateReader) setting(f *fields) (err error) {
+	var v [6]string
+	if err := json.Unmarshal([]byte(f.rest), &v); err != nil {
+		return errRow
 	}
-	if e.StartedAt, err = time.Parse(timeLayout, r.startedAt); err == nil {
-		err = readChecksum(&e.Checksum, r.checksum)
-	}
-	if err == nil {
-		err = readChecksum(&e.DownChecksum, r.downChecksum)
+	s := database.StoredSetting{Name: v[0], Value: v[1], Reason: v[2], ChangedBy: v[3]}
+	if s.ChangedAt, err = parseTime(v[4]); err == nil && v[5] != "" {
+		s.Until, err = parseTime(v[5])
 	}
 	if err != nil {
-		err = fmt.Errorf("history entry %d: %w", r.id, err)
+		return fmt.Errorf("setting %q: %w", s.Name, err)
 	}
-	return e, err
+	if s.Until.IsZero() || s.Until.After(time.Now()) {
+		r.stored = append(r.stored, s)
+	}
+	return nil
+}
+
+// fields are those of a row, with spaces between them.
+type fields struct {
+	rest string
+	err  error
+}
+
+func (f *fields) next() string {
+	field, rest, _ := strings.Cut(f.rest, " ")
+	f.rest = rest
+	return field
+}
+
+func (f *fields) number() int64 {
+	n, err := strconv.ParseInt(f.next(), 10, 64)
+	if err != nil {
+		f.err = errRow
+	}
+	return n
+}
+
+// entry reads the rest of a stateEntry. Nothing in the entry keeps the row in memory.
+func (f *fields) entry(id int64, set string) (e database.Entry, err error) {
+	e = database.Entry{ID: id, Set: set, Version: f.number(), Direction: direction(f.next())}
+	e.HasDownText, e.Duration = f.number() != 0, time.Duration(f.number())*time.Microsecond
+	if e.StartedAt, err = parseTime(f.next()); err != nil {
+		return e, err
+	}
+	if err = readChecksum(&e.Checksum, f.next()); err == nil {
+		err = readChecksum(&e.DownChecksum, f.next())
+	}
+	e.Name = strings.Clone(f.rest)
+	return e, cmp.Or(err, f.err)
+}
+
+// direction returns the usual direction without an allocation.
+func direction(s string) database.Direction {
+	if s == string(database.Up) {
+		return database.Up
+	}
+	return database.Direction(strings.Clone(s))
 }
 
 // readChecksum is Checksum.UnmarshalText without allocations, of which each State would make two
 // thousand.
 func readChecksum(c *migration.Checksum, digits string) error {
-	if digits == "" {
+	if digits == "-" {
 		return nil
 	}
 	if len(digits) != 2*len(c) {
@@ -204,17 +261,4 @@ func readChecksum(c *migration.Checksum, digits string) error {
 	}
 	_, err := hex.Decode(c[:], []byte(digits))
 	return err
-}
-
-// setting reads a row of the settings, which has the columns of an entry.
-func (r *rawEvent) setting() (s database.StoredSetting, err error) {
-	s = database.StoredSetting{Name: r.name, Value: r.direction, Reason: r.checksum, ChangedBy: r.downChecksum}
-	at, until, _ := strings.Cut(r.startedAt, " ")
-	if s.ChangedAt, err = time.Parse(timeLayout, at); err == nil && until != "" {
-		s.Until, err = time.Parse(timeLayout, until)
-	}
-	if err != nil {
-		err = fmt.Errorf("setting %q: %w", r.name, err)
-	}
-	return s, err
 }

@@ -54,12 +54,12 @@ func History(ctx context.Context, q database.HistoryQuery,
 	}
 }
 
-// entryColumns are the columns of the history that EntryValues returns, in its order.
-const entryColumns = "set_name, version, name, direction, checksum, down_checksum, up_text, down_text, up_directives, down_directives, " +
+// EntryColumns are the columns of the history that EntryValues returns, in its order.
+const EntryColumns = "set_name, version, name, direction, checksum, down_checksum, up_text, down_text, up_directives, down_directives, " +
 	"has_down_text, started_at, duration_us, tried, error, retries, lock_wait_us, db_user, os_user, host, app, actor, tool_version, reason, remark"
 
 // InsertEntry begins an INSERT of an entry into a table; the values of EntryValues follow.
-func InsertEntry(table string) string { return "INSERT INTO " + table + " (" + entryColumns + ") " }
+func InsertEntry(table string) string { return "INSERT INTO " + table + " (" + EntryColumns + ") " }
 
 // EntryParams lists the placeholders of the values.
 const EntryParams = "?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?"
