@@ -197,7 +197,7 @@ func TestPlanFromAState(t *testing.T) {
 	noError(t, err)
 	p, err := m.PlanFrom(t.Context(), st, whimbrel.Latest())
 	noError(t, err)
-	s, err := m.StatusFrom(t.Context(), st)
+	s, err := m.StatusFrom(st, nil)
 	noError(t, err)
 	if len(p.Steps) != 2 || len(s.PendingVersions()) != 2 {
 		t.Errorf("%d steps and %d pending versions, want 2 and 2", len(p.Steps), len(s.PendingVersions()))
@@ -207,7 +207,7 @@ func TestPlanFromAState(t *testing.T) {
 	}
 	_, err = m.PlanFrom(t.Context(), nil, whimbrel.Latest())
 	wantErrorText(t, err, "the state is nil")
-	_, err = m.StatusFrom(t.Context(), nil)
+	_, err = m.StatusFrom(nil, nil)
 	wantErrorText(t, err, "the state is nil")
 	_, err = (*whimbrel.Migrator)(nil).PlanFrom(t.Context(), st, whimbrel.Latest())
 	wantErrorText(t, err, "whimbrel.New")

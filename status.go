@@ -103,18 +103,36 @@ func (m *Migrator) Status(ctx context.Context) (*Status, error) {
 	if err != nil {
 		return nil, err
 	}
-	return m.StatusFrom(ctx, st)
+	holder, err := ReadHolder(ctx, m.db, m.set.Name(), st)
+	if err != nil {
+		return nil, err
+	}
+	return m.StatusFrom(st, holder)
 }
 
-// StatusFrom is Status of a state that the caller has read with [database.Database.State].
-func (m *Migrator) StatusFrom(ctx context.Context, st *database.State) (*Status, error) {
-	m = m.call(ctx)
+// ReadHolder returns the process that migrates a set, for StatusFrom. It is nil if there is none,
+// if the database can't tell, or if the state has it already.
+func ReadHolder(ctx context.Context, db database.Database, set string, st *database.State) (*database.Holder, error) {
+	if st.Interrupted != nil && st.Interrupted.Held {
+		return nil, nil
+	}
+	h, held, err := database.LockHolder(ctx, db, set)
+	if err != nil || !held {
+		return nil, err
+	}
+	return &h, nil
+}
+
+// StatusFrom is Status of a state that the caller has read with [database.Database.State], and of
+// the process that [ReadHolder] has returned. It asks the database for nothing.
+func (m *Migrator) StatusFrom(st *database.State, holder *database.Holder) (*Status, error) {
+	m = m.usable()
 	if err := m.needState(st); err != nil {
 		return nil, err
 	}
 	if st.Interrupted != nil { // perhaps in a down script
 		var err error
-		if m, err = m.complete(ctx); err != nil {
+		if m, err = m.complete(context.Background()); err != nil {
 			return nil, err
 		}
 	}
@@ -125,7 +143,9 @@ func (m *Migrator) StatusFrom(ctx context.Context, st *database.State) (*Status,
 	for _, mv := range v.repeats(st.Repeated) {
 		s.repeats = append(s.repeats, mv.name)
 	}
-	for entry := range v.entries().All() {
+	all := v.entries()
+	s.Migrations = make([]MigrationStatus, 0, all.Len())
+	for entry := range all.All() {
 		ms := MigrationStatus{
 			Version: entry.Version, Name: entry.Name, Checksum: entry.Checksum, ReplacedBy: NilVersion,
 			AppliedAt: entry.AppliedAt, Duration: entry.Duration, Marked: entry.Marked,
@@ -139,18 +159,14 @@ func (m *Migrator) StatusFrom(ctx context.Context, st *database.State) (*Status,
 		}
 		s.Migrations = append(s.Migrations, ms)
 	}
-	return s, m.findRunning(ctx, s)
+	if holder != nil {
+		s.setRunning(*holder)
+	}
+	return s, nil
 }
 
-// findRunning finds the process that migrates. The journal of a run has it already.
-func (m *Migrator) findRunning(ctx context.Context, s *Status) error {
-	if s.Interrupted != nil && s.Interrupted.Held {
-		return nil
-	}
-	h, held, err := database.LockHolder(ctx, m.db, s.Set)
-	if err != nil || !held {
-		return err
-	}
+// setRunning stores the process that migrates.
+func (s *Status) setRunning(h database.Holder) {
 	s.Running = &Running{Holder: h, Version: NilVersion}
 	version, ok := versionOf(h)
 	for i := range s.Migrations {
@@ -158,7 +174,6 @@ func (m *Migrator) findRunning(ctx context.Context, s *Status) error {
 			ms.Running, s.Running.Version = true, version
 		}
 	}
-	return nil
 }
 
 // versionOf returns the version of the script that a process executes, if its task, or else the
@@ -199,10 +214,7 @@ func (m *Migrator) interruptedAt(st *database.State) string {
 
 // entries returns all versions of the set and of the database, in order.
 func (v view) entries() *database.AppliedSet {
-	all := &database.AppliedSet{}
-	for a := range v.applied.All() {
-		all.Append(a)
-	}
+	all := v.applied.Clone()
 	add := func(m migration.Migration) {
 		all.Append(database.AppliedMigration{Version: m.Version, Name: m.Name, Checksum: m.Up.Checksum})
 	}

@@ -20,7 +20,7 @@ func (a *app) overview(cmd *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	return a.with(a.openAhead, func(cmd *cobra.Command, t *target, _ []string) (render.Document, error) {
+	return a.with(a.openForStatus, func(cmd *cobra.Command, t *target, _ []string) (render.Document, error) {
 		s, err := t.status(cmd.Context())
 		if err != nil {
 			return nil, err

@@ -32,7 +32,7 @@ pending; 1 if a script can't run or the folder has no migrations.`,
 			pending := false
 			var refused *render.Failure
 			var refusedCode int
-			err := a.with(a.openAhead, func(cmd *cobra.Command, t *target, _ []string) (render.Document, error) {
+			err := a.with(a.openForStatus, func(cmd *cobra.Command, t *target, _ []string) (render.Document, error) {
 				s, err := t.status(cmd.Context())
 				if err != nil {
 					return nil, err

@@ -32,14 +32,26 @@ type target struct {
 	// ahead is the state of the set if it is read while the folder is read.
 	ahead      chan stateRead
 	deferDowns bool // down scripts are read when they are needed
+	// showsHolder says that the state includes the process that migrates.
+	showsHolder bool
 	// options for the Migrator. Commands add to them.
 	options whimbrel.Options
 }
 
 // stateRead is the outcome of reading the state.
 type stateRead struct {
-	state *database.State
-	err   error
+	state  *database.State
+	holder *database.Holder // for a command that shows the process that migrates
+	err    error
+}
+
+// readState reads the state of a set, and with holder the process that migrates it.
+func readState(ctx context.Context, db database.Database, set string, holder bool) (r stateRead) {
+	r.state, r.err = db.State(ctx, set)
+	if r.err == nil && holder {
+		r.holder, r.err = whimbrel.ReadHolder(ctx, db, set, r.state)
+	}
+	return r
 }
 
 // open reads the folder and opens the database at the same time. The caller must close the target.
@@ -47,10 +59,10 @@ func (a *app) open(ctx context.Context) (*target, error) {
 	return a.openTo(ctx, &target{app: a})
 }
 
-// openAhead is open for a command that begins with the state of the set. It reads the state at the
+// openForStatus is open for a command that begins with the status of the set. It reads that at the
 // same time, too, and leaves down scripts unread until one is needed.
-func (a *app) openAhead(ctx context.Context) (*target, error) {
-	return a.openTo(ctx, &target{app: a, ahead: make(chan stateRead, 1), deferDowns: true})
+func (a *app) openForStatus(ctx context.Context) (*target, error) {
+	return a.openTo(ctx, &target{app: a, ahead: make(chan stateRead, 1), showsHolder: true, deferDowns: true})
 }
 
 // openTo opens a target.
@@ -69,8 +81,7 @@ func (a *app) openTo(ctx context.Context, t *target) (*target, error) {
 		err := a.connect(opening, t)
 		opened <- err
 		if err == nil && t.ahead != nil {
-			st, err := t.db.State(opening, cmp.Or(t.resolved.set, migration.DefaultSet))
-			t.ahead <- stateRead{st, err}
+			t.ahead <- readState(opening, t.db, cmp.Or(t.resolved.set, migration.DefaultSet), t.showsHolder)
 		}
 	}()
 	t.cancel = cancel
@@ -202,26 +213,24 @@ func (a *app) connect(ctx context.Context, t *target) error {
 
 func (t *target) migrator() *whimbrel.Migrator { return whimbrel.New(t.db, t.set, t.options) }
 
-// state returns the state of the set. It reads it once if that has not been done ahead.
-func (t *target) state(ctx context.Context) (*database.State, error) {
+// state returns the state of the set. It reads it if that has not been done ahead.
+func (t *target) state(ctx context.Context) stateRead {
 	if t.ahead == nil {
-		t.ahead = make(chan stateRead, 1)
-		st, err := t.db.State(ctx, t.set.Name())
-		t.ahead <- stateRead{st, err}
+		return readState(ctx, t.db, t.set.Name(), t.showsHolder)
 	}
 	read := <-t.ahead
-	t.ahead <- read
-	return read.state, read.err
+	t.ahead <- read // for the next call, and for close
+	return read
 }
 
 // plan returns the plan that leads from the state to a goal. It warns of the down scripts that it
 // reads.
 func (t *target) plan(ctx context.Context, m *whimbrel.Migrator, g whimbrel.Goal) (*whimbrel.Plan, error) {
-	st, err := t.state(ctx)
-	if err != nil {
-		return nil, err
+	read := t.state(ctx)
+	if read.err != nil {
+		return nil, read.err
 	}
-	p, err := m.PlanFrom(ctx, st, g)
+	p, err := m.PlanFrom(ctx, read.state, g)
 	if p != nil {
 		t.app.print().Warn(p.Warnings[len(t.set.Warnings()):])
 	}
@@ -230,11 +239,11 @@ func (t *target) plan(ctx context.Context, m *whimbrel.Migrator, g whimbrel.Goal
 
 // status returns the status of the set.
 func (t *target) status(ctx context.Context) (*whimbrel.Status, error) {
-	st, err := t.state(ctx)
-	if err != nil {
-		return nil, err
+	read := t.state(ctx)
+	if read.err != nil {
+		return nil, read.err
 	}
-	s, err := t.migrator().StatusFrom(ctx, st)
+	s, err := t.migrator().StatusFrom(read.state, read.holder)
 	return s, t.inFolder(err)
 }
 
