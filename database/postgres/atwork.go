@@ -102,8 +102,9 @@ func (r *run) newWatcher() *watcher {
 
 // watchedLimit returns the lock timeout of a statement, for the watcher.
 func (r *run) watchedLimit(s *migration.Script, st sqltext.Statement) time.Duration {
-	if r.ownLimit || r.waitsFreely(st) {
+	limit := lockLimit(s, r.opts.LockTimeout)
+	if r.ownLimit || r.waitsFreely(st, limit) {
 		return 0
 	}
-	return lockLimit(s, r.opts.LockTimeout)
+	return limit
 }

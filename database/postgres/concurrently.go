@@ -18,13 +18,16 @@ func (r *run) concurrently(ctx context.Context, st sqltext.Statement, what *pgdd
 		return refused(st, "the index has no name, and a connection pooler may deliver the statement after another process has finished the migration, which would build a second index",
 			"give the index a name, or connect to PostgreSQL directly for this migration")
 	}
-	var now before
-	if err := r.worker.pipeline(ctx, append(beforeQueries(what, &now), r.lift()...)...); err != nil {
-		return err
+	if free := r.free == st.Text && (r.lifted || r.pooled); !free {
+		var now before
+		if err := r.worker.pipeline(ctx, append(beforeQueries(what, &now), r.lift()...)...); err != nil {
+			return err
+		}
+		if err := r.untilFree(ctx, st, now.Table); err != nil {
+			return err
+		}
 	}
-	if err := r.untilFree(ctx, st, now.Table); err != nil {
-		return err
-	}
+	r.free = ""
 	if what.Kind == pgddl.CreateIndex && what.Name != nil {
 		return r.createIndex(ctx, st, what)
 	}

@@ -184,6 +184,24 @@ func setQuiet(pc *pgx.Conn, quiet bool) {
 	}
 }
 
+// isOwn reports whether the driver has opened the connection.
+func (c *conn) isOwn() bool {
+	switch l := c.handle.(type) {
+	case pooled:
+		return l.own
+	case single:
+		return true
+	}
+	return false
+}
+
+// pid returns the process id that the client knows, which is that of the server's process unless a
+// pooler is in between.
+func (c *conn) pid() (pid int64) {
+	c.with(func(pc *pgx.Conn) { pid = int64(pc.PgConn().PID()) })
+	return pid
+}
+
 // with calls f with the connection.
 func (c *conn) with(f func(*pgx.Conn)) error {
 	return c.use(func(pc *pgx.Conn) error {

@@ -34,6 +34,7 @@ type Database struct {
 	mu     sync.Mutex
 	at     location        // of Whimbrel's tables, once found
 	config *pgx.ConnConfig // of the first one's connection
+	guard  idleGuardConn
 
 	begins atomic.Pointer[beginning] // of the last Tx
 	keys   atomic.Pointer[lockKeys]  // the last that the server computed
@@ -60,6 +61,7 @@ func (db *Database) Tables() []string { return db.names.Lower() }
 // started it.
 func (db *Database) Close() error {
 	if db.life.Close() {
+		db.closeGuard()
 		db.cloning.Lock()
 		defer db.cloning.Unlock()
 		if db.clones != nil {

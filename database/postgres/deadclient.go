@@ -118,19 +118,41 @@ func forTheSession(name, value string) string {
 
 // attend does for the worker's session what forTheTransaction does for a transaction. putBack
 // reverts it.
+//
+// A session of our own keeps the settings, and the lock timeout is only set for the statements that
+// need it: see limitSession. If a pooler owns the session, the client knows another process id than
+// the server's, and nothing is set.
 func (r *run) attend() []query {
 	r.limit, r.lifted, r.ownLimit, r.task = r.opts.LockTimeout, false, false, ""
-	if r.pooled { // the pooler owns the session
+	if r.pooled || r.ours && r.worker.isReadyForRuns() {
 		return nil
 	}
 	sql := "SELECT " + r.worker.noticeDeadClient(forTheSession)
 	if r.worker.serverMajor() >= 14 {
 		sql += ", " + raised("idle_session_timeout", forTheSession)
 	}
-	if limit, given := milliseconds(r.opts.LockTimeout); given {
+	if limit, given := milliseconds(r.opts.LockTimeout); given && !r.ours {
 		sql += ", " + forTheSession("lock_timeout", limit)
 	}
-	return []query{{sql: sql, quiet: true}}
+	return []query{{sql: sql + " FROM (SELECT) AS one WHERE pg_catalog.pg_backend_pid() = $1::bigint", args: []arg{number(r.worker.pid())}, quiet: true}}
+}
+
+// runsKey marks in a connection's custom data that its session has the settings of attend until it
+// ends.
+const runsKey = "whimbrel.runs"
+
+func (c *conn) readyForRuns() {
+	c.with(func(pc *pgx.Conn) {
+		pc.PgConn().CustomData()[runsKey] = true
+		if p := preparedOn(pc); p != nil {
+			p.attended = true
+		}
+	})
+}
+
+func (c *conn) isReadyForRuns() (is bool) {
+	c.with(func(pc *pgx.Conn) { is = pc.PgConn().CustomData()[runsKey] == true })
+	return is
 }
 
 // holdQueries keep the guard's transaction alive as long as the guard sends messages, and no

@@ -289,3 +289,36 @@ func TestGuardWaitsForTheJournal(t *testing.T) {
 	must(t, err)
 	must(t, r.Close(background(t)))
 }
+
+// A Database that the driver has opened keeps the connection of its last guard, after a run that
+// ended well, until Close. If the connection has ended meanwhile, the next run opens another.
+func TestTheGuardIsKept(t *testing.T) {
+	t.Parallel()
+	url := testdb.Postgres(t)
+	c := connect(t, url)
+	db := open(t, url)
+	must(t, apply(t, db, "s", 1, script("CREATE TABLE t (x int)")))
+	run := func(n int64, end bool) {
+		t.Helper()
+		r := guard(t, db, "s")
+		must(t, execAll(background(t), db, r, script("VACUUM t")))
+		if end {
+			_, err := r.Record(background(t), event(n))
+			must(t, err)
+		}
+		must(t, r.Close(background(t)))
+		isFree(t, db, "s")
+	}
+	others := func(n string) func() bool { return func() bool { return connections(t, c) == n } }
+	run(2, true)
+	equal(t, "the number of connections: that of the pool and that of the guard", connections(t, c), "2")
+	run(3, true)
+	eventually(t, "the next run makes none, or replaces one", others("2"))
+	do(t, c, "SELECT pg_terminate_backend(pid, 60000) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() ORDER BY backend_start DESC LIMIT 1")
+	run(4, true)
+	run(5, false)
+	eventually(t, "a run that was not recorded keeps nothing", others("1"))
+	run(6, true)
+	must(t, db.Close())
+	eventually(t, "Close closes all", others("0"))
+}

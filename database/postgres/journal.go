@@ -32,20 +32,29 @@ const isOpen = `(done OPERATOR(pg_catalog.>) 0 OR begun OPERATOR(pg_catalog.<>) 
 func claimTimeout(opts database.LockOptions) query {
 	timeout := max(min(opts.Timeout, time.Second/2), time.Millisecond)
 	return query{
-		sql:  "SELECT pg_catalog.set_config('lock_timeout', $1, true)",
-		args: []arg{text(fmt.Sprint(timeout.Milliseconds()))},
+		sql:   "SELECT pg_catalog.set_config('lock_timeout', $1, true)",
+		args:  []arg{text(fmt.Sprint(timeout.Milliseconds()))},
+		often: true,
 	}
 }
 
-// claimQuery claims the row for the worker's session.
-func (r *run) claimQuery() query {
+// claimQuery claims the row for the worker's session: at once if no other session may still use the
+// row, else not at all.
+func (r *run) claimQuery(alone bool, claimed *bool) query {
 	r.token = rand.Text()
+	unless := ""
+	if !alone {
+		unless = " WHERE NOT EXISTS (" + r.db.previousSession(r.schema, "$2") + ")"
+	}
 	return query{
-		sql: "INSERT INTO " + r.journalTable() + " AS j (set_name, token, lock_key, " + backendColumns + ") SELECT $2, $3, " + lockKey + ", a.pid, a.backend_start, a.usesysid FROM (" + r.ownBackend() +
-			") a ON CONFLICT (set_name) DO UPDATE SET token = excluded.token, lock_key = excluded.lock_key, (" + backendColumns + ") = (excluded.backend_pid, excluded.backend_start, excluded.backend_user)" +
-			" RETURNING CASE WHEN " + isOpen + " THEN pg_catalog.to_json(j)::text END",
-		args: []arg{r.own.historyID(), keptAsASCII(r.set), text(r.token)},
+		sql: "INSERT INTO " + r.journalTable() + " AS j (set_name, token, lock_key, " + backendColumns + ") SELECT $2, $3, " + lockKey + ", a.pid, a.backend_start, a.usesysid FROM (" + ownBackend("$4") +
+			") a" + unless + " ON CONFLICT (set_name) DO UPDATE SET token = excluded.token, lock_key = excluded.lock_key, (" + backendColumns + ") = (excluded.backend_pid, excluded.backend_start, excluded.backend_user)" +
+			" RETURNING backend_pid, coalesce(" + sinceWhen + ", 0), backend_user, CASE WHEN " + isOpen + " THEN pg_catalog.to_json(j)::text END",
+		args:  []arg{r.own.historyID(), keptAsASCII(r.set), text(r.token), number(r.worker.pid())},
+		often: true,
 		row: func(row *row) (err error) {
+			r.at = process{PID: row.number(), Since: row.number(), User: row.number()}
+			r.pooled, *claimed = r.at.PID == 0, true
 			r.journal, err = row.journal()
 			return err
 		},
@@ -64,9 +73,9 @@ func (r *run) reclaimQuery(done *bool) query {
 	old := r.token
 	r.token = rand.Text()
 	return query{
-		sql: "UPDATE " + r.journalTable() + " AS j SET token = $3, (" + backendColumns + ") = (" + r.ownBackend() + ") WHERE set_name = $1 AND token = $2 RETURNING CASE WHEN " +
+		sql: "UPDATE " + r.journalTable() + " AS j SET token = $3, (" + backendColumns + ") = (" + ownBackend("$4") + ") WHERE set_name = $1 AND token = $2 RETURNING CASE WHEN " +
 			isOpen + " THEN pg_catalog.to_json(j)::text END",
-		args: []arg{keptAsASCII(r.set), text(old), text(r.token)},
+		args: []arg{keptAsASCII(r.set), text(old), text(r.token), number(r.worker.pid())},
 		row: func(row *row) (err error) {
 			*done = true
 			r.journal, err = row.journal()
@@ -94,8 +103,9 @@ func (r *row) journal() (*database.Journal, error) {
 	return j, r.err
 }
 
-// putQuery writes the journal; nil means that no run is interrupted.
-func (r *run) putQuery(j *database.Journal) query {
+// putQuery writes the journal; nil means that no run is interrupted. With a description, the
+// journal's Before is what that adds to it.
+func (r *run) putQuery(j *database.Journal, with *description) query {
 	if j == nil {
 		j = &database.Journal{Version: database.NilVersion}
 	}
@@ -110,17 +120,26 @@ func (r *run) putQuery(j *database.Journal) query {
 		started = "$18"
 		args = append(args, at)
 	}
+	was, before, columns := "", "$11", ""
+	if with != nil {
+		was = "was (doc) AS MATERIALIZED (" + with.sql + "), "
+		before, columns = "(SELECT (doc::jsonb || $11::jsonb)::text FROM was)", ", before, "+delayed
+	}
 	return query{
-		sql: `WITH mine AS (UPDATE ` + r.journalTable() + ` SET version = $3, name = $4, direction = $5, checksum = $6, statements = $7,
-	done = $8, done_checksum = $9, begun = $10, before = $11, error = $12, host = $13, app = $14, pid = $15, os_user = $16, actor = $17, db_user = session_user,
-	started_at = ` + started + `, updated_at = pg_catalog.clock_timestamp() WHERE set_name = $1 AND token = $2 RETURNING started_at, updated_at, db_user)
-SELECT 1 / (SELECT pg_catalog.count(*) FROM mine), started_at, updated_at, db_user FROM (SELECT) AS one LEFT JOIN mine ON true`,
+		sql: `WITH ` + was + `mine AS (UPDATE ` + r.journalTable() + ` SET version = $3, name = $4, direction = $5, checksum = $6, statements = $7,
+	done = $8, done_checksum = $9, begun = $10, before = ` + before + `, error = $12, host = $13, app = $14, pid = $15, os_user = $16, actor = $17, db_user = session_user,
+	started_at = ` + started + `, updated_at = pg_catalog.clock_timestamp() WHERE set_name = $1 AND token = $2 RETURNING started_at, updated_at, db_user, before)
+SELECT 1 / (SELECT pg_catalog.count(*) FROM mine), started_at, updated_at, db_user` + columns + ` FROM (SELECT) AS one LEFT JOIN mine ON true`,
 		args:    args,
-		formats: []int16{0, 1, 1, 0},
+		formats: []int16{0, 1, 1, 0, 0, 0}[:4+2*strings.Count(columns, ", before")],
+		often:   true,
 		fail:    fenced,
 		row: func(row *row) error {
 			row.next = 1
 			j.StartedAt, j.UpdatedAt, j.DBUser = row.time(), row.time(), row.text()
+			if with != nil {
+				with.row(row)
+			}
 			j.OSUser, j.Host, j.App, j.Actor, j.PID = p.OSUser, p.Host, p.App, p.Actor, int64(os.Getpid())
 			return row.err
 		},
@@ -130,13 +149,17 @@ SELECT 1 / (SELECT pg_catalog.count(*) FROM mine), started_at, updated_at, db_us
 // putAsOurselves writes the journal as the role that the run began with, whatever the script
 // changed in the session, and without the script's timeouts. What follows, such as triggers
 // deferred to COMMIT, sees the script's session again.
-func (r *run) putAsOurselves(j *database.Journal) []query {
-	if !r.changed || !r.session.known {
-		return []query{r.putQuery(j)}
+func (r *run) putAsOurselves(j *database.Journal, with *description) []query {
+	if !r.changed || r.pooled || !r.ours && !r.session.known {
+		return []query{r.putQuery(j, with)}
 	}
 	const set, was = "pg_catalog.set_config('%s', %s, true)", "pg_catalog.set_config('whimbrel.was_%[1]s', pg_catalog.current_setting('%[1]s'), true)"
 	var keep, ours, theirs []string
-	for _, s := range [][2]string{{"session_authorization", r.session.User}, {"role", r.session.Role}, {"statement_timeout", "0"}, {"lock_timeout", "0"}} {
+	all := [][2]string{{"session_authorization", r.session.User}, {"role", r.session.Role}, {"statement_timeout", "0"}, {"lock_timeout", "0"}}
+	if !r.session.known { // only the timeouts are changed
+		all = all[2:]
+	}
+	for _, s := range all {
 		keep = append(keep, fmt.Sprintf(was, s[0]))
 		ours = append(ours, fmt.Sprintf(set, s[0], literal(s[1])))
 		theirs = append(theirs, fmt.Sprintf(set, s[0], "pg_catalog.current_setting('whimbrel.was_"+s[0]+"')"))
@@ -144,7 +167,7 @@ func (r *run) putAsOurselves(j *database.Journal) []query {
 	ask := func(calls []string) query {
 		return query{sql: "SELECT " + strings.Join(calls, ", "), path: callers, quiet: true}
 	}
-	return []query{ask(keep), ask(ours), r.putQuery(j), ask(theirs)}
+	return []query{ask(keep), ask(ours), r.putQuery(j, with), ask(theirs)}
 }
 
 // fenced reports that the row does not have our token, in which case the query divided by zero.
@@ -158,8 +181,9 @@ func fenced(pg *pgconn.PgError) error {
 // unclaimQuery removes a claim without progress.
 func (r *run) unclaimQuery() query {
 	return query{
-		sql:  "DELETE FROM " + r.journalTable() + " WHERE set_name = $1 AND token = $2 AND NOT " + isOpen,
-		args: []arg{keptAsASCII(r.set), text(r.token)},
+		sql:   "DELETE FROM " + r.journalTable() + " WHERE set_name = $1 AND token = $2 AND NOT " + isOpen,
+		args:  []arg{keptAsASCII(r.set), text(r.token)},
+		often: true,
 	}
 }
 
@@ -213,13 +237,14 @@ func (r *run) Journal(ctx context.Context, j *database.Journal) error {
 	if err := r.reconnect(ctx); err != nil {
 		return err
 	}
-	return r.put(ctx, j)
+	return r.put(ctx, j, r.putAsOurselves(j, nil)...)
 }
 
-// put writes the set's row in a transaction of its own.
-func (r *run) put(ctx context.Context, j *database.Journal) error {
+// put writes the set's row in a transaction of its own, with the given queries.
+func (r *run) put(ctx context.Context, j *database.Journal, put ...query) error {
+	r.ended = false
 	queries := []query{command("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE")}
-	_, err := r.commit(ctx, append(append(queries, r.nextLimit(j)...), r.putAsOurselves(j)...)...)
+	_, err := r.commit(ctx, append(append(queries, r.nextLimit(j)...), put...)...)
 	if err == nil {
 		r.journal = j
 	} else {
@@ -243,6 +268,7 @@ func (r *run) reconnect(ctx context.Context) error {
 	c.watch = r.worker.watch
 	r.worker.giveBack()
 	r.worker, r.session, r.names, r.timed = c, session{}, nil, nil
+	r.ours, r.stained, r.limited, r.named = true, false, false, false
 	if err := c.pipeline(ctx, c.learnServer()); err != nil {
 		return err
 	}
@@ -258,6 +284,8 @@ func (r *run) reconnect(ctx context.Context) error {
 	}
 	if r.pooled {
 		r.at = process{}
+	} else {
+		r.worker.readyForRuns()
 	}
 	if !claimed {
 		return database.ErrFenced
@@ -284,7 +312,7 @@ func (r *run) commit(ctx context.Context, queries ...query) (bool, error) {
 // transact executes a statement and writes the journal in one transaction: the one that the
 // statement ends, or one of its own.
 func (r *run) transact(ctx context.Context, s *migration.Script, st sqltext.Statement, data io.Reader, done *database.Journal) error {
-	put := r.putAsOurselves(done)
+	put := r.putAsOurselves(done, nil)
 	if r.pathReset {
 		put = append(put, command("RESET search_path")) // again, since the path was pinned after it
 		defer func() { r.pathReset = r.pathReset && r.worker.inTransaction() }()

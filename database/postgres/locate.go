@@ -463,19 +463,19 @@ var errMoved = errors.New("the tables of Whimbrel were replaced or altered since
 // guardQuery fails unless the relations are still those that were found, and safe. If the
 // transaction has locked them, nobody can change that until its end.
 func guardQuery(relations ...ownTable) query {
-	var names, ids, owners []string
+	var all []string
 	for _, r := range relations {
-		names, ids, owners = append(names, r.Name), append(ids, fmt.Sprint(r.OID)), append(owners, fmt.Sprint(r.OwnerID))
+		all = append(all, fmt.Sprintf("(%s::name, %d::oid, %d::oid)", literal(r.Name), r.OID, r.OwnerID))
 	}
 	return query{
-		sql: `SELECT 1 / (pg_catalog.count(*) = pg_catalog.cardinality($2::text[]))::int
-FROM ROWS FROM (pg_catalog.unnest($2::text[]), pg_catalog.unnest($3::oid[]), pg_catalog.unnest($4::oid[])) AS w (name, id, owner)
-JOIN pg_catalog.pg_class c ON c.oid = w.id AND c.relname = w.name::name AND c.relowner = w.owner
-JOIN pg_catalog.pg_namespace s ON s.oid = c.relnamespace AND s.nspname = $1::text::name
+		// Without parameters, it is planned only once where it is prepared.
+		sql: fmt.Sprintf(`SELECT 1 / (pg_catalog.count(*) = %d)::int`, len(relations)) + `
+FROM (VALUES ` + strings.Join(all, ", ") + `) AS w (name, id, owner)
+JOIN pg_catalog.pg_class c ON c.oid = w.id AND c.relname = w.name AND c.relowner = w.owner
+JOIN pg_catalog.pg_namespace s ON s.oid = c.relnamespace AND s.nspname = ` + literal(relations[0].Schema) + `::name
 WHERE c.relkind = 'r' AND NOT pg_catalog.row_security_active(c.oid)
 AND NOT (c.relhastriggers AND EXISTS (SELECT FROM pg_catalog.pg_trigger t WHERE t.tgrelid = c.oid AND NOT t.tgisinternal AND t.tgenabled <> 'D'))
 AND NOT (c.relhasrules AND EXISTS (SELECT FROM pg_catalog.pg_rewrite r WHERE r.ev_class = c.oid AND r.ev_enabled <> 'D'))`,
-		args:  []arg{text(relations[0].Schema), array(names), array(ids), array(owners)},
 		often: true,
 		fail: func(pg *pgconn.PgError) error {
 			if pg.Code == divisionByZero {
@@ -497,8 +497,8 @@ func (l location) hold(write ...role) []query {
 	fail := func(pg *pgconn.PgError) error { return l.explain(pg, write...) }
 	return []query{
 		// read under the migration lock
-		{sql: settled, quiet: true, fail: fail},
-		{sql: own, quiet: true, fail: fail},
+		{sql: settled, quiet: true, often: true, fail: fail},
+		{sql: own, quiet: true, often: true, fail: fail},
 		guardQuery(l.tables[history], l.tables[settings], l.tables[journal]),
 	}
 }

@@ -135,6 +135,7 @@ func (db *Database) versionQuery(schema string) query {
 	return query{
 		sql: fmt.Sprintf("SELECT 1 / (pg_catalog.count(*) > 0 AND coalesce(max(version) FILTER (WHERE direction = 'up'), 0) <= %d)::int FROM %s WHERE set_name = '%s'",
 			tablesVersion, table(schema, db.names.History), migration.ReservedSet),
+		often: true,
 		fail: func(pg *pgconn.PgError) error {
 			if pg.Code == divisionByZero {
 				return errVersion

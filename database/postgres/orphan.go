@@ -19,22 +19,26 @@ import (
 // assigns the sessions.
 const backendColumns = `backend_pid, backend_start, backend_user`
 
-// ownBackend returns a query for these columns of its own session, NULL if a pooler owns it.
-func (r *run) ownBackend() string {
-	if r.pooled {
-		return `SELECT NULL::int AS pid, NULL::timestamptz AS backend_start, NULL::oid AS usesysid`
-	}
-	return `SELECT pid, backend_start, usesysid FROM pg_catalog.pg_stat_get_activity(pg_catalog.pg_backend_pid())`
+// ownBackend returns a query for these columns of its own session, NULL if a pooler owns it: then
+// the process id that the client knows, an SQL expression, is not that of the server's process.
+func ownBackend(client string) string {
+	return `SELECT b.pid, b.backend_start, b.usesysid FROM (SELECT) AS one LEFT JOIN pg_catalog.pg_stat_get_activity(pg_catalog.pg_backend_pid()) b ON b.pid = ` + client + `::bigint`
 }
 
 // recordedQuery reads the session that the journal recorded for a run, if it may still exist.
 func (db *Database) recordedQuery(schema, set string, p *process) query {
 	return query{
-		sql: `SELECT a.pid, coalesce(` + sinceWhen + `, 0), backend_user FROM (SELECT backend_pid AS pid, backend_start, backend_user FROM ` + table(schema, db.names.Journal) + ` WHERE set_name = $1) a
-WHERE a.pid <> pg_catalog.pg_backend_pid() AND EXISTS (SELECT FROM pg_catalog.pg_stat_activity b WHERE b.pid = a.pid)`,
-		args: []arg{keptAsASCII(set)},
-		row:  p.row(),
+		sql:   db.previousSession(schema, "$1"),
+		args:  []arg{keptAsASCII(set)},
+		often: true,
+		row:   p.row(),
 	}
+}
+
+// previousSession returns the query of recordedQuery.
+func (db *Database) previousSession(schema, set string) string {
+	return `SELECT a.pid, coalesce(` + sinceWhen + `, 0), backend_user FROM (SELECT backend_pid AS pid, backend_start, backend_user FROM ` + table(schema, db.names.Journal) + ` WHERE set_name = ` + set + `) a
+WHERE a.pid <> pg_catalog.pg_backend_pid() AND EXISTS (SELECT FROM pg_catalog.pg_stat_activity b WHERE b.pid = a.pid)`
 }
 
 // endProcess terminates a session and waits for its end. Process ids are reused: if the server

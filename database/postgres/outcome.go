@@ -45,7 +45,11 @@ func (r *run) Announce(ctx context.Context, st sqltext.Statement, j *database.Jo
 	if err := r.reconnect(ctx); err != nil {
 		return err
 	}
+	r.next, r.free = st, ""
 	what := pgddl.Parse(st.Text)
+	if sql, names := beforeSQL(&what); sql != "" {
+		return r.announce(ctx, st, sql, names, j)
+	}
 	was, err := r.before(ctx, &what)
 	if err != nil {
 		return err
@@ -55,9 +59,40 @@ func (r *run) Announce(ctx context.Context, st sqltext.Statement, j *database.Jo
 	if err != nil {
 		return err
 	}
-	r.next, j.Before = st, string(doc)
-	return r.put(ctx, j)
+	j.Before = string(doc)
+	return r.put(ctx, j, r.putAsOurselves(j, nil)...)
 }
+
+// announce reads the state of the objects with the statement that writes it to the journal. It also
+// looks for another session that delays a CONCURRENTLY.
+func (r *run) announce(ctx context.Context, st sqltext.Statement, sql string, names []pgddl.Name, j *database.Journal) error {
+	ours, err := json.Marshal(r.at)
+	if err != nil {
+		return err
+	}
+	j.Before = string(ours)
+	delayed := false
+	with := &description{sql: sql, row: func(row *row) { j.Before, delayed = row.kept(), row.boolean() }}
+	if err := r.put(ctx, j, append([]query{findRelations(names...)}, r.putAsOurselves(j, with)...)...); err != nil {
+		j.Before = ""
+		return err
+	}
+	if !delayed {
+		r.free = st.Text
+	}
+	return nil
+}
+
+// description is a query for the state of objects, as one JSON document.
+type description struct {
+	sql string
+	row func(*row)
+}
+
+// delayed is an expression: another session holds, on the table of the description was, a lock for
+// which a CONCURRENTLY waits. That is cheap and may be autovacuum: see worksOn.
+const delayed = `EXISTS (SELECT FROM pg_catalog.pg_locks k WHERE k.locktype = 'relation' AND k.mode = 'ShareUpdateExclusiveLock' AND k.granted AND k.pid <> pg_catalog.pg_backend_pid()
+	AND k.relation = (SELECT (doc->>'table')::oid FROM was) AND k.database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database()))`
 
 func (r *run) before(ctx context.Context, what *pgddl.Statement) (was before, err error) {
 	switch what.Kind {
@@ -70,26 +105,34 @@ func (r *run) before(ctx context.Context, what *pgddl.Statement) (was before, er
 	return was, err
 }
 
+// beforeSQL returns the query for a before whose objects are relations, and their names; "" for any
+// other.
+func beforeSQL(what *pgddl.Statement) (sql string, names []pgddl.Name) {
+	switch {
+	case what.Kind == pgddl.CreateIndex:
+		return `SELECT pg_catalog.json_build_object('table', coalesce(t.oid::bigint, 0), 'indexes', ` + oidsOf(`SELECT indexrelid AS oid FROM pg_catalog.pg_index WHERE indrelid = t.oid`) + `)
+FROM (SELECT ` + relation(1) + ` AS oid) t`, []pgddl.Name{what.Table}
+	case what.Kind == pgddl.DropIndex:
+		return `SELECT pg_catalog.json_build_object('object', coalesce(o.oid::bigint, 0), 'table', coalesce((SELECT indrelid::bigint FROM pg_catalog.pg_index WHERE indexrelid = o.oid), 0))
+FROM (SELECT ` + relation(1) + ` AS oid) o`, []pgddl.Name{what.Name}
+	case what.Kind == pgddl.Detach:
+		return `SELECT pg_catalog.json_build_object('table', coalesce(t.oid::bigint, 0), 'object', coalesce((SELECT inhrelid::bigint FROM pg_catalog.pg_inherits WHERE inhrelid = p.oid AND inhparent = t.oid), 0))
+FROM (SELECT ` + relation(1) + ` AS oid) t, (SELECT ` + relation(2) + ` AS oid) p`, []pgddl.Name{what.Table, what.Name}
+	case what.Kind == pgddl.Reindex && (what.Object == "TABLE" || what.Object == "INDEX"):
+		sql, names, _ = reindexSQL(what)
+		return sql, names
+	}
+	return "", nil
+}
+
 // beforeQueries returns the queries that read a before.
 func beforeQueries(what *pgddl.Statement, into *before) []query {
-	switch what.Kind {
-	case pgddl.CreateIndex:
-		return []query{findRelations(what.Table), jsonInto(query{
-			sql: `SELECT pg_catalog.json_build_object('table', coalesce(t.oid::bigint, 0), 'indexes', ` + oidsOf(`SELECT indexrelid AS oid FROM pg_catalog.pg_index WHERE indrelid = t.oid`) + `)
-FROM (SELECT ` + relation(1) + ` AS oid) t`,
-		}, into)}
-	case pgddl.DropIndex:
-		return []query{findRelations(what.Name), jsonInto(query{
-			sql: `SELECT pg_catalog.json_build_object('object', coalesce(o.oid::bigint, 0), 'table', coalesce((SELECT indrelid::bigint FROM pg_catalog.pg_index WHERE indexrelid = o.oid), 0))
-FROM (SELECT ` + relation(1) + ` AS oid) o`,
-		}, into)}
-	case pgddl.Detach:
-		return []query{findRelations(what.Table, what.Name), jsonInto(query{
-			sql: `SELECT pg_catalog.json_build_object('table', coalesce(t.oid::bigint, 0), 'object', coalesce((SELECT inhrelid::bigint FROM pg_catalog.pg_inherits WHERE inhrelid = p.oid AND inhparent = t.oid), 0))
-FROM (SELECT ` + relation(1) + ` AS oid) t, (SELECT ` + relation(2) + ` AS oid) p`,
-		}, into)}
-	case pgddl.Reindex:
-		return reindexQueries(what, into)
+	if sql, names := beforeSQL(what); sql != "" {
+		return []query{findRelations(names...), jsonInto(query{sql: sql}, into)}
+	}
+	if what.Kind == pgddl.Reindex {
+		sql, _, args := reindexSQL(what)
+		return []query{jsonInto(query{sql: sql, args: args}, into)}
 	}
 	return []query{jsonInto(query{
 		sql:  "SELECT pg_catalog.json_build_object('value', coalesce((" + valueQueries[what.Object] + "), ''))",
@@ -106,24 +149,19 @@ func oidsOf(subquery string) string {
 const leftByReindex = `SELECT i.indexrelid AS oid, i.indrelid, x.relname, x.relnamespace FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class x ON x.oid = i.indexrelid
 WHERE NOT i.indisvalid AND x.relkind = 'i' AND x.relname ~ '_cc(new|old)[0-9]*$'`
 
-func reindexQueries(what *pgddl.Statement, into *before) []query {
+func reindexSQL(what *pgddl.Statement) (sql string, names []pgddl.Name, args []arg) {
 	table, schema, all := "NULL::oid", "''", "''"
-	var queries []query
-	var args []arg
 	switch what.Object {
 	case "TABLE":
-		queries, table = []query{findRelations(what.Name)}, relation(1)
+		names, table = []pgddl.Name{what.Name}, relation(1)
 	case "INDEX":
-		queries, table = []query{findRelations(what.Name)}, "(SELECT indrelid FROM pg_catalog.pg_index WHERE indexrelid = "+relation(1)+")"
+		names, table = []pgddl.Name{what.Name}, "(SELECT indrelid FROM pg_catalog.pg_index WHERE indexrelid = "+relation(1)+")"
 	case "DATABASE", "SYSTEM":
 		all = "'all'"
 	case "SCHEMA":
 		schema, args = "$1::name::text", []arg{text(what.Name[len(what.Name)-1])}
 	}
-	return append(queries, jsonInto(query{
-		sql:  `SELECT pg_catalog.json_build_object('table', coalesce(` + table + `::bigint, 0), 'schema', ` + schema + `, 'value', ` + all + `, 'indexes', ` + oidsOf(leftByReindex) + `)`,
-		args: args,
-	}, into))
+	return `SELECT pg_catalog.json_build_object('table', coalesce(` + table + `::bigint, 0), 'schema', ` + schema + `, 'value', ` + all + `, 'indexes', ` + oidsOf(leftByReindex) + `)`, names, args
 }
 
 // valueQueries read, by kind of object, a value that changes when an object is created or dropped.

@@ -111,7 +111,7 @@ func between(sql string, q query) query {
 // findRelations resolves names as a script's statement would. Later queries of its pipeline refer
 // to the results as relation(1), relation(2), ….
 func findRelations(names ...pgddl.Name) query {
-	q := query{path: callers}
+	q := query{path: callers, often: true}
 	var calls []string
 	for i, name := range names {
 		calls = append(calls, fmt.Sprintf("pg_catalog.set_config('whimbrel.relation_%[1]d', coalesce(pg_catalog.to_regclass($%[1]d)::pg_catalog.oid::pg_catalog.text, ''), true)", i+1))

@@ -33,7 +33,7 @@ func preparedOn(pc *pgx.Conn) *prepared {
 // prepareFromNowOn enables prepared statements on an own connection if pid is that of its server
 // process.
 func (c *conn) prepareFromNowOn(pid int64) {
-	if l, ok := c.handle.(pooled); !ok || !l.own {
+	if !c.isOwn() {
 		return
 	}
 	c.with(func(pc *pgx.Conn) {

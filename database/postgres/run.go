@@ -8,8 +8,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/jackc/pgx/v5"
-
 	"github.com/whimbrel-db/whimbrel/database"
 	"github.com/whimbrel-db/whimbrel/database/internal/drivers"
 	"github.com/whimbrel-db/whimbrel/database/postgres/internal/pgddl"
@@ -36,7 +34,7 @@ func (db *Database) guardOnce(ctx context.Context, set string, opts database.Loc
 	if err != nil {
 		return nil, err
 	}
-	r := &run{db: db, set: set, worker: worker, opts: opts}
+	r := &run{db: db, set: set, worker: worker, ours: worker.isOwn(), opts: opts, limit: opts.LockTimeout}
 	if err := r.takeLock(ctx, opts); err != nil {
 		r.end()
 		return nil, err
@@ -44,16 +42,24 @@ func (db *Database) guardOnce(ctx context.Context, set string, opts database.Loc
 	return r, db.opened(&r.Held, r.end, worker)
 }
 
-// takeLock opens the guard's connection and acquires the lock on it.
+// takeLock acquires the lock on the guard's connection.
 func (r *run) takeLock(ctx context.Context, opts database.LockOptions) (err error) {
 	if err := r.locate(ctx, opts); err != nil {
 		return err
 	}
-	if r.guard, err = r.db.beside(ctx, r.worker); err != nil {
-		return fmt.Errorf("a run needs a second connection, which holds the lock: %w", err)
-	}
+	r.guard = r.db.takeGuard()
 	for try := 1; ; try++ {
-		if err := r.lock(ctx, opts); err != nil {
+		kept := r.guard != nil
+		if !kept {
+			if r.guard, err = r.db.beside(ctx, r.worker); err != nil {
+				return fmt.Errorf("a run needs a second connection, which holds the lock: %w", err)
+			}
+		}
+		if err := r.lock(ctx, opts); kept && err != nil && r.guard.broken() && ctx.Err() == nil {
+			r.guard.giveBack() // it ended since the last run
+			r.guard = nil
+			continue
+		} else if err != nil {
 			return err
 		}
 		r.watch()
@@ -79,14 +85,18 @@ type run struct {
 	set, schema   string
 	own           location
 	worker, guard *conn
+	ours          bool // the worker is a connection of the driver's own
 	opts          database.LockOptions
 
-	head    head
-	session session // the worker's state before the first statement; unknown for a pooled one
+	head head
+	// The worker's state before the first statement. It is unknown for a pooled one, and for one of
+	// our own until a statement may change it.
+	session session
 	names   []string
 	pooled  bool              // each statement may run in another session
 	timed   *migration.Script // the script whose timeouts are set
-	changed bool              // a statement may have changed the session
+	changed bool              // a statement may have changed the session, or a timeout of a script has
+	stained bool              // a statement may have changed the session since it was restored
 	app     string            // the worker's application_name without a script
 	task    string            // the file of the script that it names
 	// the worker's lock timeout
@@ -95,11 +105,14 @@ type run struct {
 	unlifted string            // its value before that
 	ownLimit bool              // the script has set it itself
 	next     sqltext.Statement // that Announce was called with, until the journal is written
+	limited  bool              // the timeouts are set in a session of our own
+	ended    bool              // the last call was Record, and it succeeded
+	named    bool              // the session's application_name is that of a script
+	free     string            // the text of the announced statement that no other session delays
 	// the script's last change of the search path, in the open transaction, was to reset it
 	pathReset  bool
-	reset      bool              // the session has lost the settings of attend
+	reset      bool              // the session lacks the settings of attend
 	at         process           // the worker's; unknown for a pooled one
-	previous   process           // that of the previous run, if it may still exist
 	reportedAt time.Time         // when a session was last reported that reportBlocker was called with
 	token      string            // that of the claim in the journal; "" before
 	journal    *database.Journal // as last written
@@ -133,24 +146,64 @@ func (r *run) lock(ctx context.Context, opts database.LockOptions) error {
 	})
 }
 
-// begin reads, on the worker and under the lock, the session and the head of the history, and
-// claims the journal. It terminates the session of a previous run.
+// begin reads, on the worker and under the lock, the head of the history, and claims the journal.
+// If the session of a previous run may still exist, it terminates that first.
 func (r *run) begin(ctx context.Context, opts database.LockOptions) error {
 	ctx, stop := r.under(ctx)
 	defer stop()
 	r.app = r.db.ownApp(r.worker)
-	if err := r.readSession(ctx, opts); err != nil {
+	claimed, err := r.claim(ctx, opts, false)
+	if err != nil || claimed {
 		return err
 	}
-	if err := r.db.endProcess(ctx, r.worker, r.set, r.previous, opts); err != nil {
+	var previous process
+	if err := r.worker.pipeline(ctx, r.db.recordedQuery(r.schema, r.set, &previous)); err != nil {
 		return err
+	}
+	if err := r.db.endProcess(ctx, r.worker, r.set, previous, opts); err != nil {
+		return err
+	}
+	_, err = r.claim(ctx, opts, true)
+	return err
+}
+
+// claim claims the journal. Unless alone, it does not if the session of a previous run may still
+// exist. A session of the caller's it reads, too, to restore it later.
+func (r *run) claim(ctx context.Context, opts database.LockOptions, alone bool) (claimed bool, err error) {
+	var known session
+	queries := append([]query{command("BEGIN ISOLATION LEVEL READ COMMITTED"), r.worker.learnServer()}, r.own.hold(history, journal)...)
+	queries = append(queries, r.db.versionQuery(r.schema))
+	if !r.ours {
+		queries = append(queries, known.read()...)
 	}
 	// The claim waits for a pending write of another process, and prevents later ones: so the head
 	// is read after it.
-	queries := append([]query{command("BEGIN ISOLATION LEVEL READ COMMITTED")}, r.attend()...)
-	queries = append(queries, r.own.hold(history, journal)...)
-	queries = append(queries, claimTimeout(opts), r.claimQuery(), r.db.headQuery(r.schema, r.set, &r.head))
-	return r.whenFree(ctx, opts, append(queries, command("COMMIT"))...)
+	queries = append(queries, claimTimeout(opts), r.claimQuery(alone, &claimed), r.db.headQuery(r.schema, r.set, &r.head))
+	if r.ours {
+		queries = append(queries, r.attend()...)
+	}
+	err = r.whenFree(ctx, opts, append(queries, command("COMMIT"))...)
+	if err := r.worker.checkSameServer(r.guard); r.worker.server.started != "" && err != nil {
+		return false, err
+	}
+	if errors.Is(err, errVersion) {
+		if err := r.worker.pipeline(ctx, r.db.headQuery(r.schema, r.set, &r.head)); err != nil {
+			return false, err
+		}
+		return false, r.head.check()
+	}
+	if err != nil {
+		return false, err
+	}
+	switch {
+	case !claimed, r.pooled:
+	case r.ours:
+		r.worker.prepareFromNowOn(r.at.PID)
+		r.worker.readyForRuns()
+	default:
+		r.session, r.reset = known, true
+	}
+	return claimed, nil
 }
 
 // whenFree sends the queries of a transaction on the worker as soon as no other session locks the
@@ -163,34 +216,6 @@ func (r *run) whenFree(ctx context.Context, opts database.LockOptions, queries .
 		}
 		return err == nil, database.Holder{}, err
 	})
-}
-
-// readSession reads the worker's session, and determines whether a pooler owns it.
-func (r *run) readSession(ctx context.Context, opts database.LockOptions) error {
-	var known session
-	queries := append([]query{command("BEGIN ISOLATION LEVEL READ COMMITTED"), r.worker.learnServer()}, r.own.hold(history, journal)...)
-	queries = append(queries, r.db.headQuery(r.schema, r.set, &r.head), r.db.versionQuery(r.schema),
-		r.at.read(), r.db.recordedQuery(r.schema, r.set, &r.previous))
-	queries = append(append(queries, known.read()...), command("COMMIT"))
-	err := r.whenFree(ctx, opts, queries...)
-	if err := r.worker.checkSameServer(r.guard); r.worker.server.started != "" && err != nil {
-		return err
-	}
-	if errors.Is(err, errVersion) {
-		return r.head.check()
-	}
-	if err != nil {
-		return err
-	}
-	r.worker.with(func(pc *pgx.Conn) {
-		r.pooled = int64(pc.PgConn().PID()) != r.at.PID // a pooler reports a process id of its own
-	})
-	if r.pooled {
-		r.at = process{}
-	} else {
-		r.session = known
-	}
-	return nil
 }
 
 // watch detects the end of the guard on both sides.
@@ -234,6 +259,7 @@ func (r *run) Exec(ctx context.Context, s *migration.Script, st sqltext.Statemen
 		return err
 	}
 	defer leave()
+	r.ended = false
 	ctx, stop := r.under(ctx)
 	defer stop()
 	if err := r.prepare(ctx, s, st, done != nil); err != nil {
@@ -251,8 +277,10 @@ func (r *run) Exec(ctx context.Context, s *migration.Script, st sqltext.Statemen
 	default:
 		err = r.executeLimited(ctx, s, st, data, limit)
 	}
-	r.worker.forgetPrepared() // DISCARD ALL, or a function, may have removed them
-	return r.named(st, err)
+	if st.Session { // DISCARD ALL, or a function, may have removed them
+		r.worker.forgetPrepared()
+	}
+	return r.broke(st, err)
 }
 
 // execute executes a statement outside any transaction, or in the script's own. limit is its lock
@@ -267,8 +295,8 @@ func (r *run) execute(ctx context.Context, st sqltext.Statement, data io.Reader,
 	return r.worker.simple(ctx, &one)
 }
 
-// named turns a broken connection into a *database.StatementError.
-func (r *run) named(st sqltext.Statement, err error) error {
+// broke turns a broken connection into a *database.StatementError.
+func (r *run) broke(st sqltext.Statement, err error) error {
 	if err == nil || isA[*database.StatementError](err) || isA[*database.LockLostError](err) || isA[*database.CommitUnknownError](err) || !r.worker.broken() {
 		return err
 	}
@@ -279,21 +307,29 @@ func (r *run) named(st sqltext.Statement, err error) error {
 // change. own reports that the statement executes in a transaction of its own.
 func (r *run) prepare(ctx context.Context, s *migration.Script, st sqltext.Statement, own bool) error {
 	var qs []query
+	timed := r.timed
 	if r.pooled {
 		if err := r.fitsPooler(s, st, own); err != nil {
 			return err
 		}
-	} else {
+	} else if !r.setsLocally(st, own) {
 		if r.reset {
 			qs, r.reset = append(qs, r.attend()...), false
 		}
+		qs = append(qs, r.limitSession()...)
 		set := r.setTimeouts(s, st, own)
 		qs, r.changed = append(qs, set...), r.changed || len(set) > 0
 		if !own && st.Tx != sqltext.TxBegin && !r.worker.inTransaction() {
 			qs = append(qs, r.nameTask(st.Pos.File, false)...)
 		}
+		if st.Session && !r.session.known {
+			qs = append(qs, r.session.read()...)
+		}
+		timed = s
+	} else {
+		qs = append(qs, r.lower()...)
 	}
-	r.changed = r.changed || st.Session
+	r.changed, r.stained = r.changed || st.Session, r.stained || st.Session
 	if st.Session && resetsAll.MatchString(st.Text) {
 		r.worker.unusable, r.reset = true, true
 	}
@@ -312,9 +348,16 @@ func (r *run) prepare(ctx context.Context, s *migration.Script, st sqltext.State
 	}
 	err := r.worker.pipeline(ctx, qs...)
 	if err == nil {
-		r.timed = s
+		r.timed = timed
 	}
 	return err
+}
+
+// setsLocally reports whether the timeouts for a statement, and the name of its script, are set in
+// the transaction that it opens or that is open. In a session of our own that takes no round trip,
+// and nothing is to be restored.
+func (r *run) setsLocally(st sqltext.Statement, own bool) bool {
+	return r.ours && !r.session.known && !st.Session && (own || st.Tx == sqltext.TxBegin || r.worker.inTransaction())
 }
 
 // Record appends entries in a transaction of their own.
@@ -329,10 +372,12 @@ func (r *run) Record(ctx context.Context, entries ...database.Entry) (recorded d
 	}
 	ctx, stop := r.under(ctx)
 	defer stop()
-	if err := r.putBack(func(qs ...query) error { return r.worker.pipeline(ctx, qs...) }); err != nil {
-		return recorded, err
+	if r.stained || !r.ours && r.changed {
+		if err := r.putBack(func(qs ...query) error { return r.worker.pipeline(ctx, qs...) }); err != nil {
+			return recorded, err
+		}
 	}
-	queries := []query{command("BEGIN ISOLATION LEVEL READ COMMITTED")}
+	queries := append([]query{command("BEGIN ISOLATION LEVEL READ COMMITTED")}, r.settle()...)
 	left := r.journal
 	for _, e := range entries {
 		e.Set = r.set
@@ -350,7 +395,10 @@ func (r *run) Record(ctx context.Context, entries ...database.Entry) (recorded d
 		kept := *left
 		left = &kept
 	}
-	committed, err := r.commit(ctx, append(queries, r.putQuery(left))...)
+	committed, err := r.commit(ctx, append(queries, r.putQuery(left, nil))...)
+	if r.ended = committed && err == nil; committed {
+		r.settled()
+	}
 	if n := len(recorded.Entries); committed && n > 0 {
 		r.journal, r.head.mine = left, recorded.Entries[n-1].ID
 	}
@@ -387,8 +435,14 @@ func (r *run) putBack(send func(...query) error) error {
 		return err
 	}
 	r.worker.unusable = r.worker.unusable || now.lost(&r.session)
-	r.timed, r.reset = nil, true
-	return send(now.undo(&r.session)...)
+	if !r.ours { // a session of our own is read later, with the timeouts
+		r.timed, r.reset = nil, true
+	}
+	if err := send(now.undo(&r.session)...); err != nil {
+		return err
+	}
+	r.stained = false
+	return nil
 }
 
 // Close restores the session, or closes the connection if that fails, and ends the guard.
@@ -402,21 +456,8 @@ func (r *run) end() {
 		r.stopWatch()
 	}
 	r.worker.rollback()
-	err := r.putBack(func(qs ...query) error {
-		if len(qs) == 0 {
-			return nil
-		}
-		return r.worker.within(cancelGrace, pipelined(qs))
-	})
-	if r.token != "" && !r.worker.broken() {
-		last := r.unclaimQuery()
-		if r.journal.Started() {
-			last = r.disownQuery()
-		}
-		if r.worker.within(cancelGrace, pipelined([]query{last})) != nil && r.journal.Started() {
-			r.worker.closeNow() // the next run terminates the session in the journal
-		}
-	}
+	err := r.leaveSession()
+	r.leaveJournal()
 	if err != nil {
 		r.worker.closeNow()
 	}
@@ -424,6 +465,46 @@ func (r *run) end() {
 	r.worker.giveBack()
 	if r.guard != nil {
 		r.guard.rollback() // waits: the lock is free when Close returns
-		r.guard.giveBack()
+		if r.pooled || !r.ended || !r.db.keepGuard(r.guard) {
+			r.guard.giveBack()
+		}
+	}
+}
+
+// leaveSession restores the worker's session.
+func (r *run) leaveSession() error {
+	if r.worker.broken() {
+		return nil
+	}
+	send := func(qs ...query) error {
+		if len(qs) == 0 {
+			return nil
+		}
+		return r.worker.within(cancelGrace, pipelined(qs))
+	}
+	if r.stained || !r.ours {
+		if err := r.putBack(send); err != nil {
+			return err
+		}
+	}
+	return send(r.settle()...)
+}
+
+// leaveJournal removes a claim without progress. From an interrupted run it removes the session,
+// which the run no longer uses. The transaction of the guard does so and then releases the lock: a
+// round trip less.
+func (r *run) leaveJournal() {
+	if r.token == "" || r.worker.broken() {
+		return
+	}
+	last := r.unclaimQuery()
+	if r.journal.Started() {
+		last = r.disownQuery()
+	}
+	if r.guard != nil && r.guard.inTransaction() && r.guard.within(cancelGrace, pipelined([]query{last, command("COMMIT")})) == nil {
+		return
+	}
+	if r.worker.within(cancelGrace, pipelined([]query{last})) != nil && r.journal.Started() {
+		r.worker.closeNow() // the next run terminates the session in the journal
 	}
 }

@@ -33,7 +33,7 @@ func (r *row) server() server {
 
 // learnServer returns the query that identifies the server of a connection.
 func (c *conn) learnServer() query {
-	return query{sql: "SELECT " + aboutServer, row: into(&c.server.standby, &c.server.started, &c.server.address)}
+	return query{sql: "SELECT " + aboutServer, often: true, row: into(&c.server.standby, &c.server.started, &c.server.address)}
 }
 
 func (s server) String() string {

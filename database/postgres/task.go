@@ -80,7 +80,7 @@ func (r *run) nameTask(file string, local bool) []query {
 	if local {
 		set = "SET LOCAL "
 	} else {
-		r.task = file
+		r.task, r.named = file, true
 	}
 	return []query{silent(set, "application_name = ", literal(appOf(r.app, file)))} // it takes no snapshot
 }

@@ -124,7 +124,7 @@ func (r *run) setTimeouts(s *migration.Script, st sqltext.Statement, own bool) (
 			qs = append(qs, setConfig("statement_timeout", literal(fmt.Sprint(s.StatementTimeout.Milliseconds())), false))
 		}
 	}
-	if outside := !own && !r.worker.inTransaction(); outside && r.waitsFreely(st) {
+	if outside := !own && !r.worker.inTransaction(); outside && r.waitsFreely(st, r.limit) {
 		qs = append(qs, r.lift()...)
 	} else {
 		qs = append(qs, r.lower()...)
@@ -133,12 +133,12 @@ func (r *run) setTimeouts(s *migration.Script, st sqltext.Statement, own bool) (
 	return qs
 }
 
-// waitsFreely reports whether the lock timeout must be removed for a statement, if nothing before
+// waitsFreely reports whether the lock timeout limit must be removed for a statement, if nothing before
 // it in its transaction has taken a lock. After a timeout, a CONCURRENTLY leaves an incomplete
 // result, so it has none even if the script or the session set one.
-func (r *run) waitsFreely(st sqltext.Statement) bool {
+func (r *run) waitsFreely(st sqltext.Statement, limit time.Duration) bool {
 	what := pgddl.Parse(st.Text)
-	return what.Concurrently() || r.limit > 0 && !r.ownLimit && pgddl.BlocksNobody(st.Text)
+	return what.Concurrently() || limit > 0 && !r.ownLimit && pgddl.BlocksNobody(st.Text)
 }
 
 // nextLimit returns the queries that set the worker's lock timeout for the statement with which the
@@ -149,11 +149,78 @@ func (r *run) nextLimit(j *database.Journal) []query {
 	if r.pooled || j == nil || j.Begun == "" || next.Text == "" {
 		return r.lower()
 	}
-	name := r.nameTask(next.Pos.File, false)
-	if r.waitsFreely(next) {
+	free := r.waitsFreely(next, r.limit)
+	if r.reset {
+		r.reset = false
+		return append(r.attend(), r.nextLimitNow(next, free)...)
+	}
+	if r.ours && !r.stained && !r.limited && free {
+		return r.nameAndLift(next.Pos.File)
+	}
+	return r.nextLimitNow(next, free)
+}
+
+// nextLimitNow is nextLimit in any other session.
+func (r *run) nextLimitNow(next sqltext.Statement, free bool) []query {
+	name := append(r.limitSession(), r.nameTask(next.Pos.File, false)...)
+	if free {
 		return append(name, r.lift()...)
 	}
 	return append(name, r.lower()...)
+}
+
+// nameAndLift does all that nextLimit does, with one query, in a session of our own in which nothing
+// is set.
+func (r *run) nameAndLift(file string) []query {
+	args := []arg{text(appOf(r.app, file))}
+	if file == "" {
+		args[0] = text(r.app)
+	}
+	value, set := milliseconds(r.opts.LockTimeout)
+	if r.limited, r.lifted, r.unlifted = true, true, value; !set {
+		r.unlifted = sessionsOwn
+	}
+	r.task, r.named = file, true
+	return []query{{sql: "SELECT pg_catalog.set_config('application_name', $1, false), pg_catalog.set_config('lock_timeout', '0', false)", args: args, path: callers, often: true}}
+}
+
+// sessionsOwn is the value of a setting that is not set in the session.
+const sessionsOwn = "NULL"
+
+// limitSession returns the query that sets the lock timeout of the options in a session of our own,
+// unless it is set. settle removes it.
+func (r *run) limitSession() []query {
+	if !r.ours || r.pooled || r.limited {
+		return nil
+	}
+	r.limited = true
+	value, set := milliseconds(r.opts.LockTimeout)
+	if !set {
+		return nil
+	}
+	return []query{setConfig("lock_timeout", literal(value), false)}
+}
+
+// settle returns the queries that remove from a session of our own what was set for a script.
+func (r *run) settle() (qs []query) {
+	if !r.ours || r.pooled {
+		return nil
+	}
+	if r.timed != nil && r.timed.StatementTimeout > 0 {
+		qs = append(qs, silent("RESET statement_timeout"))
+	}
+	if r.limited || r.named {
+		qs = append(qs, query{sql: "SELECT pg_catalog.set_config('application_name', NULL, false), pg_catalog.set_config('lock_timeout', NULL, false)", path: callers, quiet: true, often: true})
+	}
+	return qs
+}
+
+// settled notes that they are executed.
+func (r *run) settled() {
+	if r.ours {
+		r.limited, r.lifted, r.ownLimit, r.named = false, false, false, false
+		r.timed, r.task, r.changed, r.limit = nil, "", r.stained, r.opts.LockTimeout
+	}
 }
 
 // lift returns the query that removes the worker's lock timeout, unless a pooler owns the session.
@@ -172,22 +239,25 @@ func (r *run) lower() []query {
 	if !was {
 		return nil
 	}
+	if r.unlifted == sessionsOwn {
+		return []query{setConfig("lock_timeout", sessionsOwn, false)}
+	}
 	return []query{setConfig("lock_timeout", literal(r.unlifted), false)}
 }
 
 // limitsInside returns the queries that set the timeouts of a statement in the transaction that has
 // just begun for it, and name its script. They take no snapshot.
 func (r *run) limitsInside(s *migration.Script, st sqltext.Statement) (qs []query) {
-	limit := lockLimit(s, r.opts.LockTimeout)
+	limit, local := lockLimit(s, r.opts.LockTimeout), r.setsLocally(st, true)
 	value, set := milliseconds(limit)
 	switch {
-	case limit > 0 && r.waitsFreely(st):
+	case limit > 0 && r.waitsFreely(st, limit):
 		qs = append(qs, command("SET LOCAL lock_timeout = 0"))
-	case set && r.pooled:
+	case set && (r.pooled || local):
 		qs = append(qs, command("SET LOCAL lock_timeout = "+value))
 	}
-	qs = append(qs, r.nameTask(st.Pos.File, r.pooled || st.Tx == sqltext.TxBegin)...)
-	if r.pooled && s.StatementTimeout > 0 {
+	qs = append(qs, r.nameTask(st.Pos.File, r.pooled || local || st.Tx == sqltext.TxBegin)...)
+	if (r.pooled || local) && s.StatementTimeout > 0 {
 		qs = append(qs, command(fmt.Sprintf("SET LOCAL statement_timeout = %d", s.StatementTimeout.Milliseconds())))
 	}
 	return qs

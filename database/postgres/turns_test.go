@@ -72,3 +72,48 @@ func TestRoundTrips(t *testing.T) {
 		t.Errorf("the number of round trips of a script of 1,000 statements is %d, want 5, or a few more on a busy machine", long)
 	}
 }
+
+// A run takes at most five round trips more than its statements, and runs that follow each other
+// two. Connecting the guard is one more, once.
+func TestRoundTripsOfRuns(t *testing.T) {
+	t.Parallel()
+	url := testdb.Postgres(t)
+	ups := []string{"CREATE TABLE a (x int)"}
+	_, err := up(t, open(t, url), setOf(t, "s", ups...))
+	must(t, err)
+	proxy := testdb.NewProxy(t, url)
+	db := open(t, proxy.URL)
+	cost := func(next []string) (turns, connections int) {
+		t.Helper()
+		ups = append(ups, next...)
+		proxy.Reset()
+		r, err := up(t, db, setOf(t, "s", ups...))
+		must(t, err)
+		equal(t, "the number of migrations applied", len(r.Applied), len(next))
+		return proxy.Turns() - 1, proxy.Connections() // without reading the state
+	}
+	for _, tt := range []struct {
+		name          string
+		most, connect int
+		next          []string // # is the number of the attempt
+	}{
+		{"the first run", 1 + 5 + 1, 1, []string{"CREATE INDEX CONCURRENTLY a# ON a (x)"}},
+		{"a run", 1 + 5, 0, []string{"CREATE INDEX CONCURRENTLY b# ON a (x)"}},
+		{"a run of two statements", 2 + 6, 0, []string{"CREATE INDEX CONCURRENTLY c# ON a (x); CREATE INDEX CONCURRENTLY d# ON a (x)"}},
+		{"runs between transactions", 4 + 12, 0, []string{"INSERT INTO a VALUES (#)", "DROP INDEX CONCURRENTLY IF EXISTS a#", "INSERT INTO a VALUES (#)", "REINDEX TABLE CONCURRENTLY a"}},
+		{"runs that follow each other", 3 + 9, 0, []string{"VACUUM a", "DROP INDEX CONCURRENTLY IF EXISTS b#", "VACUUM a"}},
+	} {
+		n := 0
+		// after a second, the guard is not used again, which a slow machine may reach
+		eventually(t, tt.name, func() bool {
+			n++
+			next := make([]string, len(tt.next))
+			for i := range next {
+				next[i] = strings.ReplaceAll(tt.next[i], "#", fmt.Sprint(n))
+			}
+			turns, connections := cost(next)
+			t.Logf("%s: %d round trips, %d connections", tt.name, turns, connections)
+			return turns <= tt.most && connections <= tt.connect
+		})
+	}
+}
