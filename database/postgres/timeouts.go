@@ -133,9 +133,9 @@ func (r *run) setTimeouts(s *migration.Script, st sqltext.Statement, own bool) (
 	return qs
 }
 
-// waitsFreely reports whether the lock timeout limit must be removed for a statement, if nothing before
-// it in its transaction has taken a lock. After a timeout, a CONCURRENTLY leaves an incomplete
-// result, so it has none even if the script or the session set one.
+// waitsFreely reports whether the lock timeout limit must be removed for a statement, if nothing
+// before it in its transaction has taken a lock. After a timeout, a CONCURRENTLY leaves an
+// incomplete result, so it has none even if the script or the session set one.
 func (r *run) waitsFreely(st sqltext.Statement, limit time.Duration) bool {
 	what := pgddl.Parse(st.Text)
 	return what.Concurrently() || limit > 0 && !r.ownLimit && pgddl.BlocksNobody(st.Text)
@@ -169,8 +169,8 @@ func (r *run) nextLimitNow(next sqltext.Statement, free bool) []query {
 	return append(name, r.lower()...)
 }
 
-// nameAndLift does all that nextLimit does, with one query, in a session of our own in which nothing
-// is set.
+// nameAndLift does all that nextLimit does, with one query, in a session of our own in which
+// nothing is set.
 func (r *run) nameAndLift(file string) []query {
 	args := []arg{text(appOf(r.app, file))}
 	if file == "" {
