@@ -10,6 +10,7 @@ import (
 
 	client "github.com/go-sql-driver/mysql"
 
+	"github.com/whimbrel-db/whimbrel/database"
 	"github.com/whimbrel-db/whimbrel/database/internal/drivers"
 	"github.com/whimbrel-db/whimbrel/database/mysql/internal/mycatalog"
 )
@@ -94,13 +95,13 @@ func (c *conn) do(ctx context.Context, f func(context.Context) error) error {
 	if c.gone {
 		return client.ErrInvalidConn
 	}
-	hard, giveUp := context.WithCancel(context.WithoutCancel(ctx)) // closes the connection
-	defer giveUp()
+	hard, giveUp := c.hard(ctx)
+	defer giveUp(false)
 	finished, asked := make(chan struct{}), make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {
 		defer close(asked)
 		if !c.kill(finished) {
-			giveUp()
+			giveUp(true)
 		}
 	})
 	var once sync.Once
@@ -124,6 +125,36 @@ func (c *conn) do(ctx context.Context, f func(context.Context) error) error {
 		c.absorb()
 	}
 	return drivers.Stopped(ctx, err)
+}
+
+// hard returns a context for a call that only giveUp(true) interrupts: it closes the connection.
+// With a wire that needs no context that can end, for which the client library would wake a
+// goroutine at the beginning and the end of each call.
+func (c *conn) hard(ctx context.Context) (_ context.Context, giveUp func(now bool)) {
+	ctx = context.WithoutCancel(ctx)
+	if c.wire == nil {
+		ctx, cancel := context.WithCancel(ctx)
+		return ctx, func(bool) { cancel() }
+	}
+	return ctx, func(now bool) {
+		if now {
+			c.wire.Close()
+		}
+	}
+}
+
+// uninterrupted calls f with a context that doesn't end. After commitTimeout it closes the
+// connection.
+func (c *conn) uninterrupted(ctx context.Context, f func(context.Context) error) error {
+	ctx, giveUp := c.hard(ctx)
+	defer giveUp(false)
+	defer time.AfterFunc(commitTimeout, func() { giveUp(true) }).Stop()
+	err := f(ctx)
+	if err != nil && (broken(err) || ctx.Err() != nil) {
+		c.drop()
+		return &database.CommitUnknownError{Err: err}
+	}
+	return err
 }
 
 // kill sends requests to cancel the connection's statement until it is finished, and reports

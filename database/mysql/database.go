@@ -197,9 +197,9 @@ func parseTime(s string) (time.Time, error) {
 // quote formats an identifier, literal a string, for every accepted sql_mode.
 func quote(name string) string { return "`" + strings.ReplaceAll(name, "`", "``") + "`" }
 
-func literal(text string) string {
-	return "'" + strings.NewReplacer("'", "''", `\`, `\\`, "\x00", `\0`).Replace(text) + "'"
-}
+func literal(text string) string { return "'" + inLiteral.Replace(text) + "'" }
+
+var inLiteral = strings.NewReplacer("'", "''", `\`, `\\`, "\x00", `\0`)
 
 // attribute returns a value for a connection attribute, without commas and colons, which are
 // separators.

@@ -34,6 +34,8 @@ type hold struct {
 	lockWait    time.Duration     // limits the wait for locks on Whimbrel's tables
 	hasRow      bool              // the set has a row in the journal
 	journal     *database.Journal // in that row, once known
+	ended       bool              // a history entry has ended its run
+	row, next   []string          // the values of that row, if this hold wrote it, and those that it writes now
 	clock       clock
 	locked      []string  // the sets whose locks the guard holds, in order
 	checked     time.Time // the guard's last check
@@ -138,7 +140,7 @@ func (h *hold) readHead(ctx context.Context, transaction bool) error {
 	var now, server, there string
 	var id int64
 	var marked, mine, own, tables sql.NullInt64
-	var open sql.NullBool
+	var since sql.NullInt64
 	mark := "1"
 	if h.worker.id == 0 {
 		mark = h.guard.form.mark(h.set)
@@ -146,7 +148,7 @@ func (h *hold) readHead(ctx context.Context, transaction bool) error {
 	}
 	local := time.Now()
 	err := h.worker.row(ctx, bounded(h.lockWait, "SELECT CONNECTION_ID(), "+mark+", DATABASE(), "+userSQL+", "+nowSQL+", "+aboutServer+", "+h.db.sql.head), []any{h.set, h.set},
-		&id, &marked, &h.database, &h.user, &now, &server, &mine, &own, &tables, &open, &there, &h.triggers)
+		&id, &marked, &h.database, &h.user, &now, &server, &mine, &own, &tables, &since, &there, &h.triggers)
 	switch {
 	case missingTable(err):
 		return err
@@ -162,11 +164,22 @@ func (h *hold) readHead(ctx context.Context, transaction bool) error {
 		return &database.LockLostError{Set: h.set, Err: errNotHeld}
 	}
 	h.worker.id = id
-	h.hasRow, h.interrupted = open.Valid, open.Bool
+	h.hasRow, h.interrupted = since.Valid, since.Valid && since.Int64 >= 0
 	h.head = head{mine: mine.Int64, own: own.Int64, tables: tables.Int64}
 	at, err := parseTime(now)
+	if err != nil {
+		return err
+	}
 	h.clock = clock{server: at, local: local}
-	return err
+	if h.interrupted && mine.Int64 > since.Int64 { // one of the entries since may have ended the run
+		st, err := h.db.readState(ctx, h.worker, h.set)
+		if err != nil {
+			return err
+		}
+		h.journal = st.Interrupted
+		h.interrupted, h.ended = st.Interrupted != nil, st.Interrupted == nil
+	}
+	return nil
 }
 
 // compound reports whether the server executes compound statements outside of routines.
@@ -306,6 +319,11 @@ func (h *hold) free() {
 	}
 	ctx, stop := context.WithTimeout(context.Background(), cancelGrace)
 	defer stop()
+	if h.ended { // if it fails, the entry still says that the run has ended
+		for _, w := range h.runEnds() {
+			_ = h.guard.exec(ctx, w.sql)
+		}
+	}
 	for i, set := range slices.Backward(h.locked) {
 		h.guard.last = i == 0
 		if h.guard.form.free(ctx, h.guard, h.worker, set) != nil {

@@ -46,10 +46,11 @@ func hexText(s string) string {
 	return "_utf8mb4 X'" + hex.EncodeToString([]byte(s)) + "'"
 }
 
-// putJournal writes the set's journal on a connection, in its open transaction if any.
-func (h *hold) putJournal(ctx context.Context, c *conn, j *database.Journal) error {
+// putJournal writes the set's journal on a connection, in its open transaction if any. since is
+// the newest entry of the set.
+func (h *hold) putJournal(ctx context.Context, c *conn, j *database.Journal, since int64) error {
 	drivers.Stamp(j, h.clock.now(), h.user, h.db.process)
-	w := h.journalWrite(j, hexText(j.Before))
+	w := h.journalWrite(j, hexText(j.Before), since)
 	w.sql = ownWaits(h.lockWait, w.sql)
 	return h.db.limitLockWait(ctx, h.lockWait, func(ctx context.Context) error {
 		_, err := h.perform(ctx, c, w)
@@ -59,20 +60,27 @@ func (h *hold) putJournal(ctx context.Context, c *conn, j *database.Journal) err
 
 // journalWrite writes the set's journal, with an SQL expression for the column before. Whether the
 // row exists is known, so it is inserted or updated by its key, without locking the gap beside it.
-func (h *hold) journalWrite(j *database.Journal, before string) write {
-	columns := []string{"version", "name", "direction", "checksum", "statements", "done", "done_checksum", "begun", "`before`", "error", "started_at", "updated_at", "db_user", "os_user", "host", "app", "actor", "pid"}
+func (h *hold) journalWrite(j *database.Journal, before string, since int64) write {
+	columns := []string{"since_id", "version", "name", "direction", "checksum", "statements", "done", "done_checksum", "begun", "`before`", "error", "started_at", "updated_at", "db_user", "os_user", "host", "app", "actor", "pid"}
 	values := []string{
-		number64(j.Version), hexText(j.Name), hexText(string(j.Direction)), hexText(j.Checksum.Digits()), number64(int64(j.Of)), number64(int64(j.Done)),
+		number64(since), number64(j.Version), hexText(j.Name), hexText(string(j.Direction)), hexText(j.Checksum.Digits()), number64(int64(j.Of)), number64(int64(j.Done)),
 		hexText(j.DoneSum.Digits()), hexText(j.Begun), before, hexText(j.Error), "'" + formatTime(j.StartedAt) + "'", "'" + formatTime(j.UpdatedAt) + "'",
 		hexText(j.DBUser), hexText(j.OSUser), hexText(j.Host), hexText(j.App), hexText(j.Actor), number64(j.PID),
 	}
+	columns, values = append(columns, "lock_name"), append(values, hexText(h.guard.form.name(h.set)))
+	was := h.row
+	h.row, h.next = nil, values // until it is known to be written, any of them may be in the row
 	fence := h.guard.form.fence(h.guard, h.set)
-	query := "INSERT INTO " + h.journalTable() + " (set_name, lock_name, " + strings.Join(columns, ", ") + ") SELECT " + hexText(h.set) + ", " + hexText(h.guard.form.name(h.set)) + ", " + strings.Join(values, ", ") + " FROM DUAL WHERE " + fence
+	query := "INSERT INTO " + h.journalTable() + " (set_name, " + strings.Join(columns, ", ") + ") SELECT " + hexText(h.set) + ", " + strings.Join(values, ", ") + " FROM DUAL WHERE " + fence
 	if h.hasRow {
-		for i := range columns {
-			columns[i] += " = " + values[i]
+		var set []string
+		for i, value := range values {
+			// the same expression for before can have another value now
+			if was == nil || was[i] != value || columns[i] == "updated_at" || columns[i] == "`before`" {
+				set = append(set, columns[i]+" = "+value)
+			}
 		}
-		query = "UPDATE " + h.journalTable() + " SET lock_name = " + hexText(h.guard.form.name(h.set)) + ", " + strings.Join(columns, ", ") + " WHERE set_name = " + hexText(h.set) + " AND " + fence
+		query = "UPDATE " + h.journalTable() + " SET " + strings.Join(set, ", ") + " WHERE set_name = " + hexText(h.set) + " AND " + fence
 	}
 	return write{doing: "writing the journal", sql: query, fenced: true}
 }
@@ -107,8 +115,9 @@ func (h *hold) failRun(ctx context.Context, c *conn, entries ...database.Entry) 
 
 // runFails returns the writes that store the errors of failed attempts in the journal of their run.
 func (h *hold) runFails(entries ...database.Entry) (all []write) {
+	h.row = nil // the row gets another error
 	for _, e := range entries {
-		if !h.hasRow || e.Direction != database.Failed {
+		if !h.hasRow || h.ended || e.Direction != database.Failed {
 			continue
 		}
 		all = append(all, write{doing: "writing the journal", sql: "UPDATE " + h.journalTable() + " SET error = " + hexText(e.Error) + " WHERE set_name = " + hexText(h.set) +
@@ -118,11 +127,17 @@ func (h *hold) runFails(entries ...database.Entry) (all []write) {
 }
 
 // wrote notes what the set's row contains now; nil means that it is gone.
-func (h *hold) wrote(j *database.Journal) { h.hasRow, h.journal = j != nil, j }
+func (h *hold) wrote(j *database.Journal) {
+	h.hasRow, h.journal, h.ended = j != nil, j, false
+	h.row, h.next = h.next, nil
+	if j == nil {
+		h.row = nil
+	}
+}
 
 // ends reports whether one of the entries ends the interrupted run.
 func (h *hold) ends(ctx context.Context, c *conn, entries ...database.Entry) (bool, error) {
-	if !h.hasRow {
+	if !h.hasRow || h.ended {
 		return false, nil
 	}
 	if h.journal == nil { // an earlier run wrote it

@@ -85,7 +85,7 @@ func (b *transaction) mark(ctx context.Context) error {
 	if b.later == nil || b.later.marked == nil {
 		return nil
 	}
-	err := b.h.putJournal(ctx, b.h.worker, &database.Journal{Version: database.NilVersion, Name: "reset", Direction: database.Reset, Of: len(b.later.statements), Begun: "DROP …"})
+	err := b.h.putJournal(ctx, b.h.worker, &database.Journal{Version: database.NilVersion, Name: "reset", Direction: database.Reset, Of: len(b.later.statements), Begun: "DROP …"}, b.newest(b.h.set))
 	for _, set := range b.later.marked {
 		if err == nil && set != b.h.set {
 			err = b.copyMark(ctx, set)
@@ -96,10 +96,20 @@ func (b *transaction) mark(ctx context.Context) error {
 
 // copyMark copies the mark of the Tx's own set to another set.
 func (b *transaction) copyMark(ctx context.Context, set string) error {
-	const same = "version, name, direction, checksum, statements, done, done_checksum, begun, `before`, error, started_at, updated_at, db_user, os_user, host, app, actor, pid"
-	_, err := b.h.worker.exec(ctx, b.db.sql.fill("INSERT INTO {journal} (set_name, lock_name, "+same+") SELECT "+hexText(set)+", "+hexText(b.h.guard.form.name(set))+", "+same+
+	const same = ", version, name, direction, checksum, statements, done, done_checksum, begun, `before`, error, started_at, updated_at, db_user, os_user, host, app, actor, pid"
+	_, err := b.h.worker.exec(ctx, b.db.sql.fill("INSERT INTO {journal} (set_name, lock_name, since_id"+same+") SELECT "+hexText(set)+", "+hexText(b.h.guard.form.name(set))+", "+number64(b.newest(set))+same+
 		" FROM {journal} WHERE set_name = "+hexText(b.h.set)))
 	return ownError("writing the journal", err)
+}
+
+// newest returns the last entry of a set that the Tx has added.
+func (b *transaction) newest(set string) (id int64) {
+	for _, e := range b.recorded {
+		if e.Set == set {
+			id = max(id, e.ID)
+		}
+	}
+	return id
 }
 
 // unmark removes the marks.

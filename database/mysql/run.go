@@ -94,7 +94,7 @@ func (r *run) Journal(ctx context.Context, j *database.Journal) error {
 		writes := r.h.runEnds()
 		if j != nil {
 			drivers.Stamp(j, r.h.clock.now(), r.h.user, r.db.process)
-			writes = []write{r.h.journalWrite(j, hexText(j.Before))}
+			writes = []write{r.h.journalWrite(j, hexText(j.Before), r.h.head.mine)}
 		}
 		_, err := r.h.writeAll(ctx, c, writes...)
 		if err == nil {
@@ -138,7 +138,7 @@ func (h *hold) announce(ctx context.Context, st sqltext.Statement, j *database.J
 		}
 	}
 	drivers.Stamp(j, h.clock.now(), h.user, h.db.process)
-	ids, err := h.writeAll(ctx, h.guard.c, h.journalWrite(j, before))
+	ids, err := h.writeAll(ctx, h.guard.c, h.journalWrite(j, before, h.head.mine))
 	if err != nil {
 		return err
 	}
@@ -202,7 +202,7 @@ func (r *run) transact(ctx context.Context, s *migration.Script, st sqltext.Stat
 		err = r.db.dropShadows(ctx, r.h.worker)
 	}
 	if err == nil {
-		err = r.h.putJournal(ctx, r.h.worker, done)
+		err = r.h.putJournal(ctx, r.h.worker, done, r.h.head.mine)
 	}
 	if err == nil {
 		err = r.h.seal(ctx, r.h.worker)
@@ -298,9 +298,12 @@ func (r *run) Record(ctx context.Context, entries ...database.Entry) (recorded d
 			}
 			writes, all[i] = append(writes, w), e
 		}
-		if ended {
+		alone := ended && len(writes) == 1 && r.h.guard.form.seal(r.h.set) == "" // the entry ends the run
+		switch {
+		case alone:
+		case ended:
 			writes = append(writes, r.h.runEnds()...)
-		} else {
+		default:
 			writes = append(writes, r.h.runFails(all...)...)
 		}
 		ids, err := r.h.writeAll(ctx, c, writes...)
@@ -310,7 +313,10 @@ func (r *run) Record(ctx context.Context, entries ...database.Entry) (recorded d
 		for i := range all {
 			all[i].ID = ids[i]
 		}
-		if ended {
+		switch {
+		case alone:
+			r.h.ended, r.h.journal = true, nil
+		case ended:
 			r.h.wrote(nil)
 		}
 		recorded = r.h.recorded(all)

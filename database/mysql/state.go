@@ -17,11 +17,11 @@ import (
 // stateQuery reads the entries of the set and of Whimbrel's own set, the settings, and the
 // database's name, as of one moment. Of failed attempts it reads only one that is the head. Times
 // are cast to text, which no client setting changes.
-const stateQuery = `SELECT id, set_name = ?, version, name, direction, checksum, down_checksum, has_down_text, CAST(started_at AS char(26)), duration_us, NULL
+const stateQuery = `SELECT id, set_name = ?, version, name, direction, checksum, down_checksum, has_down_text, CAST(started_at AS char(26)), duration_us, tried
 FROM {history?} WHERE set_name IN (?, {own}) AND (direction <> 'failed' OR id = (SELECT max(id) FROM {history?} WHERE set_name = ?))
 UNION ALL SELECT 0, 0, 0, name, value, reason, changed_by, 0, CAST(changed_at AS char(26)), 0, CAST(until AS char(26))
 FROM {settings?} WHERE until IS NULL OR until > UTC_TIMESTAMP(6)
-UNION ALL SELECT -2, 0, 0, ` + journalJSON + `, '', '', '', ` + isHeld + `, '', 0, NULL FROM {journal} AS j USE INDEX (PRIMARY) WHERE set_name = ? AND ` + isOpen + `
+UNION ALL SELECT -2, 0, since_id, ` + journalJSON + `, '', '', '', ` + isHeld + `, '', 0, NULL FROM {journal} AS j USE INDEX (PRIMARY) WHERE set_name = ? AND ` + isOpen + `
 UNION ALL SELECT -1, 0, 0, DATABASE(), ` + isolation + `, '', '', 0, '', 0, NULL`
 
 // isolation is the session's isolation level, which MySQL and MariaDB name differently.
@@ -118,6 +118,7 @@ type stateReader struct {
 	stored  []database.StoredSetting
 	head    head
 	journal *database.Journal
+	since   int64 // the newest entry of the set when the journal was written
 
 	isolation string // of the session
 }
@@ -125,8 +126,8 @@ type stateReader struct {
 func (r *stateReader) row(scan func(...any) error) error {
 	var id, version, duration int64
 	var mine, hasDown bool
-	var name, direction, checksum, downChecksum, at, until sql.RawBytes
-	if err := scan(&id, &mine, &version, &name, &direction, &checksum, &downChecksum, &hasDown, &at, &duration, &until); err != nil {
+	var name, direction, checksum, downChecksum, at, last sql.RawBytes
+	if err := scan(&id, &mine, &version, &name, &direction, &checksum, &downChecksum, &hasDown, &at, &duration, &last); err != nil {
 		return err
 	}
 	t, err := parseTime(string(at))
@@ -136,17 +137,17 @@ func (r *stateReader) row(scan func(...any) error) error {
 	switch id {
 	case -2:
 		if r.journal, err = readJournal(name); err == nil {
-			r.journal.Held = hasDown
+			r.journal.Held, r.since = hasDown, version
 		}
 		return err
 	case -1:
 		r.st.Database, r.isolation = string(name), string(direction)
 		return nil
 	case 0:
-		return r.setting(database.StoredSetting{Name: string(name), Value: string(direction), Reason: string(checksum), ChangedBy: string(downChecksum), ChangedAt: t}, string(until))
+		return r.setting(database.StoredSetting{Name: string(name), Value: string(direction), Reason: string(checksum), ChangedBy: string(downChecksum), ChangedAt: t}, string(last))
 	}
 	e := database.Entry{
-		ID: id, Version: version, Name: string(name), Direction: database.Direction(direction), HasDownText: hasDown,
+		ID: id, Version: version, Name: string(name), Direction: database.Direction(direction), Tried: database.Direction(last), HasDownText: hasDown,
 		StartedAt: t, Duration: time.Duration(duration) * time.Microsecond,
 	}
 	if err := errors.Join(e.Checksum.UnmarshalText(checksum), e.DownChecksum.UnmarshalText(downChecksum)); err != nil {
@@ -182,7 +183,15 @@ func (r *stateReader) finish() (*database.State, error) {
 	for _, e := range r.events {
 		r.st.Fold(e)
 	}
-	r.st.Head, r.st.Interrupted = r.head.sum(), r.journal // after Fold: the journal is newer
+	r.st.Head = r.head.sum()
+	if !r.ended() {
+		r.st.Interrupted = r.journal // after Fold: the journal is newer
+	}
 	r.st.Settings = database.NewSettings(r.stored...)
 	return r.st, nil
+}
+
+// ended reports whether a later entry has ended the run of the journal. The row can remain.
+func (r *stateReader) ended() bool {
+	return r.journal != nil && slices.ContainsFunc(r.events, func(e database.Entry) bool { return e.ID > r.since && r.journal.EndedBy(e) })
 }

@@ -30,6 +30,7 @@ var ddl = []string{
 ) ENGINE=InnoDB ROW_FORMAT=DYNAMIC DEFAULT CHARACTER SET utf8mb4 COLLATE {collation}`,
 	"CREATE TABLE IF NOT EXISTS {journal} (\n" + `	set_name varchar(255) NOT NULL,
 	lock_name varchar(64) NOT NULL,
+	since_id bigint NOT NULL,
 	version bigint NOT NULL,
 	name text NOT NULL,
 	direction varchar(20) NOT NULL,
@@ -95,10 +96,10 @@ type statements struct {
 }
 
 // headColumns are the newest entry of a set and of Whimbrel's own set, the version of Whimbrel's
-// tables, and whether the set has an interrupted run: NULL if the journal has no row for it. The
-// rest checks that the other tables exist, and finds triggers on any of them.
+// tables, and the newest entry when the set's journal was written: −1 if it records no run, NULL if
+// it has no row. The rest checks that the other tables exist, and finds triggers on any of them.
 const headColumns = `(SELECT max(id) FROM {history?} WHERE set_name = ?), (SELECT max(id) FROM {history?} WHERE set_name = {own}),
-	(SELECT max(version) FROM {history?} WHERE set_name = {own} AND direction = 'up'), (SELECT ` + isOpen + ` FROM {journal?} WHERE set_name = ?),
+	(SELECT max(version) FROM {history?} WHERE set_name = {own} AND direction = 'up'), (SELECT IF(` + isOpen + `, since_id, -1) FROM {journal?} WHERE set_name = ?),
 	CONCAT(EXISTS (SELECT 1 FROM {settings?}), EXISTS (SELECT 1 FROM {metadata?})), CONCAT_WS(', ', {triggers})`
 
 // triggersOn returns expressions for the name of a trigger on each of the tables, or NULL. Each

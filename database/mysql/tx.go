@@ -176,6 +176,13 @@ func (b *transaction) record(ctx context.Context, e database.Entry) error {
 		e.StartedAt, e.Duration = b.began, now.Sub(b.began)
 	}
 	b.began, b.written = now, true
+	ended := false
+	if e.Set == b.h.set { // before the entry, with which a state has no interrupted run any more
+		var err error
+		if ended, err = b.h.ends(ctx, b.h.worker, e); err != nil {
+			return err
+		}
+	}
 	recorded, err := b.h.record(ctx, b.h.worker, e)
 	if err != nil {
 		return err
@@ -184,8 +191,7 @@ func (b *transaction) record(ctx context.Context, e database.Entry) error {
 	if e.Set != b.h.set {
 		return nil
 	}
-	ended, err := b.h.ends(ctx, b.h.worker, e)
-	if err == nil && !ended {
+	if !ended {
 		err = b.h.failRun(ctx, b.h.worker, e)
 	}
 	if err != nil || !ended {
@@ -251,14 +257,10 @@ func (c *conn) commit(ctx context.Context) error {
 	if c.gone {
 		return errBroken
 	}
-	hard, stop := context.WithTimeout(context.WithoutCancel(ctx), commitTimeout)
-	defer stop()
-	_, err := c.ExecContext(hard, "COMMIT")
-	if err != nil && (broken(err) || hard.Err() != nil) {
-		c.drop()
-		return &database.CommitUnknownError{Err: err}
-	}
-	return err
+	return c.uninterrupted(ctx, func(ctx context.Context) error {
+		_, err := c.ExecContext(ctx, "COMMIT")
+		return err
+	})
 }
 
 var errBroken = errors.New("the connection is broken")

@@ -54,6 +54,10 @@ func (h *hold) writeAll(ctx context.Context, c *conn, writes ...write) (ids []in
 	}
 	err = h.db.limitLockWait(ctx, h.lockWait, func(ctx context.Context) error {
 		switch {
+		case !several && len(writes) == 1 && writes[0].insert:
+			var id int64
+			id, err = h.append(ctx, c, writes[0])
+			ids = []int64{id}
 		case !several:
 			ids, err = h.each(ctx, c, writes)
 		case h.blocks():
@@ -75,6 +79,32 @@ func (h *hold) each(ctx context.Context, c *conn, writes []write) (ids []int64, 
 		ids = append(ids, id)
 	}
 	return ids, nil
+}
+
+// append executes a write of a history entry that ends a run, or that no other write belongs to. It
+// isn't interrupted when a context is done: its outcome would be unknown.
+func (h *hold) append(ctx context.Context, c *conn, w write) (id int64, err error) {
+	if ctx.Err() != nil {
+		return 0, drivers.Reason(ctx)
+	}
+	if c.gone {
+		return 0, errBroken
+	}
+	var res sql.Result
+	err = c.uninterrupted(ctx, func(ctx context.Context) error {
+		res, err = c.ExecContext(ctx, w.sql)
+		return err
+	})
+	switch {
+	case c.gone:
+		return 0, h.unknownCommit(err)
+	case err != nil:
+		return 0, ownError(w.doing, err)
+	}
+	if n, err := res.RowsAffected(); err != nil || n == 0 {
+		return 0, h.overtaken(w)
+	}
+	return res.LastInsertId()
 }
 
 // oneByOne executes writes in a transaction.
@@ -100,20 +130,20 @@ func (h *hold) atOnce(ctx context.Context, c *conn, writes []write) ([]int64, er
 	if c.gone {
 		return nil, errBroken
 	}
-	hard, stop := context.WithTimeout(context.WithoutCancel(ctx), commitTimeout)
-	defer stop()
 	var step int
 	var list string
 	h.guard.commits++
-	err := c.QueryRowContext(hard, compoundOf(writes, h.guard.commits)).Scan(&step, &list)
+	query := compoundOf(writes, h.guard.commits)
+	err := c.uninterrupted(ctx, func(ctx context.Context) error {
+		return c.QueryRowContext(ctx, query).Scan(&step, &list)
+	})
 	switch {
 	case err == nil && step == len(writes):
 		return readIDs(list)
 	case err == nil: // it rolled back at this step, which found the lock lost
 		return nil, h.overtaken(writes[min(step, len(writes)-1)])
-	case broken(err) || hard.Err() != nil:
-		c.drop()
-		return nil, h.unknownCommit(&database.CommitUnknownError{Err: err})
+	case c.gone:
+		return nil, h.unknownCommit(err)
 	case number(err) == erInterrupted && h.reachedCommit(c):
 		err = h.unknownCommit(&database.CommitUnknownError{Err: err})
 	default:
