@@ -14,19 +14,20 @@ type report struct {
 }
 
 type entry struct {
-	target  target
+	kind    kind
+	version string // of the server
 	task    task
 	results []*result
 }
 
 func (r *report) add(t target, tk task, results []*result) {
-	r.entries = append(r.entries, entry{t, tk, results})
+	r.entries = append(r.entries, entry{t.kind(), t.version(), tk, results})
 }
 
 // of returns the entries of a kind of database.
 func (r *report) of(k kind) (mine []entry) {
 	for _, e := range r.entries {
-		if e.target.kind() == k {
+		if e.kind == k {
 			mine = append(mine, e)
 		}
 	}
@@ -42,7 +43,7 @@ func (r *report) markdown() []byte {
 		if len(mine) == 0 {
 			continue
 		}
-		fmt.Fprintf(&b, "## %s\n\n%s.\n\n", k, mine[0].target.version())
+		fmt.Fprintf(&b, "## %s\n\n%s.\n\n", k, mine[0].version)
 		writeTable(&b, ratios(mine))
 		for _, e := range mine {
 			fmt.Fprintf(&b, "### %s: %s\n\n", k, e.task.title)

@@ -64,7 +64,7 @@ func timesChart(entries []entry) charts.BarChartOption {
 	}
 	opt := charts.NewBarChartOptionWithData(values)
 	opt.Theme = opt.Theme.WithSeriesColors(colors)
-	opt.Title.Text = entries[0].target.version() + ": milliseconds, logarithmic"
+	opt.Title.Text = entries[0].version + ": milliseconds, logarithmic"
 	opt.Title.FontStyle = charts.NewFontStyleWithSize(12)
 	opt.Legend.SeriesNames = names
 	opt.Legend.Offset = charts.OffsetRight
