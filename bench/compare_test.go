@@ -77,7 +77,7 @@ func TestCompare(t *testing.T) {
 	if programs == "" {
 		t.Skip("this is a benchmark: run `make bench`")
 	}
-	size, rounds := full, 5
+	size, rounds := full, 3
 	if os.Getenv("WHIMBREL_BENCH_QUICK") != "" {
 		size, rounds = quick, 1
 	}
@@ -147,7 +147,7 @@ func (r *result) cpu() time.Duration  { return median(r.cpus) }
 
 // run runs a task with all tools in turns, so that a busy moment affects all of them.
 func (c *comparison) run(tk task, rounds int) []*result {
-	if tk.light {
+	if tk.light && (tk.readOnly() || c.target.kind() != mariadb) { // which copies databases slowly
 		rounds *= 4
 	}
 	var results []*result

@@ -35,7 +35,8 @@ func (r *report) of(k kind) (mine []entry) {
 }
 
 // markdown writes, for each kind of database, one table of the times as multiples of the client's,
-// and one detailed table for each task.
+// one of the round trips and one of the memory, as docs/performance.md has them. Detailed tables
+// for each task follow.
 func (r *report) markdown() []byte {
 	var b strings.Builder
 	for _, k := range kinds {
@@ -45,6 +46,12 @@ func (r *report) markdown() []byte {
 		}
 		fmt.Fprintf(&b, "## %s\n\n%s.\n\n", k, mine[0].version)
 		writeTable(&b, ratios(mine))
+		if slices.ContainsFunc(mine, entry.counted) {
+			fmt.Fprintf(&b, "Round trips:\n\n")
+			writeTable(&b, compared(mine, false, func(r *result) string { return count(r.turns) }))
+		}
+		fmt.Fprintf(&b, "Peak memory, in MB:\n\n")
+		writeTable(&b, compared(mine, false, func(r *result) string { return fmt.Sprintf("%.1f", float64(r.memory)/(1<<20)) }))
 		for _, e := range mine {
 			fmt.Fprintf(&b, "### %s: %s\n\n", k, e.task.title)
 			writeTable(&b, e.table())
@@ -72,19 +79,29 @@ func spread(walls []time.Duration) []string {
 
 // ratios returns the table of times as multiples of the client's. The best tool is in bold.
 func ratios(entries []entry) [][]string {
-	columns := toolsOf(entries)
+	of := map[*result]string{}
+	for _, e := range entries {
+		for _, r := range e.results {
+			of[r] = fmt.Sprintf("%.2f", e.ratio(r))
+			if r == e.best() {
+				of[r] = "**" + of[r] + "**"
+			}
+		}
+	}
+	return compared(entries, true, func(r *result) string { return of[r] })
+}
+
+// compared returns a table with a row for each task and a column for each tool.
+func compared(entries []entry, clients bool, cell func(*result) string) [][]string {
+	columns := slices.DeleteFunc(toolsOf(entries), func(name string) bool { return !clients && strings.HasPrefix(name, "`") })
 	rows := [][]string{append([]string{""}, columns...)}
 	for _, e := range entries {
 		row := []string{e.task.title}
 		for _, name := range columns {
-			r := e.of(name)
-			switch {
-			case r == nil:
+			if r := e.of(name); r != nil {
+				row = append(row, cell(r))
+			} else {
 				row = append(row, "–")
-			case r == e.best():
-				row = append(row, fmt.Sprintf("**%.2f**", e.ratio(r)))
-			default:
-				row = append(row, fmt.Sprintf("%.2f", e.ratio(r)))
 			}
 		}
 		rows = append(rows, row)
@@ -125,10 +142,14 @@ func (e entry) best() *result {
 	return best
 }
 
+// counted reports whether round trips were counted.
+func (e entry) counted() bool {
+	return slices.ContainsFunc(e.results, func(r *result) bool { return r.turns > 0 })
+}
+
 func (e entry) table() [][]string {
 	head := []string{"", "ratio", "wall ms", "from", "to", "CPU ms", "memory MB", "turns"}
-	turns := slices.ContainsFunc(e.results, func(r *result) bool { return r.turns > 0 })
-	if !turns {
+	if !e.counted() {
 		head = head[:len(head)-1]
 	}
 	rows := [][]string{head}
