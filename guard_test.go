@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -22,15 +23,28 @@ func indexes(n int) []script {
 	return all
 }
 
-// calls counts the calls of a process.
-func calls(db *memdb.Database, also func(op string)) map[string]int {
-	count := map[string]int{}
+// counter counts the calls of a process.
+type counter struct {
+	mu sync.Mutex
+	n  map[string]int
+}
+
+func (c *counter) of(op string) int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.n[op]
+}
+
+func calls(db *memdb.Database, also func(op string)) *counter {
+	c := &counter{n: map[string]int{}}
 	db.SetHook(func(op string) error {
-		count[op]++
+		c.mu.Lock()
+		c.n[op]++
+		c.mu.Unlock()
 		also(op)
 		return nil
 	})
-	return count
+	return c
 }
 
 // Runs that follow each other share one guard. Each announces its statement, executes it and
@@ -45,7 +59,7 @@ func TestRunsShareTheGuard(t *testing.T) {
 			memdb.OpGuard: 1, memdb.OpRunAnnounce: 9, memdb.OpRunExec: 9, memdb.OpRunRecord: 9, memdb.OpRunJournal: 0, memdb.OpRunState: 0, memdb.OpRunClose: 1,
 			memdb.OpState: 1, memdb.OpBegin: 1,
 		} {
-			wantEqual(t, op, count[op], want)
+			wantEqual(t, op, count.of(op), want)
 		}
 		wantUnlocked(t, target)
 		wantNotInterrupted(t, whimbrel.New(db, newSet(t), whimbrel.Options{}))
@@ -70,8 +84,8 @@ func TestRunsThatDoNotShareTheGuard(t *testing.T) {
 				count := calls(db, func(string) {})
 				set := newSet(t, script{1, "CREATE TABLE t (x int)", "-"}, script{2, tc.second, "-"}, script{3, "CREATE INDEX CONCURRENTLY k ON t (x)", "-"})
 				wantApplied(t, mustUp(t, whimbrel.New(db, set, whimbrel.Options{})), 1, 2, 3)
-				wantEqual(t, "guards", count[memdb.OpGuard], tc.guards)
-				wantEqual(t, "open runs", count[memdb.OpRunClose], tc.guards)
+				wantEqual(t, "guards", count.of(memdb.OpGuard), tc.guards)
+				wantEqual(t, "open runs", count.of(memdb.OpRunClose), tc.guards)
 				wantUnlocked(t, target)
 			})
 		})
@@ -107,14 +121,14 @@ func TestFreezingStopsRunsThatShareTheGuard(t *testing.T) {
 		done := make(chan error)
 		go func() { done <- tryUp(t, whimbrel.New(db, newSet(t, indexes(100)...), whimbrel.Options{})) }()
 		time.Sleep(10 * time.Second)
-		if count[memdb.OpRunRecord] == 0 {
+		if count.of(memdb.OpRunRecord) == 0 {
 			t.Fatal("no run has ended")
 		}
 		_, err := other.Freeze(t.Context(), "a test", time.Time{})
 		noError(t, err)
-		frozen := count[memdb.OpRunRecord]
+		frozen := count.of(memdb.OpRunRecord)
 		wantError[*whimbrel.FrozenError](t, <-done)
-		if n := count[memdb.OpRunRecord] - frozen; n > 4 {
+		if n := count.of(memdb.OpRunRecord) - frozen; n > 4 {
 			t.Errorf("%d runs ended after the database was frozen", n)
 		}
 	})
