@@ -3,6 +3,7 @@ package postgres_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -189,4 +190,33 @@ func TestReadingWhileATransactionHasTheOnlyConnection(t *testing.T) {
 			equal(t, "the applied versions", versions(t, db, name), "[1]")
 		})
 	}
+}
+
+// A transaction or a run holds no lock on the catalogs that all databases of a server share. A
+// VACUUM FULL of them would wait for it, and every new connection to the server for that.
+func TestSharedCatalogsAreNotLocked(t *testing.T) {
+	t.Parallel()
+	url := testdb.Postgres(t)
+	c := connect(t, url)
+	db := open(t, url, database.Options{App: "one that migrates"})
+	shared := func() string {
+		return value(t, c, `SELECT string_agg(DISTINCT relation::regclass::text, ', ') FROM pg_locks WHERE locktype = 'relation' AND database = 0
+			AND pid IN (SELECT pid FROM pg_stat_activity WHERE application_name LIKE '%one that migrates%' OR application_name LIKE 'whimbrel%' AND datname = current_database())`)
+	}
+	for _, version := range []int64{1, 2} { // the first creates the tables
+		b := begin(t, db, "s")
+		equal(t, "the locks of a transaction", shared(), "<null>")
+		must(t, b.Exec(background(t), script(fmt.Sprintf("CREATE TABLE t%d (x int); SELECT 1", version))))
+		must(t, b.Record(background(t), event(version)))
+		equal(t, fmt.Sprint("the locks of a transaction that has recorded ", version), shared(), "<null>")
+		_, err := b.State(background(t))
+		must(t, err)
+		equal(t, "the locks of a transaction that has read its state", shared(), "<null>")
+		must(t, errOf(b.Commit(background(t))))
+	}
+	r := guard(t, db, "s")
+	equal(t, "the locks of a run", shared(), "<null>")
+	must(t, execAll(background(t), db, r, script("VACUUM t1; BEGIN; SELECT 1")))
+	equal(t, "the locks of a run in a transaction", shared(), "<null>")
+	must(t, r.Close(background(t)))
 }

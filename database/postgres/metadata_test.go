@@ -133,7 +133,7 @@ func TestMetadataOfChangedObjects(t *testing.T) {
 		`DROP TABLE gone`, `DROP TABLE anew`, `CREATE TABLE anew (x int)`, `DROP TABLE tv`, `CREATE VIEW tv AS SELECT 1 AS x`,
 		`CREATE OR REPLACE VIEW v AS SELECT 1 AS x, 2 AS y`, `DROP VIEW again`, `CREATE VIEW again AS SELECT 1 AS x`,
 		// the table keeps its identity
-		`ALTER TYPE mood RENAME TO feeling`, `DROP FUNCTION f`, `VACUUM FULL`,
+		`ALTER TYPE mood RENAME TO feeling`, `DROP FUNCTION f`, `VACUUM FULL app.people`, `VACUUM FULL anew`,
 	} {
 		do(t, c, sql)
 	}

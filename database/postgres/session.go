@@ -68,8 +68,7 @@ const sessionQuery = `SELECT pg_catalog.json_build_object(
 	'locks', (SELECT coalesce(pg_catalog.json_agg(DISTINCT 'pg_catalog.pg_advisory_unlock' || CASE mode WHEN 'ShareLock' THEN '_shared' ELSE '' END || CASE objsubid
 			WHEN 1 THEN pg_catalog.format('(%L::bigint)', (classid::bigint << 32) | objid::bigint)
 			ELSE pg_catalog.format('(%L::int, %L::int)', classid::bigint::bit(32)::int, objid::bigint::bit(32)::int) END), '[]')
-		FROM pg_catalog.pg_locks WHERE locktype = 'advisory' AND pid = pg_catalog.pg_backend_pid() AND granted
-		AND database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database())),
+		FROM pg_catalog.pg_locks WHERE locktype = 'advisory' AND pid = pg_catalog.pg_backend_pid() AND granted),
 	'marker', coalesce(pg_catalog.current_setting('whimbrel.transaction', true), ''),
 	'masked', pg_catalog.json_build_object('application_name', pg_catalog.current_setting('whimbrel.application_name', true),
 		'client_connection_check_interval', pg_catalog.current_setting('whimbrel.client_connection_check_interval', true),
