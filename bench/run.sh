@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # What migrating costs: whimbrel and other tools side by side, as multiples of the database's own client.
 #
-#   bench/run.sh            about TODO minutes; `make bench`
-#   bench/run.sh --quick    about one minute: less of everything, one round
+#   bench/run.sh            all tasks; `make bench`
+#   bench/run.sh --quick    a few minutes: less of everything, one round
 #   bench/run.sh --disk     on the disk in $TMPDIR, and PostgreSQL waits for it (fsync), as it does by default
 #   bench/run.sh --only RE  only the tasks that a regular expression finds in "PostgreSQL: one file of 20 MB"
 #   bench/run.sh --locks    only the latency of an application while its table is migrated; draws docs/locks.svg
