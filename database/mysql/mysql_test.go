@@ -172,13 +172,27 @@ func deadlock(ctx context.Context, db *sql.DB, held, wanted string) (end func() 
 		waited <- err
 	}()
 	for waits := false; !waits && err == nil; time.Sleep(10 * time.Millisecond) {
-		err = db.QueryRowContext(ctx, "SELECT count(*) > 0 FROM information_schema.innodb_trx WHERE trx_mysql_thread_id = ? AND trx_state = 'LOCK WAIT'", id).Scan(&waits)
+		waits, err = waitsForARow(ctx, db, id)
 	}
 	return func() error {
 		err := <-waited
 		_, rerr := c.ExecContext(context.Background(), "ROLLBACK")
 		return errors.Join(err, rerr, c.Close())
 	}, err
+}
+
+// waitsForARow reports whether a connection waits for a lock on a row. It asks the engine itself:
+// information_schema.innodb_trx is not refreshed while anybody reads it more often than every
+// 0.1 s.
+func waitsForARow(ctx context.Context, db *sql.DB, id int64) (bool, error) {
+	var engine, name, status string
+	err := db.QueryRowContext(ctx, "SHOW ENGINE INNODB STATUS").Scan(&engine, &name, &status)
+	for transaction := range strings.SplitSeq(status, "---TRANSACTION") {
+		if strings.Contains(transaction, "LOCK WAIT") && strings.Contains(transaction, fmt.Sprintf("thread id %d,", id)) {
+			return true, err
+		}
+	}
+	return false, err
 }
 
 func sessionChanges(name string) []databasetest.SessionChange {
