@@ -145,8 +145,10 @@ func looksUp(sql string) string {
 		}
 	}
 	parts := map[string]bool{} // of WITH: the server finds them before any relation
-	for i := range all {
-		parts[at(i).text] = parts[at(i).text] || at(0).text == "with" && at(i+1).text == "as" && at(i+2).text == "(" && (at(i-1).text == "with" || at(i-1).text == ",")
+	for i := 1; i < len(all) && at(0).text == "with"; i++ {
+		if at(i+1).text == "as" && at(i+2).text == "(" && (at(i-1).text == "with" || at(i-1).text == ",") {
+			parts[at(i).text] = true
+		}
 	}
 	creates := at(0).text == "create" || at(0).text == "insert"
 	utility := words("drop comment lock create")[at(0).text]
