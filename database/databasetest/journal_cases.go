@@ -58,6 +58,15 @@ func (c *check) journal(r database.Run, j *database.Journal) {
 	c.ok(r.Journal(c.ctx, j), "Run.Journal")
 }
 
+// announceable returns a statement that can't be in a transaction if the database has any, else one
+// that can.
+func (c *check) announceable(table string) string {
+	if c.Never != nil {
+		return c.Never(table)
+	}
+	return "INSERT INTO " + table + " VALUES (1)"
+}
+
 // announce makes j the journal of the run's set, with a statement that begins.
 func (c *check) announce(r database.Run, statement string, j *database.Journal) {
 	c.Helper()
@@ -154,10 +163,7 @@ func journalIsKept(c *check) {
 
 func announcedIsKept(c *check) {
 	c.table(c.db(), "t")
-	statement := "INSERT INTO t VALUES (1)"
-	if c.Never != nil {
-		statement = c.Never("t")
-	}
+	statement := c.announceable("t")
 	r := c.guard(c.db(), "s")
 	j := interruptedRun(1)
 	c.announce(r, statement, j)
@@ -195,10 +201,7 @@ func announcedInOwnTransaction(c *check) {
 }
 
 func recordEndsAnnounced(c *check) {
-	statement := "INSERT INTO t VALUES (1)"
-	if c.Never != nil {
-		statement = c.Never("t")
-	}
+	statement := c.announceable("t")
 	db := c.dbWith("t")
 	r := c.guard(db, "s")
 	j := interruptedRun(1)
@@ -213,10 +216,7 @@ func recordEndsAnnounced(c *check) {
 }
 
 func runsFollow(c *check) {
-	statement := "INSERT INTO t VALUES (1)"
-	if c.Never != nil {
-		statement = c.Never("t")
-	}
+	statement := c.announceable("t")
 	db := c.dbWith("t")
 	r := c.guard(db, "s")
 	for v := range int64(3) {

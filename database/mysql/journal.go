@@ -87,12 +87,8 @@ func (h *hold) journalWrite(j *database.Journal, before string, since int64) wri
 
 // endRun removes the set's row from the journal.
 func (h *hold) endRun(ctx context.Context, c *conn) error {
-	for _, w := range h.runEnds() {
-		if _, err := h.perform(ctx, c, w); err != nil {
-			return err
-		}
-	}
-	return nil
+	_, err := h.each(ctx, c, h.runEnds())
+	return err
 }
 
 // runEnds returns the write that removes the set's row from the journal, if it has one.
@@ -105,12 +101,8 @@ func (h *hold) runEnds() []write {
 
 // failRun stores the error of a failed attempt in the journal of its run.
 func (h *hold) failRun(ctx context.Context, c *conn, entries ...database.Entry) error {
-	for _, w := range h.runFails(entries...) {
-		if _, err := h.perform(ctx, c, w); err != nil {
-			return err
-		}
-	}
-	return nil
+	_, err := h.each(ctx, c, h.runFails(entries...))
+	return err
 }
 
 // runFails returns the writes that store the errors of failed attempts in the journal of their run.

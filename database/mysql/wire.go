@@ -62,11 +62,19 @@ func warningsIn(answer []byte) int {
 	}
 	rest := answer[head+1:]
 	for range 2 { // the affected rows and the inserted id
-		size := map[bool]int{true: 1}[len(rest) > 0]
-		if size == 1 {
-			size += map[byte]int{0xfc: 2, 0xfd: 3, 0xfe: 8}[rest[0]]
+		if len(rest) == 0 {
+			return -1
 		}
-		if size == 0 || len(rest) < size {
+		size := 1
+		switch rest[0] {
+		case 0xfc:
+			size += 2
+		case 0xfd:
+			size += 3
+		case 0xfe:
+			size += 8
+		}
+		if len(rest) < size {
 			return -1
 		}
 		rest = rest[size:]

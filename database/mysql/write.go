@@ -1,6 +1,7 @@
 package mysql
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"fmt"
@@ -17,9 +18,9 @@ import (
 type write struct {
 	doing  string // for errors
 	sql    string
-	fenced bool // it changes one row unless the lock was lost
-	set    string
-	insert bool // its id matters
+	fenced bool   // it changes one row unless the lock was lost
+	set    string // whose lock; "" for the hold's
+	insert bool   // its id matters
 }
 
 // perform executes a write, and returns the id that it inserted.
@@ -28,6 +29,11 @@ func (h *hold) perform(ctx context.Context, c *conn, w write) (id int64, err err
 	if err != nil {
 		return 0, ownError(w.doing, err)
 	}
+	return h.inserted(w, res)
+}
+
+// inserted returns the id that a write inserted, unless the write found the lock lost.
+func (h *hold) inserted(w write, res sql.Result) (id int64, err error) {
 	if n, err := res.RowsAffected(); w.fenced && (err != nil || n == 0) {
 		return 0, h.overtaken(w)
 	}
@@ -36,11 +42,7 @@ func (h *hold) perform(ctx context.Context, c *conn, w write) (id int64, err err
 
 // overtaken is the error of a write that found the lock lost.
 func (h *hold) overtaken(w write) error {
-	set := h.set
-	if w.set != "" {
-		set = w.set
-	}
-	return &database.LockLostError{Set: set, Err: errNotHeld}
+	return &database.LockLostError{Set: cmp.Or(w.set, h.set), Err: errNotHeld}
 }
 
 // writeAll executes writes on the guard: in one transaction if there are several or the lock has a
@@ -70,6 +72,7 @@ func (h *hold) writeAll(ctx context.Context, c *conn, writes ...write) (ids []in
 	return ids, err
 }
 
+// each executes writes one by one, in the open transaction if any.
 func (h *hold) each(ctx context.Context, c *conn, writes []write) (ids []int64, err error) {
 	for _, w := range writes {
 		id, err := h.perform(ctx, c, w)
@@ -101,10 +104,7 @@ func (h *hold) append(ctx context.Context, c *conn, w write) (id int64, err erro
 	case err != nil:
 		return 0, ownError(w.doing, err)
 	}
-	if n, err := res.RowsAffected(); err != nil || n == 0 {
-		return 0, h.overtaken(w)
-	}
-	return res.LastInsertId()
+	return h.inserted(w, res)
 }
 
 // oneByOne executes writes in a transaction.

@@ -152,13 +152,13 @@ func TestWaitingHoldsNoTransaction(t *testing.T) {
 	url := testdb.Postgres(t)
 	c := connect(t, url)
 	begin(t, open(t, url), "s")
-	db := open(t, url, database.Options{App: "who waits"})
+	db := open(t, url, database.Options{App: "one that waits"})
 	var transactions []int
 	var asked error
 	_, _, err := db.Begin(background(t), "s", database.LockOptions{Timeout: time.Second, Waiting: func(database.Holder) {
 		n := -1
 		// The test must not end here: its cleanup would wait for this call of Begin.
-		asked = errors.Join(asked, c.QueryRow(background(t), "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'who waits' AND xact_start IS NOT NULL AND datname = current_database()").Scan(&n))
+		asked = errors.Join(asked, c.QueryRow(background(t), "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'one that waits' AND xact_start IS NOT NULL AND datname = current_database()").Scan(&n))
 		transactions = append(transactions, n)
 	}})
 	must(t, asked)

@@ -11,14 +11,21 @@ import (
 	"github.com/whimbrel-db/whimbrel/migration"
 )
 
+// migrated applies a migration to a database, and returns a proxy for it and the scripts of its
+// set.
+func migrated(t *testing.T, url string) (proxy *testdb.Proxy, ups []string) {
+	t.Helper()
+	ups = []string{"CREATE TABLE a (x int)"}
+	_, err := up(t, open(t, url), setOf(t, "s", ups...))
+	must(t, err)
+	return testdb.NewProxy(t, url), ups
+}
+
 // The cost of calls in round trips, including that of connecting, which is one without a password.
 func TestRoundTrips(t *testing.T) {
 	t.Parallel()
 	url := testdb.Postgres(t)
-	ups := []string{"CREATE TABLE a (x int)"}
-	_, err := up(t, open(t, url), setOf(t, "s", ups...))
-	must(t, err)
-	proxy := testdb.NewProxy(t, url)
+	proxy, ups := migrated(t, url)
 
 	// cost opens the database, calls what and returns the number of round trips.
 	cost := func(what func(db database.Database)) int {
@@ -78,10 +85,7 @@ func TestRoundTrips(t *testing.T) {
 func TestRoundTripsOfRuns(t *testing.T) {
 	t.Parallel()
 	url := testdb.Postgres(t)
-	ups := []string{"CREATE TABLE a (x int)"}
-	_, err := up(t, open(t, url), setOf(t, "s", ups...))
-	must(t, err)
-	proxy := testdb.NewProxy(t, url)
+	proxy, ups := migrated(t, url)
 	db := open(t, proxy.URL)
 	cost := func(next []string) (turns, connections int) {
 		t.Helper()
