@@ -363,7 +363,7 @@ func recordRules() []rule {
 			}
 			f.Version, f.File = &f.Versions[0], e.Migrations[0].Up.File
 			f.Message = fmt.Sprintf("%s %s %s pending below the newest applied version %s", plural(len(names), "migration", "migrations"), strings.Join(names, ", "), plural(len(names), "is", "are"), f.Label(e.Newest))
-			f.Next = fmt.Sprintf(`Give it a version above %s, or add --allow-out-of-order to apply it anyway. If the database already has its changes, run "whimbrel mark %s".`, f.Label(e.Newest), f.Label(f.Versions[0]))
+			f.Next = fmt.Sprintf(`Run "whimbrel renumber" to give it the next version, or add --allow-out-of-order to apply it anyway. If the database already has its changes, run "whimbrel mark %s".`, f.Label(f.Versions[0]))
 		}),
 		on(kindNoDown, func(f *render.Failure, e *whimbrel.IrreversibleError) {
 			f.Version, f.Name = &e.Version, e.Name
@@ -585,6 +585,9 @@ func explainFolder(f *render.Failure, dir *folderError) {
 	}
 	if errors.As(dir, new(*source.AmbiguousError)) {
 		f.Next = "Select the format with --format, or move the other files away."
+	}
+	if errors.As(dir, new(*migration.DuplicateError)) {
+		f.Next = `Run "whimbrel renumber" to give one of them the next version.`
 	}
 	if isAll && all.ReadsAs != source.Auto {
 		f.Next = fmt.Sprintf("As a %s folder it has no problem: add --format %s", all.ReadsAs, all.ReadsAs)

@@ -36,15 +36,10 @@ If an environment can't be read, the page says so, and report exits with 1.`,
   whimbrel report --drift --out report.html`,
 		ValidArgsFunction: a.completeEnvironments,
 		PreRunE: func(_ *cobra.Command, args []string) error {
-			switch {
-			case out == "":
+			if out == "" {
 				return usage(`Add --out report.html.`, "--out is required")
-			case len(args) > 0 && a.global.database != "":
-				return usage("Omit one of them.", "--database and environments can't be combined")
-			case len(args) > 0 && a.global.env != "":
-				return usage("Omit --env.", "--env and environments can't be combined")
 			}
-			return nil
+			return a.environmentsOrOne(args)
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if !drift {

@@ -129,7 +129,7 @@ func TestStatusWidths(t *testing.T) {
 			}
 		}
 		words := strings.Join(strings.Fields(out.String()), " ")
-		if !strings.Contains(words, `Give it a higher version, or run "whimbrel up --allow-out-of-order".`) {
+		if !strings.Contains(words, `Run "whimbrel renumber" to give it the next version, or "whimbrel up --allow-out-of-order".`) {
 			t.Errorf("at %d columns:\n%s", width, out.String())
 		}
 		if whole := strings.Contains(out.String(), s.Migrations[0].Name); whole != (width == 200) {

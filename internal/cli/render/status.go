@@ -252,7 +252,7 @@ func (s *Status) remarks(pg *page) []string {
 		all = append(all, pg.bad("Modified: "+pg.labels(s.Modified))+pg.aim.at(` — the file changed after it was applied. "whimbrel verify" shows the difference.`))
 	}
 	if len(s.OutOfOrder) > 0 {
-		all = append(all, pg.bad("Out of order: "+pg.labels(s.OutOfOrder))+pg.aim.at(` — pending below the newest applied version. Give it a higher version, or run "whimbrel up --allow-out-of-order".`))
+		all = append(all, pg.bad("Out of order: "+pg.labels(s.OutOfOrder))+pg.aim.at(` — pending below the newest applied version. Run "whimbrel renumber" to give it the next version, or "whimbrel up --allow-out-of-order".`))
 	}
 	if len(s.Replaced) > 0 {
 		all = append(all, "Replaced: "+pg.labels(s.Replaced)+" — applied, and now part of a squash or baseline. Up records a squash without running it.")

@@ -1,0 +1,288 @@
+package source
+
+import (
+	"cmp"
+	"fmt"
+	"io/fs"
+	"maps"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// RenumberOptions say which migrations of a folder get new versions.
+type RenumberOptions struct {
+	// Format is the folder's; Auto detects it.
+	Format Format
+	// Dir comes before the names of files in messages, as in Options.
+	Dir string
+	// Applied are the names of the migrations that the databases have applied, by version. Their
+	// files keep their versions. Of two files with one version, the name tells which was applied.
+	Applied map[int64]string
+	// Sequence also turns the versions of pending migrations that are timestamps into the numbers
+	// that follow the newest number.
+	Sequence bool
+}
+
+// Renumbered is a migration that gets a new version.
+type Renumbered struct {
+	Version, To int64
+	Name        string
+	// Why the migration can't keep its version.
+	Why string
+	// Renames are the new names of its files or of its folder.
+	Renames []Rename
+	// After are the pending migrations that had a higher version and now have a lower one, so they
+	// will run first. They keep their versions.
+	After []int64
+}
+
+// Rename is the new name of a file or folder of the root.
+type Rename struct{ From, To string }
+
+// Renumber returns the pending migrations that were overtaken, with versions that follow the newest
+// one. A migration is overtaken if a newer one is applied, or if another file has its version, as
+// after a merge of two branches. Renumber reads the folder and changes nothing: the caller renames
+// the files. Applied migrations keep their versions, and the renumbered ones their order.
+//
+// A migration that is part of a squash is an error, and so is a file with the version of an applied
+// migration of another name: nobody can tell whether it was applied.
+func Renumber(fsys fs.FS, opts RenumberOptions) ([]Renumbered, error) {
+	f, err := loadAs(fsys, Options{Format: opts.Format, Dir: opts.Dir})
+	if err != nil {
+		return nil, err
+	}
+	f.layout = layoutOf(f.format)
+	if !slices.Contains(renamed, f.format) {
+		return nil, fmt.Errorf("versions of %s migrations are not only in the names of files, so Whimbrel can't renumber them", f.format)
+	}
+	r := &renumbering{folder: f, opts: opts, groups: f.groups()}
+	r.choose()
+	if err := f.err(); err != nil {
+		return nil, err
+	}
+	return r.number()
+}
+
+// renamed are the formats whose versions are only in the names of files and folders.
+var renamed = []Format{Native, GolangMigrate, Goose, Dbmate, Tern, Hasura}
+
+// group has the files of one migration.
+type group struct {
+	numbered
+	files []string // within the root
+	whole bool     // it has an up script
+	moves string   // why it gets a new version, "" if it does not
+}
+
+// groups returns the migrations of the root, ordered by version and name.
+func (f *folder) groups() []*group {
+	var all []*group
+	for _, e := range f.entries {
+		name := e.Name()
+		if !startsWithDigit(name) || e.IsDir() && f.subs[name] == nil {
+			continue
+		}
+		n, rest, err := cutVersion(name)
+		if err != nil {
+			f.add(f.path(name), "%v", err)
+			continue
+		}
+		bare, up, ok := f.part(name, rest, e.IsDir())
+		if !ok {
+			continue
+		}
+		n.name = strings.TrimLeft(bare, "_")
+		i := slices.IndexFunc(all, func(g *group) bool { return g.version == n.version && g.name == n.name })
+		if i < 0 {
+			i = len(all)
+			all = append(all, &group{numbered: n})
+		}
+		all[i].files, all[i].whole = append(all[i].files, name), all[i].whole || up
+	}
+	slices.SortStableFunc(all, func(a, b *group) int {
+		return cmp.Or(cmp.Compare(a.version, b.version), cmp.Compare(a.name, b.name))
+	})
+	return joined(all)
+}
+
+// part cuts the end off a name behind its version. It reports whether the file has an up script,
+// and whether it belongs to a migration.
+func (f *folder) part(name, rest string, isDir bool) (bare string, up, ok bool) {
+	if isDir {
+		return rest, true, true
+	}
+	if metadataMeant(name) == name {
+		return strings.TrimSuffix(rest, metadataEnd), false, true
+	}
+	if h, ok := golangMigrateName(name); ok && f.format != Goose {
+		return h.name, h.up, true
+	}
+	if h, err := nativeName(name); err == nil {
+		return h.name, h.up, true
+	}
+	for _, end := range []string{".sql", ".go"} {
+		if bare, ok := strings.CutSuffix(rest, end); ok {
+			return bare, true, true
+		}
+	}
+	return "", false, false
+}
+
+// joined gives files without an up script to the only migration of their version: golang-migrate's
+// down scripts, and metadata, can have another name.
+func joined(all []*group) []*group {
+	for _, g := range all {
+		if !g.whole {
+			continue
+		}
+		only := true
+		for _, o := range all {
+			only = only && (o == g || o.version != g.version || !o.whole)
+		}
+		for _, o := range all {
+			if only && o != g && o.version == g.version {
+				g.files, o.files = append(g.files, o.files...), nil
+			}
+		}
+	}
+	return slices.DeleteFunc(all, func(g *group) bool { return len(g.files) == 0 })
+}
+
+// renumbering decides which migrations get new versions.
+type renumbering struct {
+	*folder
+	opts   RenumberOptions
+	groups []*group
+}
+
+// choose decides which migrations move, and reports those that may not.
+func (r *renumbering) choose() {
+	newest := int64(-1)
+	for v := range r.opts.Applied {
+		newest = max(newest, v)
+	}
+	for i := 0; i < len(r.groups); {
+		same := r.groups[i:]
+		if n := slices.IndexFunc(same, func(g *group) bool { return g.version != r.groups[i].version }); n > 0 {
+			same = same[:n]
+		}
+		keeper, squashed := r.keeper(same), r.squashed(same)
+		for _, g := range same {
+			switch _, applied := r.opts.Applied[g.version]; {
+			case keeper == nil:
+			case g != keeper && !squashed:
+				g.moves = fmt.Sprintf("%s has its version, too", keeper.files[0])
+			case applied:
+			case g.version < newest:
+				g.moves = fmt.Sprintf("version %d is applied", newest)
+			case r.opts.Sequence && g.stampOf() != nil:
+				g.moves = "its version is a timestamp"
+			}
+			if g.moves != "" {
+				r.refuseSquash(g)
+			}
+		}
+		i += len(same)
+	}
+	if n := (numbered{version: newest, digits: strconv.FormatInt(newest, 10)}); r.opts.Sequence && newest >= 0 && n.stampOf() != nil {
+		r.add(r.opts.Dir, "the newest applied version is %d, a timestamp; a number would come before it", newest)
+	}
+}
+
+// squashed reports whether one of the migrations of a version is a squash, and the others are what
+// it replaces.
+func (r *renumbering) squashed(same []*group) bool {
+	return slices.ContainsFunc(same, func(g *group) bool {
+		return slices.ContainsFunc(g.files, func(name string) bool { return r.files[name] != nil && r.files[name].replaces(g.version) })
+	})
+}
+
+// keeper returns which of the migrations of one version keeps it, nil if that is unknown.
+func (r *renumbering) keeper(same []*group) *group {
+	name, applied := r.opts.Applied[same[0].version]
+	if !applied {
+		return same[0]
+	}
+	for _, g := range same {
+		if g.name == name {
+			return g
+		}
+	}
+	r.add(r.path(same[0].files[0]), "the database has applied version %d with the name %q, and no file has both; "+
+		"add that file, or rename this one if it is the same migration", same[0].version, name)
+	return nil
+}
+
+// refuseSquash reports a migration that can't move because a squash names its version.
+func (r *renumbering) refuseSquash(g *group) {
+	for _, name := range slices.Sorted(maps.Keys(r.files)) {
+		if r.files[name].replaces(g.version) {
+			r.add(r.path(g.files[0]), "can't get another version: %s replaces version %d", r.path(name), g.version)
+			return
+		}
+	}
+}
+
+// number gives the migrations that move their versions.
+func (r *renumbering) number() ([]Renumbered, error) {
+	newest := r.newest()
+	var all []Renumbered
+	for _, g := range r.groups {
+		if g.moves == "" {
+			continue
+		}
+		if newest.version == math.MaxInt64 {
+			return nil, fmt.Errorf("there is no version after %d", newest.version)
+		}
+		digits, err := nextVersion(newest, r.layout.numbering, NewOptions{})
+		if err != nil {
+			return nil, err
+		}
+		to, err := strconv.ParseInt(digits, 10, 64)
+		if err != nil {
+			return nil, fmt.Errorf("there is no version after %d", newest.version)
+		}
+		newest = numbered{digits: digits, version: to}
+		n := Renumbered{Version: g.version, To: to, Name: g.name, Why: g.moves}
+		for _, name := range g.files {
+			_, rest, _ := cutVersion(name)
+			n.Renames = append(n.Renames, Rename{From: name, To: digits + rest})
+		}
+		for _, o := range r.groups {
+			if _, applied := r.opts.Applied[o.version]; o.moves == "" && !applied && o.version > g.version {
+				n.After = append(n.After, o.version)
+			}
+		}
+		all = append(all, n)
+	}
+	return all, nil
+}
+
+// newest returns the newest version that stays.
+func (r *renumbering) newest() (newest numbered) {
+	for v := range r.opts.Applied {
+		if v > newest.version {
+			newest = numbered{version: v, digits: strconv.FormatInt(v, 10)}
+		}
+	}
+	for _, g := range r.groups {
+		if g.moves == "" && (g.version > newest.version || g.version == newest.version && len(g.digits) > len(newest.digits)) {
+			newest = g.numbered
+		}
+	}
+	if len(newest.digits) < r.layout.digits && newest.digits != "" && !r.hasFile(newest.version) {
+		newest.digits = fmt.Sprintf("%0*d", r.layout.digits, newest.version)
+	}
+	for _, e := range r.entries { // a baseline has a version, too
+		if n, _, err := cutVersion(strings.TrimPrefix(e.Name(), "B")); err == nil && r.format == Native && isBaseline(e.Name()) && n.version > newest.version {
+			newest = n
+		}
+	}
+	return newest
+}
+
+func (r *renumbering) hasFile(version int64) bool {
+	return slices.ContainsFunc(r.groups, func(g *group) bool { return g.version == version })
+}
