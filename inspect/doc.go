@@ -10,4 +10,5 @@
 //   - Detect and accept drift: [Drift]
 //   - Compare a database with a schema in SQL: [Compare]
 //   - Write one migration from several: [Minimal]
+//   - Check that two sets make the same schema: [Same]
 package inspect

@@ -19,6 +19,7 @@
 //   - Detect its format: [Detect]; list and parse formats: [Formats], [ParseFormat]
 //   - Name new files: [NewFiles]
 //   - Join old migrations into one: [Squash]
+//   - Rewrite another tool's folder: [Convert]; give overtaken migrations new versions: [Renumber]
 package source
 
 import (

@@ -132,21 +132,28 @@ func completeSettings(cmd *cobra.Command, args []string, _ string) ([]string, co
 	return offers, cobra.ShellCompDirectiveNoFileComp
 }
 
+// oneOf offers fixed words.
+func oneOf(words []string) complete {
+	return cobra.FixedCompletions(words, cobra.ShellCompDirectiveNoFileComp)
+}
+
+// formats are the names of all formats.
+func formats() (all []string) {
+	for _, f := range source.Formats() {
+		all = append(all, string(f))
+	}
+	return all
+}
+
 // completeGlobals completes the values of the global flags.
 func (a *app) completeGlobals(root *cobra.Command) {
-	words := func(words []string) complete {
-		return cobra.FixedCompletions(words, cobra.ShellCompDirectiveNoFileComp)
-	}
-	var formats, schemes []string
-	for _, f := range source.Formats() {
-		formats = append(formats, string(f))
-	}
+	var schemes []string
 	for _, d := range database.Drivers() {
 		schemes = append(schemes, d+":")
 	}
-	must(root.RegisterFlagCompletionFunc("format", words(formats)))
-	must(root.RegisterFlagCompletionFunc("database", words(schemes)))
-	must(root.RegisterFlagCompletionFunc("lock", words(lockKinds)))
+	must(root.RegisterFlagCompletionFunc("format", oneOf(formats())))
+	must(root.RegisterFlagCompletionFunc("database", oneOf(schemes)))
+	must(root.RegisterFlagCompletionFunc("lock", oneOf(lockKinds)))
 	must(root.RegisterFlagCompletionFunc("env", a.completeEnvironments))
 	must(root.MarkPersistentFlagDirname("dir"))
 	must(root.MarkPersistentFlagFilename("config", "yaml", "yml"))

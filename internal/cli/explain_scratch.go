@@ -34,6 +34,10 @@ func scratchRules() []rule {
 				f.Next = "Begin the range with the folder's first migration, or join the scripts instead: leave out --minimal."
 			}
 		}),
+		on(kindSource, func(f *render.Failure, e *differentError) {
+			f.Differences = e.changes
+			f.Next = "Nothing was written. This should not happen: please report it with the folder."
+		}),
 		on(kindSource, func(f *render.Failure, e *inspect.NoTextError) {
 			f.Message = relabelled(f, f.Message, e.Event.Version)
 			f.Next = `Pass the folder that has the applied file with --dir. Or accept the present schema: whimbrel drift --accept --reason "…"`

@@ -176,11 +176,19 @@ func (a *app) readSetWith(r resolved, url string, deferDowns bool) (*migration.S
 	if _, err := migration.NewSet(r.set); err != nil {
 		return nil, usage("", "--set: %v", err)
 	}
-	set, err := source.Read(source.Dir(r.dir), source.Options{Set: r.set, Format: r.format, Dir: r.dir, Dialect: a.knownDialect(url), Expand: a.LookupEnv, DeferDowns: deferDowns})
+	opts := a.sourceOptions(r, url)
+	opts.DeferDowns = deferDowns
+	set, err := source.Read(source.Dir(r.dir), opts)
 	if set, err = a.ifMissing(set, err, r.set); err != nil {
 		return nil, &folderError{dir: r.dir, err: err}
 	}
 	return set, nil
+}
+
+// sourceOptions returns how to read the folder for the database with a URL, "" for the configured
+// one.
+func (a *app) sourceOptions(r resolved, url string) source.Options {
+	return source.Options{Set: r.set, Format: r.format, Dir: r.dir, Dialect: a.knownDialect(url), Expand: a.LookupEnv}
 }
 
 func (a *app) connect(ctx context.Context, t *target) error {

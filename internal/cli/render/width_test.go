@@ -90,6 +90,7 @@ func realistic() []struct {
 			{Version: v + 1, Name: longName, Up: longFile + ":4:13: relation \"custmers\" does not exist (42P01)", Down: "none"},
 		}}), []string{longName, "does not exist (42P01)"}},
 		{"load", show(&Loaded{File: "db/schema.sql", Done: true, Included: []int64{v}, Unknown: []int64{v + 1, v + 2, v + 3}, dir: "db/migrations", Rows: []RowsOf{{Version: v, Name: longName, Statements: []Problem{{Message: longReason, File: longFile, Line: 4, Column: 1}}}}}), []string{longReason, "20260101120003"}},
+		{"convert", show(&Converted{From: "goose", Dir: longFile, Out: longFile, Changes: []Conversion{{File: longFile, What: longReason, Checksum: true}}, LeftOut: []string{longFile}}), []string{longReason}},
 		{"renumber", show(&Renumbered{Renumbered: []NewVersion{{Version: v, To: v + 1, Why: longReason, Files: []Moved{{From: longFile, To: longFile}}, After: []int64{v, v + 1}}}}), []string{longReason}},
 		{"squash", show(&Squashed{Replaces: []int64{v, v + 1}, Files: []string{longFile}, Irreversible: longFile, minimal: true, Dropped: []Problem{{Message: longReason, File: longFile, Line: 3, Column: 1}}}), []string{longReason}},
 		{"baseline", show(&Baselined{Set: "default", Baseline: v + 5, Marked: []int64{v, v + 1, v + 2, v + 3, v + 4, v + 5}}), []string{"20260101120003"}},
