@@ -6,7 +6,10 @@
 // database).
 package migration
 
-import "fmt"
+import (
+	"fmt"
+	"time"
+)
 
 // DefaultSet is the name of a set without a name.
 const DefaultSet = "default"
@@ -22,6 +25,20 @@ type Migration struct {
 	// Metadata is a document of facts about the migration's objects, which is applied with it; nil
 	// for none.
 	Metadata *Script
+	// Origin is what another tool, whose format the folder has, calls the migration. It is nil where
+	// the version says all.
+	Origin *Origin
+}
+
+// Origin identifies a migration in the tool whose format its folder has. It takes no part in the
+// checksum or the history.
+type Origin struct {
+	// ID is the tool's own name of the migration: "1.2.1" (Flyway), "20240101_init" (Prisma).
+	ID string
+	// Sum is the checksum that a file of the folder has of the migration, or "".
+	Sum string
+	// When is the time that a file of the folder has of the migration, or zero.
+	When time.Time
 }
 
 // String returns the version and the name, for messages.

@@ -29,6 +29,10 @@ func dbmateMark(text string) (mark, bool) {
 	return mark{tool: Dbmate, word: direction, args: args}, true
 }
 
+func dbmateFiles(_ *folder, version, name string) []File {
+	return []File{{version + "_" + name + ".sql", "-- migrate:up\n" + unfinished + "\n\n-- migrate:down\n\n"}}
+}
+
 func (f *folder) dbmate() []migration.Migration {
 	var all []migration.Migration
 	anyName := func(rest string) (string, bool) { return strings.TrimLeft(rest, "_-."), true }

@@ -2,6 +2,7 @@ package source
 
 import (
 	"fmt"
+	"io/fs"
 	"path"
 	"slices"
 )
@@ -17,20 +18,25 @@ func (f *folder) detect() (Format, error) {
 		}
 		seen[i].Files = append(seen[i].Files, file)
 	}
-	conf := ""           // tern's, if it exists
 	var unclear []string // .sql files that show no format
 	pairs, goFiles := false, false
 	for _, e := range f.entries {
 		name := e.Name()
 		shown := f.path(name)
 		switch {
-		case e.IsDir():
-			if what := f.hasuraSeen(name); what != "" {
-				note(Hasura, shown, what)
+		case e.IsDir() || f.files[name] == nil:
+			if path.Ext(name) == ".go" && startsWithDigit(name) {
+				goFiles = true
 			}
-		case name == ternConf:
-			conf = shown
-		case f.files[name] != nil:
+			for _, l := range layouts {
+				if l.shows == nil {
+					continue
+				}
+				if what := l.shows(f, e); what != "" {
+					note(l.format, shown, what)
+				}
+			}
+		default:
 			tools := f.files[name].tools()
 			for _, m := range tools {
 				note(m.tool, shown, fmt.Sprintf("line %d is a marker", m.line))
@@ -39,16 +45,16 @@ func (f *folder) detect() (Format, error) {
 				note(Native, shown, "a name of up and down files")
 			} else if !startsWithDigit(name) {
 				continue // a baseline or a repeatable script, or another tool's own
+			} else if len(tools) == 0 && f.files[name].sqlxNoTransaction() {
+				note(Sqlx, shown, "its first line is sqlx's")
 			} else if len(tools) == 0 {
 				_, _, pair := cutDirection(name[:len(name)-len(".sql")])
 				pairs, unclear = pairs || pair, append(unclear, shown)
 			}
-		case path.Ext(name) == ".go" && startsWithDigit(name):
-			goFiles = true
 		}
 	}
-	if conf != "" && !slices.ContainsFunc(seen, func(s Seen) bool { return s.Format == Tern }) {
-		seen = append(seen, Seen{Format: Tern, Files: []string{conf}, What: "tern's configuration"})
+	if slices.ContainsFunc(seen, func(s Seen) bool { return s.Format == Diesel }) { // whose folders look like Hasura's
+		seen = slices.DeleteFunc(seen, func(s Seen) bool { return s.Format == Hasura })
 	}
 	switch {
 	case len(seen) > 1:
@@ -62,7 +68,7 @@ func (f *folder) detect() (Format, error) {
 	}
 	var p problems
 	for _, file := range unclear {
-		p.add(file, "does not show its format: its name does not end in .up.sql or .down.sql, and it has no line of goose, dbmate or tern; name the format, or rename the file")
+		p.add(file, "does not show its format: its name does not end in .up.sql or .down.sql, and it has no line of goose, dbmate, sql-migrate or tern; name the format, or rename the file")
 	}
 	if err := p.err(); err != nil {
 		return Auto, err
@@ -82,6 +88,11 @@ func (f *file) tools() []mark {
 		}
 	}
 	return first
+}
+
+// listed reports whether a folder of the root has a file of that name.
+func (f *folder) listed(dir, name string) bool {
+	return slices.ContainsFunc(f.subs[dir], func(e fs.DirEntry) bool { return e.Name() == name && !e.IsDir() })
 }
 
 // hasuraSeen says what of a folder is Hasura's, "" for nothing.

@@ -27,6 +27,12 @@ func TestDetect(t *testing.T) {
 		{"a dbmate file", files("1_a.sql", "-- migrate:up\n"+up, "schema.sql", up), source.Dbmate},
 		{"a tern file", files("1_a.sql", up+"\n---- create above / drop below ----", "2_b.sql", up), source.Tern},
 		{"tern.conf", files("1_a.sql", up, "tern.conf", "x"), source.Tern},
+		{"an sql-migrate file", files("1-a.sql", "-- +migrate Up\n"+up), source.SQLMigrate},
+		{"sqlx's first line", files("1_a.sql", "-- no-transaction\n"+up, "2_b.sql", up), source.Sqlx},
+		{"a Diesel folder whose version has dashes", files("00000000000000_diesel_initial_setup/up.sql", up, "2024-01-31-093000_a/up.sql", up), source.Diesel},
+		{"a Diesel folder with metadata.toml", files("1_a/up.sql", up, "2_b/up.sql", up, "2_b/metadata.toml", ""), source.Diesel},
+		{"Prisma folders", files("0_init/migration.sql", up, "20240131093000_a/migration.sql", up, "20240131093000_a/down.sql", up), source.Prisma},
+		{"Prisma's lock file", files("migration_lock.toml", "provider = \"sqlite\""), source.Prisma},
 		{"Hasura folders", files("1_a/up.sql", up, "2_b/down.sql", up), source.Hasura},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -83,7 +89,7 @@ func TestDetectRefusesDoubt(t *testing.T) {
 		{
 			"nothing to tell it from",
 			files("1_a.sql", up, "2_b.go", "x"),
-			"db/1_a.sql: does not show its format: its name does not end in .up.sql or .down.sql, and it has no line of goose, dbmate or tern; name the format, or rename the file",
+			"db/1_a.sql: does not show its format: its name does not end in .up.sql or .down.sql, and it has no line of goose, dbmate, sql-migrate or tern; name the format, or rename the file",
 		},
 	} {
 		t.Run(c.name, func(t *testing.T) {

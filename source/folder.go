@@ -64,7 +64,7 @@ func load(fsys fs.FS, opts Options) (*folder, error) {
 	for _, e := range f.entries {
 		if e.IsDir() {
 			for _, sub := range f.subs[e.Name()] {
-				wanted = f.want(wanted, path.Join(e.Name(), sub.Name()), sub, isHasuraFile(sub.Name()))
+				wanted = f.want(wanted, path.Join(e.Name(), sub.Name()), sub, isFolderScript(sub.Name()))
 			}
 			continue
 		}
@@ -72,6 +72,33 @@ func load(fsys fs.FS, opts Options) (*folder, error) {
 	}
 	f.readFiles(wanted)
 	return f, nil
+}
+
+// isFolderScript reports whether folders that are migrations hold files of that name.
+func isFolderScript(name string) bool {
+	return isHasuraFile(name) || name == prismaFile
+}
+
+// hasFolders reports whether folders of the root can be migrations.
+func (f *folder) hasFolders() bool {
+	switch f.opts.Format {
+	case Auto, Hasura, Diesel, Prisma:
+		return true
+	}
+	return false
+}
+
+// readAlso reads scripts that only the folder's format has, by their names within fsys.
+func (f *folder) readAlso(names []string) {
+	wanted := make([]*file, 0, len(names))
+	for _, name := range names {
+		if f.files[name] == nil {
+			file := &file{name: name, path: f.path(name)}
+			f.files[name] = file
+			wanted = append(wanted, file)
+		}
+	}
+	f.readFiles(wanted)
 }
 
 // loadAs loads a folder and detects its format, unless the options have it.
@@ -149,7 +176,7 @@ func (f *folder) list() error {
 			continue
 		}
 		f.entries = append(f.entries, e)
-		if e.IsDir() && startsWithDigit(e.Name()) && f.heeds(Hasura) {
+		if e.IsDir() && startsWithDigit(e.Name()) && f.hasFolders() {
 			if f.subs[e.Name()], err = readDir(f.fsys, e.Name()); err != nil {
 				f.wrap(f.path(e.Name()), err)
 			}
@@ -427,9 +454,9 @@ func (f *folder) needStatementIn(what string, file *file, s *migration.Script, e
 }
 
 // takesEmpty reports whether an up script without a statement does nothing in the folder's tool.
-// Diesel, whose versions have dashes, refuses it.
+// Diesel refuses a file without a comment.
 func (f *folder) takesEmpty(file *file) bool {
-	return f.layout.takesEmpty && !(f.format == Hasura && isDashed(file.name))
+	return f.layout.takesEmpty && !(f.format == Diesel && file.whole.Size == 0)
 }
 
 // empty reports whether no part of the file has a statement.
@@ -444,9 +471,11 @@ func (f *file) empty() bool {
 
 // read returns the folder's migrations.
 func (f *folder) read(format Format) []migration.Migration {
-	f.format = format
+	f.format, f.layout = format, layoutOf(format)
+	if f.layout.scripts != nil {
+		f.readAlso(f.layout.scripts(f))
+	}
 	f.checkDates()
-	f.layout = layoutOf(format)
 	all := f.layout.read(f)
 	if format != Native {
 		f.carry(all, f.numberedMetadata())
@@ -473,7 +502,7 @@ func (f *folder) elsewhere() {
 			continue
 		}
 		f.below(e.Name(), func(dir string, sub fs.DirEntry) bool {
-			if startsWithDigit(path.Base(dir)) && isHasuraFile(sub.Name()) {
+			if startsWithDigit(path.Base(dir)) && isFolderScript(sub.Name()) {
 				dir = path.Dir(dir)
 			}
 			if shown := f.path(dir); hasSQLSuffix(sub.Name()) && dir != "." && !slices.Contains(names, shown) {

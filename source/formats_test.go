@@ -7,6 +7,7 @@ import (
 
 	"github.com/whimbrel-db/whimbrel/migration"
 	"github.com/whimbrel-db/whimbrel/source"
+	"github.com/whimbrel-db/whimbrel/sqltext"
 )
 
 func TestGoose(t *testing.T) {
@@ -305,4 +306,200 @@ func TestHasura(t *testing.T) {
 7_h.sql: is not named like a migration; it has to say whether it is up or down: 7_h.up.sql`,
 		},
 	})
+}
+
+func TestSQLMigrate(t *testing.T) {
+	testReadings(t, source.SQLMigrate, []reading{
+		{
+			name: "up and down, with statement markers, and text before the first section",
+			files: files("20240131-a.sql", "-- a licence; with signs\n-- +migrate Up\n-- +migrate StatementBegin\nSELECT 1;\n-- +migrate StatementEnd\n\n"+
+				"-- +migrate Down\nSELECT 2;\n"),
+			want: `20240131 a
+  up 20240131-a.sql:3 "-- +migrate StatementBegin\nSELECT 1;\n-- +migrate StatementEnd"
+  down 20240131-a.sql:8 "SELECT 2;"`,
+		},
+		{
+			name:  "down before up, lower case, CRLF, a byte-order mark, no final newline inside a comment",
+			files: files("1_a.sql", "\ufeff-- +migrate down\r\nSELECT 2;\r\n--+MIGRATE up  \t\r\nSELECT 1 -- last"),
+			want:  "1 a\n  up 1_a.sql:4 \"SELECT 1 -- last\"\n  down 1_a.sql:2 \"SELECT 2;\"",
+		},
+		{
+			name: "notransaction is for its own section; numbers order the files, not texts",
+			files: files("10_b.sql", "-- +migrate Up notransaction\nSELECT 1;\n-- +migrate Down\nSELECT 2;",
+				"9.sql", "-- +migrate Up\nSELECT 1;\n-- +migrate Down notransaction\nSELECT 2;"),
+			want: `9
+  up 9.sql:2 "SELECT 1;"
+  down 9.sql:4 [no-transaction] "SELECT 2;"
+10 b
+  up 10_b.sql:2 [no-transaction] "SELECT 1;"
+  down 10_b.sql:4 "SELECT 2;"`,
+		},
+		{
+			name: "what is wrong",
+			files: files(
+				"1_a.sql", up,
+				"2_b.sql", up+"\n-- +migrate Up\n"+up,
+				"3_c.sql", "-- +migrate Up\n"+up+"\n-- +migrate Down\n"+up+"\n-- +migrate Up\n"+up,
+				"4_d.sql", "-- +migrate Up nontransaction\n"+up,
+				"5_e.sql", "-- +migrate Up\n-- +migrate Statementbegin\n"+up,
+				"6_f.sql", "-- +migrate Upp\n"+up,
+				"7_g.sql", "-- +migrate Up\n"+up,
+				"07-g.sql", "-- +migrate Up\n"+up,
+				"users.sql", "-- +migrate Up\n"+up,
+			),
+			errors: `1_a.sql: has no line "-- +migrate Up"; write it above the statements
+2_b.sql:1:1: a statement is before the first section, where nothing would run it
+3_c.sql:5:1: a second up section, the first begins on line 1; join them, in the order in which they are to run
+4_d.sql:1:1: unknown option "nontransaction"; the only valid option is notransaction
+5_e.sql:2:1: "-- +migrate StatementBegin" without its StatementEnd
+6_f.sql: has no line "-- +migrate Up"; write it above the statements
+6_f.sql:1:1: unknown marker "-- +migrate upp"; valid markers: Up, Down, StatementBegin, StatementEnd; did you mean "-- +migrate Up"?
+7_g.sql: version 7 is used twice: 07-g.sql and 7_g.sql; change the version of one
+users.sql: has no version; sql-migrate runs such files last, in the order of their names; give it a number, such as 0001-users.sql`,
+		},
+	})
+}
+
+func TestSqlx(t *testing.T) {
+	testReadings(t, source.Sqlx, []reading{
+		{
+			name: "single files beside pairs, whose names may differ",
+			files: files("20240131093000_add_users.sql", up, "2_b.up.sql", up, "2_other.down.sql", "SELECT 2;", "3_c.sql", "-- no-transaction\r\n"+up,
+				"4_d.up.sql", up, "4_d.down.sql", "-- Add down migration script here\n", "5_e.up.sql", up, "5_e.down.sql", "", "schema.sql", up, "README.md", "x"),
+			want: `2 b
+  up 2_b.up.sql "SELECT 1;"
+  down 2_other.down.sql "SELECT 2;"
+3 c
+  up 3_c.sql [no-transaction] "-- no-transaction\r\nSELECT 1;"
+4 d
+  up 4_d.up.sql "SELECT 1;"
+5 e
+  up 5_e.up.sql "SELECT 1;"
+  down 5_e.down.sql ""
+20240131093000 add_users
+  up 20240131093000_add_users.sql "SELECT 1;"`,
+		},
+		{
+			name:     "a file that sqlx skips",
+			files:    files("1_a.sql", up, "0002.sql", up),
+			want:     "1 a\n  up 1_a.sql \"SELECT 1;\"",
+			warnings: "0002.sql: sqlx skips this file, so it does not run; names look like 20240131093000_add_users.sql",
+		},
+		{
+			name: "what is wrong",
+			files: files("1_a.sql", up, "01_a.up.sql", up, "2_b.down.sql", up, "2024-01-31_c.sql", up, "all_users.sql", up,
+				"99999999999999999999_x.sql", up),
+			errors: `1_a.sql: version 1 is used twice: 01_a.up.sql and 1_a.sql; change the version of one
+2024-01-31_c.sql: has no version: sqlx needs a number before the first underscore, not "2024-01-31"; names look like 20240131093000_add_users.sql
+2_b.down.sql: this down script has no up script; add 2_b.up.sql, or remove this file
+99999999999999999999_x.sql: the version 99999999999999999999 is too large; the largest is 9223372036854775807
+all_users.sql: has no version: sqlx needs a number before the first underscore, not "all"; names look like 20240131093000_add_users.sql`,
+		},
+	})
+}
+
+func TestDiesel(t *testing.T) {
+	testReadings(t, source.Diesel, []reading{
+		{
+			name: "20170804200817_x beside 2017-09-23-182408_x, the setup, and a side file",
+			files: files("00000000000000_diesel_initial_setup/up.sql", up, "00000000000000_diesel_initial_setup/down.sql", up, "20170804200817_x/up.sql", up,
+				"2017-09-23-182408_x/up.sql", up, "2017-09-23-182408_x/down.sql", "-- This file should undo anything in `up.sql`\n",
+				"2017-09-23-182408_x/metadata.toml", "\ufeff# CONCURRENTLY\r\n  run_in_transaction = false # really\r\n", "diesel.toml", "x", ".gitkeep", ""),
+			want: `0 diesel_initial_setup
+  up 00000000000000_diesel_initial_setup/up.sql "SELECT 1;"
+  down 00000000000000_diesel_initial_setup/down.sql "SELECT 1;"
+20170804200817 x
+  up 20170804200817_x/up.sql "SELECT 1;"
+20170923182408 x
+  up 2017-09-23-182408_x/up.sql [no-transaction] "SELECT 1;"`,
+		},
+		{
+			name:  "versions that are ordered as texts",
+			files: files("2_b/up.sql", up, "10_a/up.sql", up),
+			errors: `10_a: Diesel compares versions as texts, and runs this before 2_b; as numbers, which count here, they are the other way round; ` +
+				`give the versions the same number of digits`,
+		},
+		{
+			name: "what is wrong",
+			files: files("1_a/down.sql", up, "2_b/README.md", "x", "3x_c/up.sql", up, "4_d/up.sql", up, "4_d/metadata.toml", "\n  run_in_transaction = 0",
+				"5_e/up.sql", up, "5_e/metadata.toml", "lock = true", "6_f/up.sql", up, "6_f/metadata.toml", "[a]", "users/up.sql", up),
+			errors: `1_a/down.sql: this down script has no up script; add 1_a/up.sql, or remove this file
+2_b: holds no migration; add an up.sql (with "-- whimbrel: empty" in it if there is nothing to run), or rename the folder so that it doesn't begin with a number
+3x_c: its version has more than digits and dashes before the first underscore; Diesel orders it as a text, Whimbrel as the number 3; rename the folder
+4_d/metadata.toml:2:3: run_in_transaction is neither true nor false: "0"
+5_e/metadata.toml:1:1: unknown setting "lock"; the only one that is known is run_in_transaction
+6_f/metadata.toml:1:1: is not a setting, which looks like NAME = VALUE
+users: has no version: its name has to begin with a number, because Diesel orders folders by name; names look like 20240131093000_add_users`,
+		},
+	})
+}
+
+func TestPrisma(t *testing.T) {
+	const lock = "# Please do not edit this file manually\r\nprovider = \"postgresql\""
+	testReadings(t, source.Prisma, []reading{
+		{
+			name: "folders in the order of their names, with a down that Prisma's guide suggests",
+			files: files("migration_lock.toml", lock, "0_init/migration.sql", up, "20240131093000_a b/migration.sql", "\ufeff-- This is an empty migration.",
+				"20240201000000_c/migration.sql", up, "20240201000000_c/down.sql", "SELECT 2;", "20240201000000_c/README.md", "x", "docs/x.sql", up),
+			opts: source.Options{Dialect: sqltext.PostgreSQL},
+			want: `0 init
+  up 0_init/migration.sql "SELECT 1;"
+20240131093000 a b
+  up 20240131093000_a b/migration.sql "-- This is an empty migration."
+20240201000000 c
+  up 20240201000000_c/migration.sql "SELECT 1;"
+  down 20240201000000_c/down.sql "SELECT 2;"`,
+		},
+		{
+			name:  "numbers in another order than names",
+			files: files("20240131093000_a/migration.sql", up, "20240201_b/migration.sql", up),
+			errors: `20240131093000_a: Prisma runs its folders in the order of their names, this before 20240201_b; their versions, which count here, ` +
+				`are the other way round; give the versions the same number of digits`,
+		},
+		{
+			name: "what is wrong",
+			files: files("migration_lock.toml", lock, "1_a/migration.sql", up, "01_b/migration.sql", up, "2_c/down.sql", up, "init/migration.sql", up,
+				"99999999999999999999_d/migration.sql", up),
+			opts: source.Options{Dialect: sqltext.SQLite},
+			errors: `1_a/migration.sql: version 1 is used twice: 01_b/migration.sql and 1_a/migration.sql; change the version of one
+2_c: holds no migration.sql; add it, or rename the folder so that it doesn't begin with a number
+99999999999999999999_d: the version 99999999999999999999 is too large; the largest is 9223372036854775807
+init: has no version: its name has to begin with a number, because Prisma orders folders by name; names look like 20240131093000_add_users
+migration_lock.toml:2:1: the scripts are for "postgresql", but the database is not`,
+		},
+		{
+			name:   "a provider that nobody here can run",
+			files:  files("migration_lock.toml", "provider = \"sqlserver\" # x", "1_a/migration.sql", up),
+			errors: `migration_lock.toml:1:1: the scripts are for "sqlserver", which Whimbrel does not support`,
+		},
+	})
+}
+
+func TestOrigins(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		format     source.Format
+		name, text string
+		want       string
+	}{
+		{source.Native, "0001_a.up.sql", up, ""},
+		{source.Sqlx, "0001_a.sql", up, ""},
+		{source.SQLMigrate, "0001-a.sql", "-- +migrate Up\n" + up, "0001-a.sql"},
+		{source.Diesel, "2024-01-31-093000_a/up.sql", up, "20240131093000"},
+		{source.Diesel, "00000000000000_a/up.sql", up, "00000000000000"},
+		{source.Prisma, "20240131093000_a_b/migration.sql", up, "20240131093000_a_b"},
+	} {
+		set, err := source.Read(files(c.name, c.text), source.Options{Format: c.format, Dir: "db"})
+		if err != nil {
+			t.Errorf("%s: %v", c.format, err)
+			continue
+		}
+		got := ""
+		if o := set.All()[0].Origin; o != nil {
+			got = o.ID
+		}
+		if got != c.want {
+			t.Errorf("%s: got %q, want %q", c.format, got, c.want)
+		}
+	}
 }

@@ -44,6 +44,10 @@ func gooseMark(text string) (mark, bool) {
 	return mark{tool: Goose, word: strings.ToLower(strings.Join(strings.Fields(rest), " "))}, true
 }
 
+func gooseFiles(_ *folder, version, name string) []File {
+	return []File{{version + "_" + name + ".sql", "-- +goose Up\n" + unfinished + "\n-- +goose Down\n\n"}}
+}
+
 func (f *folder) goose() []migration.Migration {
 	f.gooseFuncs()
 	var all []migration.Migration
@@ -75,29 +79,13 @@ func (f *folder) goose() []migration.Migration {
 
 // gooseMarks checks the marker lines of a file, other than Up and Down.
 func (f *folder) gooseMarks(file *file) (noTx, expand bool) {
-	var open *mark // a StatementBegin
 	for i := range file.marks {
 		m := &file.marks[i]
 		if m.tool != Goose {
 			continue
 		}
-		if open != nil && (m.section() || m.word == gooseBegin) {
-			f.at(file.path, open.line, open.column, `"-- +goose StatementBegin" without its StatementEnd before line %d`, m.line)
-			open = nil
-		}
 		switch m.word {
-		case wordUp, wordDown, gooseExpandEnd:
-		case gooseBegin:
-			open = m
-			if m.part == 0 {
-				f.at(file.path, m.line, m.column, `"-- +goose StatementBegin" is before "-- +goose Up"`)
-				open = nil
-			}
-		case gooseEnd:
-			if open == nil && m.part > 0 {
-				f.at(file.path, m.line, m.column, `"-- +goose StatementEnd" without its StatementBegin`)
-			}
-			open = nil
+		case wordUp, wordDown, gooseBegin, gooseEnd, gooseExpandEnd:
 		case gooseNoTx:
 			noTx = true
 		case gooseExpand:
@@ -106,17 +94,51 @@ func (f *folder) gooseMarks(file *file) (noTx, expand bool) {
 				f.at(file.path, m.line, m.column, `"-- +goose ENVSUB ON" needs values from the environment, which Whimbrel does not read; give them with Options.Expand, or write them into the file`)
 			}
 		default:
-			suggestion := ""
-			if meant := nearGoose(m.word); meant != "" {
-				suggestion = fmt.Sprintf("; did you mean %q?", meant)
+			f.at(file.path, m.line, m.column, `unknown marker "-- +goose %s"; valid markers: Up, Down, StatementBegin, StatementEnd, NO TRANSACTION, ENVSUB ON, ENVSUB OFF%s`, m.word, didYouMean(nearGoose(m.word)))
+		}
+	}
+	f.statementMarks(file, Goose, "-- +goose")
+	return noTx, expand
+}
+
+// didYouMean suggests a marker, unless it is "".
+func didYouMean(meant string) string {
+	if meant == "" {
+		return ""
+	}
+	return fmt.Sprintf("; did you mean %q?", meant)
+}
+
+// statementMarks reports a StatementBegin without its StatementEnd, or the reverse. prefix is how
+// the tool's markers begin.
+func (f *folder) statementMarks(file *file, tool Format, prefix string) {
+	var open *mark // a StatementBegin
+	for i := range file.marks {
+		m := &file.marks[i]
+		if m.tool != tool {
+			continue
+		}
+		if open != nil && (m.section() || m.word == gooseBegin) {
+			f.at(file.path, open.line, open.column, `"%s StatementBegin" without its StatementEnd before line %d`, prefix, m.line)
+			open = nil
+		}
+		switch m.word {
+		case gooseBegin:
+			open = m
+			if m.part == 0 {
+				f.at(file.path, m.line, m.column, `"%s StatementBegin" is before "%s Up"`, prefix, prefix)
+				open = nil
 			}
-			f.at(file.path, m.line, m.column, `unknown marker "-- +goose %s"; valid markers: Up, Down, StatementBegin, StatementEnd, NO TRANSACTION, ENVSUB ON, ENVSUB OFF%s`, m.word, suggestion)
+		case gooseEnd:
+			if open == nil && m.part > 0 {
+				f.at(file.path, m.line, m.column, `"%s StatementEnd" without its StatementBegin`, prefix)
+			}
+			open = nil
 		}
 	}
 	if open != nil {
-		f.at(file.path, open.line, open.column, `"-- +goose StatementBegin" without its StatementEnd`)
+		f.at(file.path, open.line, open.column, `"%s StatementBegin" without its StatementEnd`, prefix)
 	}
-	return noTx, expand
 }
 
 // gooseFuncs reports the migrations that are Go code.

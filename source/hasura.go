@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
-	"slices"
 	"strings"
 
 	"github.com/whimbrel-db/whimbrel/migration"
@@ -23,10 +22,23 @@ import (
 
 const (
 	hasuraNoTx   = "-- hasura:no-transaction"
+	metadataTOML = "metadata.toml"
 	hasuraNoDown = "could not auto-generate a down migration"
 )
 
 func isHasuraFile(name string) bool { return name == "up.sql" || name == "down.sql" }
+
+func hasuraShows(f *folder, e fs.DirEntry) string {
+	if !e.IsDir() || f.prismaSeen(e.Name()) != "" { // Prisma's may have a down.sql
+		return ""
+	}
+	return f.hasuraSeen(e.Name())
+}
+
+func hasuraFiles(_ *folder, version, name string) []File {
+	base := version + "_" + name
+	return []File{{base + "/up.sql", unfinished + upText(name)}, {base + "/down.sql", downText(name)}}
+}
 
 func (f *folder) hasura() []migration.Migration {
 	var halves []half
@@ -92,24 +104,35 @@ func (f *folder) hasuraTransaction(file *file) {
 	dir := path.Dir(file.name)
 	no, err := f.noTransaction(dir)
 	if err != nil && path.Base(file.name) == "up.sql" { // once is enough
-		f.add(f.path(path.Join(dir, "metadata.toml")), "%s", cause(err))
+		f.add(f.path(path.Join(dir, metadataTOML)), "%s", cause(err))
 	}
 	file.whole.NoTransaction = no || file.firstLine == hasuraNoTx
 }
 
-// hasNoDown reports whether a file without a statement is a down script that Hasura failed to
-// generate.
-func (f *file) hasNoDown() bool {
+// unwrittenDowns are what tools write into a down script that somebody has to complete, or that the
+// tool failed to generate, in lower case.
+var unwrittenDowns = map[Format]string{
+	Hasura: hasuraNoDown,
+	Diesel: "this file should undo anything in",
+	Sqlx:   "add down migration script here",
+}
+
+// hasNoDown reports whether a file without a statement is a down script as the tool created it.
+func (f *file) hasNoDown(format Format) bool {
+	what := unwrittenDowns[format]
+	if what == "" || !f.empty() {
+		return false
+	}
 	text, _, _ := f.whole.Text(migration.KeepInMemory) // it is in memory
-	return strings.Contains(strings.ToLower(text), hasuraNoDown)
+	return f.whole.Size == 0 && format == Diesel || strings.Contains(strings.ToLower(text), what)
 }
 
 // noTransaction reads run_in_transaction from the metadata.toml of a folder.
 func (f *folder) noTransaction(dir string) (bool, error) {
-	if !slices.ContainsFunc(f.subs[dir], func(e fs.DirEntry) bool { return e.Name() == "metadata.toml" }) {
+	if !f.listed(dir, metadataTOML) {
 		return false, nil
 	}
-	b, err := readText(f.fsys, path.Join(dir, "metadata.toml"), maxSide)
+	b, err := readText(f.fsys, path.Join(dir, metadataTOML), maxSide)
 	if err != nil {
 		return false, err
 	}

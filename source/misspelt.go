@@ -72,7 +72,7 @@ func (s *skim) noteMisspelt(line []byte) {
 	if !begins(line, "gmtc") || len(s.misspelt) >= maxMisspelt {
 		return
 	}
-	tool, meant := nearMark(string(line))
+	tool, meant := nearMark(string(line), s.formats)
 	if meant == "" || !s.formats(tool) {
 		return
 	}
@@ -80,8 +80,9 @@ func (s *skim) noteMisspelt(line []byte) {
 	s.misspelt = append(s.misspelt, misspelling{place: at, tool: tool, meant: meant})
 }
 
-// nearMark returns the marker that a comment line was probably to be.
-func nearMark(line string) (tool Format, meant string) {
+// nearMark returns the marker that a comment line was probably to be, of a tool whose markers are
+// heeded if several have similar ones.
+func nearMark(line string, heeds func(Format) bool) (tool Format, meant string) {
 	text := strings.ToLower(strings.TrimSpace(line))
 	if marker := near(onlyLetters(text), ternMarkers, 2); marker != "" {
 		return Tern, marker
@@ -90,6 +91,8 @@ func nearMark(line string) (tool Format, meant string) {
 	switch {
 	case len(word) >= 4 && spelling.Distance(word, "goose") <= 1:
 		return Goose, nearGoose(rest)
+	case len(word) >= 6 && spelling.Distance(word, "migrate") <= 1 && strings.Contains(text, "+") && heeds(SQLMigrate):
+		return SQLMigrate, nearSQLMigrate(rest)
 	case len(word) >= 6 && spelling.Distance(word, "migrate") <= 1:
 		return Dbmate, nearDbmate(rest)
 	}

@@ -263,14 +263,14 @@ func (f *folder) pair(p pair) (m migration.Migration, ok bool) {
 }
 
 // downScript returns the down script of a file, nil for one that is not written yet: an empty one
-// must not count as a rollback. In the folders of golang-migrate and Hasura it is how nothing is
-// rolled back.
+// must not count as a rollback. In the folders of other tools it is how nothing is rolled back,
+// unless it is as the tool created it.
 func (f *folder) downScript(file *file) *migration.Script {
 	if file.deferred {
 		return migration.Unread(file.path)
 	}
 	s := f.script(file)
-	unwritten := f.format == Native && !s.Empty || f.format == Hasura && file.hasNoDown()
+	unwritten := f.format == Native && !s.Empty || file.hasNoDown(f.format)
 	if unwritten && file.empty() {
 		return nil
 	}

@@ -318,7 +318,11 @@ func TestUnfinishedScripts(t *testing.T) {
 		{source.Dbmate, "1_a.sql", "-- migrate:up\n\n-- migrate:down\n", ""},
 		{source.Tern, "1_a.sql", "-- later\n---- create above / drop below ----\n", "1_a.sql: the up script " + noStatement},
 		{source.Hasura, "1_a/up.sql", "", ""},
-		{source.Hasura, "2024-01-31-093000_a/up.sql", "", "2024-01-31-093000_a/up.sql: the up script " + noStatement}, // Diesel's
+		{source.SQLMigrate, "1-a.sql", "-- +migrate Up\n\n-- +migrate Down\n", ""},
+		{source.Sqlx, "1_a.up.sql", "", ""},
+		{source.Prisma, "1_a/migration.sql", "-- This is an empty migration.", ""},
+		{source.Diesel, "1_a/up.sql", "-- nothing", ""},
+		{source.Diesel, "2024-01-31-093000_a/up.sql", "", "2024-01-31-093000_a/up.sql: the up script " + noStatement},
 	} {
 		set, err := source.Read(files(c.name, c.text), source.Options{Format: c.format})
 		if err != nil {

@@ -34,6 +34,18 @@ type File struct {
 	Content string
 }
 
+// Version returns the version of the migration that the file belongs to, as Read reads the name.
+func (f File) Version() (int64, error) {
+	if !startsWithDigit(f.Name) {
+		return 0, fmt.Errorf("%s has no version", f.Name)
+	}
+	n, _, err := cutVersion(f.Name)
+	if err != nil {
+		return 0, fmt.Errorf("%s: %w", f.Name, err)
+	}
+	return n.version, nil
+}
+
 // NewFiles returns the files of a new migration, for the caller to write. They have the next
 // version, names in the folder's format, and a text to fill in.
 //
@@ -64,15 +76,20 @@ func NewFiles(fsys fs.FS, opts NewOptions) ([]File, error) {
 			return nil, err
 		}
 	}
-	newest, err := newestVersion(fsys, format)
+	f := newFolder(fsys, Options{Format: format})
+	f.format, f.layout = format, layoutOf(format)
+	if f.entries, err = readDir(fsys, "."); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	newest := f.newestVersion
+	if f.layout.newest != nil {
+		newest = func() numbered { return f.layout.newest(f) }
+	}
+	version, err := nextVersion(newest(), f.layout.numbering, opts)
 	if err != nil {
 		return nil, err
 	}
-	version, err := nextVersion(newest, layoutOf(format).numbering, opts)
-	if err != nil {
-		return nil, err
-	}
-	return skeleton(format, version, name), nil
+	return f.skeleton(version, name), nil
 }
 
 // nameLimit keeps file names below what file systems take.
@@ -103,18 +120,14 @@ func cleanName(name string) (string, error) {
 
 // newestVersion returns the highest version of the migrations and baselines in the root; the zero
 // value if it has none.
-func newestVersion(fsys fs.FS, format Format) (newest numbered, err error) {
-	entries, err := readDir(fsys, ".")
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return newest, err
-	}
-	for _, e := range entries {
+func (f *folder) newestVersion() (newest numbered) {
+	for _, e := range f.entries {
 		name := e.Name()
-		if format == Native && isBaseline(name) {
+		if f.format == Native && isBaseline(name) {
 			name = name[len("B"):]
 		}
 		_, pair := golangMigrateName(name)
-		counts := pair || hasSQLSuffix(name) || path.Ext(name) == ".go" || e.IsDir() && format == Hasura
+		counts := pair || hasSQLSuffix(name) || path.Ext(name) == ".go" || e.IsDir() && f.hasFolders()
 		if !counts || !startsWithDigit(name) {
 			continue
 		}
@@ -124,7 +137,7 @@ func newestVersion(fsys fs.FS, format Format) (newest numbered, err error) {
 			newest = n
 		}
 	}
-	return newest, nil
+	return newest
 }
 
 // numbering is how an empty folder of a format begins.
@@ -216,28 +229,33 @@ func nextVersion(newest numbered, begin numbering, opts NewOptions) (string, err
 	return strconv.FormatInt(newest.version+1, 10), nil
 }
 
+// unfinished is the line that keeps a new up script from running until it is written, in formats in
+// which a script without a statement does nothing.
+const unfinished = "-- whimbrel: " + migration.UnfinishedWord + "\n"
+
 // skeleton returns the files of a new migration. Its up script can't run until it is written: it
 // has no statement or, in formats in which a script without a statement does nothing, the directive
 // unfinished.
-func skeleton(format Format, version, name string) []File {
-	base := version + "_" + name
-	const unfinished = "-- whimbrel: " + migration.UnfinishedWord + "\n"
+func (f *folder) skeleton(version, name string) []File {
+	if f.layout.skeleton != nil {
+		return f.layout.skeleton(f, version, name)
+	}
 	up := upText(name)
-	downText := "-- Takes back " + name + ". If that can't be done, delete this file.\n\n"
-	switch format {
-	case Goose:
-		return []File{{base + ".sql", "-- +goose Up\n" + unfinished + "\n-- +goose Down\n\n"}}
-	case Dbmate:
-		return []File{{base + ".sql", "-- migrate:up\n" + unfinished + "\n\n-- migrate:down\n\n"}}
-	case Tern:
-		return []File{{base + ".sql", "-- " + name + "\n\n" + ternSeparator + "\n\n"}}
-	case Hasura:
-		return []File{{base + "/up.sql", unfinished + up}, {base + "/down.sql", downText}}
-	case GolangMigrate:
+	if f.layout.takesEmpty {
 		up = unfinished + up
 	}
-	return []File{{base + ".up.sql", up}, {base + ".down.sql", downText}}
+	return pairFiles(version+"_"+name, up, name)
+}
+
+// pairFiles are an up file and a down file.
+func pairFiles(base, up, name string) []File {
+	return []File{{base + ".up.sql", up}, {base + ".down.sql", downText(name)}}
 }
 
 // upText returns the up script that NewFiles writes if the file needs no markers.
 func upText(name string) string { return "-- " + name + "\n\n" }
+
+// downText returns the down script that NewFiles writes if it is a file of its own.
+func downText(name string) string {
+	return "-- Takes back " + name + ". If that can't be done, delete this file.\n\n"
+}

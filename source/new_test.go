@@ -155,7 +155,7 @@ func TestNewFilesCanBeRead(t *testing.T) {
 					t.Errorf("got %s", m)
 				}
 			}
-			if format == source.GolangMigrate {
+			if format == source.GolangMigrate || format == source.Sqlx { // which have the same names
 				format = source.Native
 			}
 			if got, err := source.Detect(folder); got != format {

@@ -29,10 +29,7 @@ func (f *folder) numberedEntries() []entry {
 		if !startsWithDigit(name) {
 			continue
 		}
-		if e.IsDir() != (f.format == Hasura && f.hasuraSeen(name) != "") {
-			continue
-		}
-		if !e.IsDir() && !f.isNumberedFile(name) {
+		if e.IsDir() && !f.holdsScript(name) || !e.IsDir() && !f.isNumberedFile(name) {
 			continue
 		}
 		if n, rest, err := cutVersion(name); err == nil {
@@ -43,8 +40,22 @@ func (f *folder) numberedEntries() []entry {
 	return all
 }
 
+// holdsScript reports whether a folder of the root is a migration.
+func (f *folder) holdsScript(name string) bool {
+	switch f.format {
+	case Hasura, Diesel:
+		return f.hasuraSeen(name) != ""
+	case Prisma:
+		return f.prismaSeen(name) != ""
+	}
+	return false
+}
+
 func (f *folder) isNumberedFile(name string) bool {
-	if f.format == GolangMigrate {
+	switch f.format {
+	case Diesel, Prisma:
+		return false
+	case GolangMigrate:
 		_, pair := golangMigrateName(name)
 		return pair
 	}
@@ -61,6 +72,16 @@ func (f *folder) checkDates() {
 		if a, b, differs := disorder(all, func(e entry) string { return e.digits }); differs {
 			f.add(f.path(b.file), "Hasura compares versions as numbers, and runs %s before this; Diesel compares them as texts, and runs it after; "+
 				"give the versions the same number of digits, or read the folder as Hasura's", a.file)
+		}
+	case f.format == Diesel:
+		if a, b, differs := disorder(all, func(e entry) string { return e.digits }); differs {
+			f.add(f.path(b.file), "Diesel compares versions as texts, and runs this before %s; as numbers, which count here, they are the other way round; "+
+				"give the versions the same number of digits", a.file)
+		}
+	case f.format == Prisma:
+		if a, b, differs := disorder(all, func(e entry) string { return e.file }); differs {
+			f.add(f.path(b.file), "Prisma runs its folders in the order of their names, this before %s; their versions, which count here, are the other way round; "+
+				"give the versions the same number of digits", a.file)
 		}
 	case f.format == Dbmate:
 		if a, b, differs := disorder(all, func(e entry) string { return e.file }); differs {
@@ -111,7 +132,7 @@ var clock = lazyregexp.New(`^[_.]([0-9]{6}|[0-9]{4})([_.].*)$`)
 // a number that only looks like a date.
 func (f *folder) shortDate(e, before entry) {
 	msg := fmt.Sprintf("its version is %s, which comes before %s (%s) as a number, but after it as a date", e.digits, before.digits, before.file)
-	if f.format == Hasura {
+	if f.format == Hasura || f.format == Diesel {
 		msg += "; Diesel compares versions as texts, Hasura and Whimbrel as numbers"
 	}
 	sep, remedy := "", fmt.Sprintf("if that is not meant, write its date with %d digits", len(before.digits))

@@ -188,11 +188,8 @@ func runes(p []byte) int {
 // marker checks whether a line is a marker. end is the offset of the next line.
 func (s *skim) marker(line []byte, end int64) {
 	m, ok := markOf(string(line))
-	if !ok {
+	if !ok || !s.formats(m.tool) {
 		s.noteMisspelt(line)
-		return
-	}
-	if !s.formats(m.tool) {
 		return
 	}
 	if len(s.marks) >= maxKept {
@@ -251,6 +248,9 @@ func markOf(line string) (mark, bool) {
 	}
 	text := strings.TrimSpace(strings.TrimPrefix(line, "--"))
 	if m, ok := gooseMark(text); ok {
+		return m, true
+	}
+	if m, ok := sqlMigrateMark(text); ok {
 		return m, true
 	}
 	return dbmateMark(text)

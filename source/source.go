@@ -45,6 +45,10 @@ const (
 	Dbmate        Format = "dbmate"
 	Tern          Format = "tern"
 	Hasura        Format = "hasura"
+	SQLMigrate    Format = "sql-migrate"
+	Sqlx          Format = "sqlx"
+	Diesel        Format = "diesel"
+	Prisma        Format = "prisma"
 )
 
 // layout is how to read and write a format.
@@ -53,16 +57,33 @@ type layout struct {
 	read       func(*folder) []migration.Migration
 	takesEmpty bool // an up script without a statement does nothing
 	numbering
+	// scripts returns the names, within fsys, of the scripts that are read in this format only. nil
+	// means that it has none besides VERSION….sql in the root and what folders named like
+	// migrations hold.
+	scripts func(*folder) []string
+	// shows says what of an entry of the root shows the format, "" for nothing. It is not asked
+	// about .sql files that begin with a number: what they show is in their marker lines.
+	shows func(*folder, fs.DirEntry) string
+	// newest returns the newest version of a folder; nil means that its files, or folders, begin
+	// with the versions.
+	newest func(*folder) numbered
+	// skeleton returns the files of a new migration; nil means VERSION_name.up.sql and .down.sql.
+	skeleton func(f *folder, version, name string) []File
 }
 
 // layouts are those of all formats.
 var layouts = []layout{
-	{Native, (*folder).native, false, numbering{4, seconds}},
-	{GolangMigrate, (*folder).golangMigrate, true, numbering{6, seconds}},
-	{Goose, (*folder).goose, true, numbering{5, seconds}},
-	{Dbmate, (*folder).dbmate, true, numbering{0, seconds}},
-	{Tern, (*folder).tern, false, numbering{3, nil}}, // its versions are too small for a timestamp
-	{Hasura, (*folder).hasura, true, numbering{0, millis}},
+	{format: Native, read: (*folder).native, numbering: numbering{4, seconds}},
+	{format: GolangMigrate, read: (*folder).golangMigrate, takesEmpty: true, numbering: numbering{6, seconds}},
+	{format: Goose, read: (*folder).goose, takesEmpty: true, numbering: numbering{5, seconds}, skeleton: gooseFiles},
+	{format: Dbmate, read: (*folder).dbmate, takesEmpty: true, numbering: numbering{0, seconds}, skeleton: dbmateFiles},
+	// tern's versions are too small for a timestamp
+	{format: Tern, read: (*folder).tern, numbering: numbering{3, nil}, shows: ternShows, skeleton: ternFiles},
+	{format: Hasura, read: (*folder).hasura, takesEmpty: true, numbering: numbering{0, millis}, shows: hasuraShows, skeleton: hasuraFiles},
+	{format: SQLMigrate, read: (*folder).sqlMigrate, takesEmpty: true, numbering: numbering{0, seconds}, skeleton: sqlMigrateFiles},
+	{format: Sqlx, read: (*folder).sqlx, takesEmpty: true, numbering: numbering{0, seconds}, skeleton: sqlxFiles},
+	{format: Diesel, read: (*folder).diesel, takesEmpty: true, numbering: numbering{0, seconds}, shows: dieselShows, skeleton: dieselFiles},
+	{format: Prisma, read: (*folder).prisma, takesEmpty: true, numbering: numbering{0, seconds}, shows: prismaShows, skeleton: prismaFiles},
 }
 
 // layoutOf returns the layout of a format that ParseFormat has returned, other than Auto.
@@ -114,6 +135,12 @@ type Options struct {
 	// ENVSUB ON", for example os.LookupEnv. Without it such a file is an error. Nothing else is
 	// ever substituted.
 	Expand func(name string) (string, bool)
+	// Placeholders are the values of the ${name} placeholders in a Flyway folder. Their names are not
+	// case-sensitive. A placeholder without a value is an error.
+	Placeholders map[string]string
+	// NoPlaceholders says that ${name} is text in a Flyway folder, as with Flyway's own setting
+	// placeholderReplacement=false.
+	NoPlaceholders bool
 	// DeferDowns leaves the down scripts of a native or golang-migrate folder unread: they are files
 	// of their own, which nobody needs while nothing is pending. A Migrator reads those that a plan
 	// rolls back with or records. If one has a problem, the error is again about the whole folder.
@@ -231,11 +258,14 @@ func (p *problems) duplicate(version int64, first, second string) {
 
 // Detect determines the format of a folder from the names and contents of its files:
 //
-//   - names that end in .up.sql and .down.sql: Native (GolangMigrate has the same names and fewer
-//     rules; it is never detected)
-//   - files VERSION_name.sql with a line "-- +goose Up": Goose; "-- migrate:up": Dbmate; "----
-//     create above / drop below ----", or a tern.conf beside them: Tern
-//   - folders VERSION_name that contain up.sql or down.sql: Hasura
+//   - names that end in .up.sql and .down.sql: Native (GolangMigrate and Sqlx have the same names
+//     and fewer rules; they are not detected by them)
+//   - files VERSION_name.sql with a line "-- +goose Up": Goose; "-- migrate:up": Dbmate; "--
+//     +migrate Up": SQLMigrate; "---- create above / drop below ----", or a tern.conf beside them:
+//     Tern; a first line "-- no-transaction": Sqlx
+//   - folders VERSION_name that contain up.sql or down.sql: Hasura; if one of them has a version
+//     with dashes or a metadata.toml: Diesel
+//   - folders VERSION_name that contain migration.sql, or a migration_lock.toml: Prisma
 //   - none of these: Native.
 //
 // If several of these apply, the error is an *[AmbiguousError].

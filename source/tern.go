@@ -1,6 +1,7 @@
 package source
 
 import (
+	"io/fs"
 	"strings"
 
 	"github.com/whimbrel-db/whimbrel/migration"
@@ -32,6 +33,17 @@ func ternMark(line string) (mark, bool) {
 		return mark{tool: Tern, word: ternNoTx}, true
 	}
 	return mark{}, false
+}
+
+func ternShows(_ *folder, e fs.DirEntry) string {
+	if e.Name() == ternConf && !e.IsDir() {
+		return "tern's configuration"
+	}
+	return ""
+}
+
+func ternFiles(_ *folder, version, name string) []File {
+	return []File{{version + "_" + name + ".sql", upText(name) + ternSeparator + "\n\n"}}
 }
 
 func (f *folder) tern() []migration.Migration {

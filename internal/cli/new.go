@@ -71,7 +71,7 @@ func (a *app) mayChangeNumbering(ctx context.Context, dir string, opts source.Ne
 	if err != nil || force {
 		return nil // creating the files reports the error
 	}
-	next, err := parseLeadingVersion(files[0].Name)
+	next, err := files[0].Version()
 	if err != nil || next <= 1 || next >= firstTimestamp {
 		return err
 	}
@@ -109,7 +109,7 @@ func newMigration(dir string, opts source.NewOptions) (*render.NewFiles, error) 
 		}
 		written = append(written, path)
 		doc.Files = append(doc.Files, path)
-		doc.Version, err = parseLeadingVersion(f.Name)
+		doc.Version, err = f.Version()
 		if err != nil {
 			return nil, err
 		}
