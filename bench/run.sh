@@ -16,11 +16,8 @@ umask 022
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 PATH=$PATH:/usr/sbin:/sbin # mariadbd is there
 
-# module version [tags]
-modules='github.com/golang-migrate/migrate/v4/cmd/migrate v4.20.1 postgres,mysql,sqlite
-github.com/pressly/goose/v3/cmd/goose v3.30.0
-github.com/jackc/tern/v2 v2.3.4
-github.com/rubenv/sql-migrate/sql-migrate v1.8.1'
+# Lines with module, version and tags; the tests use the same versions.
+modules=$(<scripts/servers.d/tools/modules)
 # dbmate's releases are an npm package: its module can't be had everywhere.
 dbmate=2.36.0
 
