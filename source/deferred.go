@@ -27,7 +27,7 @@ func (f *folder) readDowns(paths []string) ([]*migration.Script, []migration.War
 	g.format, g.layout = f.format, f.layout
 	files := make([]*file, len(paths))
 	for i, path := range paths {
-		files[i] = &file{name: f.deferred[path], path: path}
+		files[i] = &file{name: strings.TrimPrefix(path, f.path("")), path: path}
 	}
 	g.readFiles(files)
 	scripts := make([]*migration.Script, len(files))

@@ -22,7 +22,6 @@ func (f *folder) detect() (Format, error) {
 	pairs, goFiles := false, false
 	for _, e := range f.entries {
 		name := e.Name()
-		shown := f.path(name)
 		switch {
 		case e.IsDir() || f.files[name] == nil:
 			if path.Ext(name) == ".go" && startsWithDigit(name) {
@@ -33,11 +32,11 @@ func (f *folder) detect() (Format, error) {
 					continue
 				}
 				if what := l.shows(f, e); what != "" {
-					note(l.format, shown, what)
+					note(l.format, f.path(name), what)
 				}
 			}
 		default:
-			tools := f.files[name].tools()
+			shown, tools := f.files[name].path, f.files[name].tools()
 			for _, m := range tools {
 				note(m.tool, shown, fmt.Sprintf("line %d is a marker", m.line))
 			}

@@ -20,17 +20,16 @@ import (
 
 // folder is a folder whose files have been read, once, whatever their format is.
 type folder struct {
-	fsys    fs.FS
-	opts    Options
-	format  Format                   // as which it is read
-	layout  layout                   // of the format
-	held    atomic.Int64             // the length of all texts that are kept in memory
-	entries []fs.DirEntry            // of the root, in order, without the hidden ones
-	subs    map[string][]fs.DirEntry // of the sub-folders that may be migrations
-	files   map[string]*file         // by name within fsys
-	others  migration.Contents       // baselines and repeatable scripts
-	// deferred are the names within fsys of the down scripts that are not read yet, by their paths.
-	deferred map[string]string
+	fsys     fs.FS
+	opts     Options
+	format   Format                   // as which it is read
+	layout   layout                   // of the format
+	held     atomic.Int64             // the length of all texts that are kept in memory
+	entries  []fs.DirEntry            // of the root, in order, without the hidden ones
+	subs     map[string][]fs.DirEntry // of the sub-folders that may be migrations
+	files    map[string]*file         // by name within fsys
+	others   migration.Contents       // baselines and repeatable scripts
+	deferred bool                     // there are down scripts that are not read yet
 	problems
 }
 
@@ -46,7 +45,7 @@ type file struct {
 }
 
 func newFolder(fsys fs.FS, opts Options) *folder {
-	return &folder{fsys: fsys, opts: opts, subs: map[string][]fs.DirEntry{}, files: map[string]*file{}, deferred: map[string]string{}}
+	return &folder{fsys: fsys, opts: opts, subs: map[string][]fs.DirEntry{}, files: map[string]*file{}}
 }
 
 // load lists a folder and reads the files that the format, or any format, may need.
@@ -126,7 +125,7 @@ func (f *folder) want(wanted []*file, name string, e fs.DirEntry, ok bool) []*fi
 	}
 	if f.opts.DeferDowns && f.isDown(name) {
 		file.deferred = true
-		f.deferred[file.path] = name
+		f.deferred = true
 		return wanted
 	}
 	return append(wanted, file)

@@ -182,11 +182,11 @@ func (f *folder) otherwiseNamed(file *file) {
 	if file.skim == nil {
 		return
 	}
-	line := strings.ToLower(strings.TrimSpace(file.firstLine))
+	line := strings.TrimSpace(file.firstLine)
 	switch {
-	case (f.format == Native || f.format == GolangMigrate) && line == "-- no-transaction":
+	case (f.format == Native || f.format == GolangMigrate) && strings.EqualFold(line, "-- no-transaction"):
 		f.warn(file.path, 1, 1, "this directive of sqlx has no effect here; to run the script without a transaction, write: -- whimbrel: no-transaction")
-	case f.format == Hasura && file.firstLine != hasuraNoTx && onlyLetters(line) == "hasuranotransaction":
+	case f.format == Hasura && file.firstLine != hasuraNoTx && onlyLetters(strings.ToLower(line)) == "hasuranotransaction":
 		f.warn(file.path, 1, 1, "Hasura takes this for a comment: it has to be exactly %q", hasuraNoTx)
 	}
 }

@@ -26,13 +26,22 @@ func cutVersion(name string) (n numbered, rest string, err error) {
 		end = len(dated.FindString(name))
 	}
 	if end == 0 {
-		end = len(name) - len(strings.TrimLeft(name, "0123456789"))
+		end = leadingDigits(name)
 	}
 	n.digits, rest = strings.ReplaceAll(name[:end], "-", ""), name[end:]
 	if n.version, err = strconv.ParseInt(n.digits, 10, 64); err != nil {
 		return n, rest, fmt.Errorf("the version %s is too large; the largest is %d", n.digits, int64(1<<63-1))
 	}
 	return n, rest, nil
+}
+
+// leadingDigits returns how many digits a name begins with.
+func leadingDigits(name string) int {
+	n := 0
+	for n < len(name) && isDigit(name[n]) {
+		n++
+	}
+	return n
 }
 
 func startsWithDigit(name string) bool { return name != "" && isDigit(name[0]) }

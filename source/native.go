@@ -180,6 +180,9 @@ func (f *folder) pairs(halves []half) (all []migration.Migration) {
 // split separates a squash from the original that has its version: by the directive, and by the
 // names, which differ.
 func split(halves []half) []pair {
+	if p, ok := simplePair(halves); ok {
+		return []pair{p}
+	}
 	all := pairOf(halves, func(half) bool { return true })
 	i := slices.IndexFunc(all.ups, func(h half) bool { return h.file.replaces(all.version) })
 	if i < 0 || len(all.ups) != 2 || all.ups[0].name == all.ups[1].name {
@@ -190,6 +193,21 @@ func split(halves []half) []pair {
 		pairOf(halves, func(h half) bool { return h.name == squash }),
 		pairOf(halves, func(h half) bool { return h.name != squash }),
 	}
+}
+
+// simplePair returns the usual pair, an up file and perhaps a down file, without allocations.
+func simplePair(halves []half) (p pair, ok bool) {
+	switch {
+	case len(halves) == 1 && halves[0].up:
+		return pair{version: halves[0].version, ups: halves}, true
+	case len(halves) == 2 && halves[0].up != halves[1].up:
+		up := 0
+		if halves[1].up {
+			up = 1
+		}
+		return pair{version: halves[0].version, ups: halves[up : up+1], downs: halves[1-up : 2-up]}, true
+	}
+	return p, false
 }
 
 // pairOf returns the halves for which in returns true.
@@ -238,8 +256,10 @@ func (f *folder) pair(p pair) (m migration.Migration, ok bool) {
 		return m, false
 	}
 	bad := false
-	for _, h := range slices.Concat(p.ups, p.downs) {
-		bad = !h.file.deferred && f.reported(h.file) || bad
+	for _, halves := range [][]half{p.ups, p.downs} {
+		for _, h := range halves {
+			bad = !h.file.deferred && f.reported(h.file) || bad
+		}
 	}
 	if bad {
 		return m, false

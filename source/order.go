@@ -64,6 +64,9 @@ func (f *folder) isNumberedFile(name string) bool {
 
 // checkDates finds versions that another tool, or the author of the names, would order differently.
 func (f *folder) checkDates() {
+	if f.format != Hasura && f.format != Dbmate && f.sameLength() {
+		return
+	}
 	all := f.numberedEntries()
 	dates := f.checkShortDates(all)
 	switch {
@@ -89,6 +92,23 @@ func (f *folder) checkDates() {
 				"give the versions the same number of digits", a.file)
 		}
 	}
+}
+
+// sameLength reports whether all versions have the same number of digits, so that none is a date
+// which has fewer than others.
+func (f *folder) sameLength() bool {
+	length := 0
+	for _, e := range f.entries {
+		name := e.Name()
+		switch digits := leadingDigits(name); {
+		case digits == 0:
+		case isDashed(name), length != 0 && digits != length:
+			return false
+		default:
+			length = digits
+		}
+	}
+	return true
 }
 
 // disorder finds two entries whose keys have another order than their versions.

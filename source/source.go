@@ -174,7 +174,7 @@ func read(fsys fs.FS, opts Options) (*migration.Set, error) {
 		migrations := f.read(f.format)
 		all = f.others
 		all.Migrations = migrations
-		if len(f.deferred) > 0 {
+		if f.deferred {
 			all.ReadDowns = f.readDowns
 		}
 	}

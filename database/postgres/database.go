@@ -212,7 +212,22 @@ func (db *Database) readState(ctx context.Context, c *conn, l location, set stri
 	if err := c.pipeline(ctx, append(before, db.stateQuery(l.schema, set, &r))...); err != nil {
 		return nil, err
 	}
+	if r.open != nil { // rare, so the lock is not looked for in the first query, whose planning costs time
+		if err := c.pipeline(ctx, heldQuery(r.key, &r.open.Held)); err != nil {
+			return nil, err
+		}
+	}
 	return r.finish()
+}
+
+// heldQuery looks for the lock of an interrupted run's process, by its key.
+func heldQuery(key int64, held *bool) query {
+	return query{
+		sql: `SELECT EXISTS (SELECT FROM pg_catalog.pg_locks l WHERE l.locktype = 'advisory' AND l.granted AND l.mode = 'ExclusiveLock' AND l.objsubid = 1
+	AND l.database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database()) AND (l.classid::bigint << 32 | l.objid::bigint) = $1::bigint)`,
+		args: []arg{number(key)},
+		row:  into(held),
+	}
 }
 
 // stateQuery reads the entries of the set and of Whimbrel's own set, the settings and the
@@ -226,9 +241,7 @@ FROM ` + table(schema, db.names.History) + ` WHERE set_name OPERATOR(pg_catalog.
 	OR id OPERATOR(pg_catalog.=) (SELECT id FROM ` + table(schema, db.names.History) + ` WHERE set_name OPERATOR(pg_catalog.=) $1 ORDER BY id DESC LIMIT 1))
 UNION ALL SELECT NULL, NULL, NULL, name, value, reason, changed_by, NULL, changed_at, (extract(epoch FROM until) OPERATOR(pg_catalog.*) 1000000)::bigint
 FROM ` + table(schema, db.names.Settings) + ` WHERE until IS NULL OR until OPERATOR(pg_catalog.>) pg_catalog.clock_timestamp()
-UNION ALL SELECT NULL, true, NULL, pg_catalog.to_json(j)::pg_catalog.text, NULL, NULL, NULL, EXISTS (SELECT FROM pg_catalog.pg_locks l
-	WHERE l.locktype OPERATOR(pg_catalog.=) 'advisory' AND l.granted AND l.mode OPERATOR(pg_catalog.=) 'ExclusiveLock' AND l.objsubid OPERATOR(pg_catalog.=) 1
-	AND (l.classid::bigint OPERATOR(pg_catalog.<<) 32 OPERATOR(pg_catalog.|) l.objid::bigint) OPERATOR(pg_catalog.=) j.lock_key), NULL, NULL
+UNION ALL SELECT NULL, true, NULL, pg_catalog.to_json(j)::pg_catalog.text, NULL, NULL, NULL, NULL, NULL, lock_key
 FROM ` + table(schema, db.names.Journal) + ` j WHERE set_name OPERATOR(pg_catalog.=) $1 AND ` + isOpen + `
 ORDER BY 1`,
 		args:    []arg{keptAsASCII(set)},
@@ -268,6 +281,7 @@ type stateReader struct {
 	stored []database.StoredSetting
 	head   head
 	open   *database.Journal
+	key    int64 // of the lock that the process of the open journal holds while it lives
 }
 
 // head contains the newest entries of a set and of Whimbrel's own set. Ids are assigned before the
@@ -316,8 +330,8 @@ func (r *stateReader) setting(row *row) error {
 func (r *stateReader) journal(row *row) (err error) {
 	row.next = 3
 	if r.open, err = row.journal(); err == nil {
-		row.next = 7
-		r.open.Held = row.bool()
+		row.next = 9
+		r.key = row.int64()
 	}
 	return err
 }

@@ -158,12 +158,17 @@ func (f *finder) queries(steer bool) []query {
 }
 
 func (f *finder) args(steer bool) []arg {
-	n := f.db.names
-	args := []arg{array([]string{n.History, n.Settings, n.Journal, n.Metadata}), text(f.db.opts.Schema), text(f.db.opts.TablesOwner), tableColumns()}
+	args := append(f.chosen(), tableColumns())
 	if steer {
 		args = append(args, number(f.db.lockTimeout().Milliseconds()))
 	}
 	return args
+}
+
+// chosen are the parameters that come from the options.
+func (f *finder) chosen() []arg {
+	n := f.db.names
+	return []arg{array([]string{n.History, n.Settings, n.Journal, n.Metadata}), text(f.db.opts.Schema), text(f.db.opts.TablesOwner)}
 }
 
 // lockTimeout is the default lock timeout for Whimbrel's tables. It is never 0, which would mean no

@@ -11,7 +11,6 @@ import (
 
 	"github.com/whimbrel-db/whimbrel/database"
 	"github.com/whimbrel-db/whimbrel/database/internal/drivers"
-	"github.com/whimbrel-db/whimbrel/internal/lazyregexp"
 	"github.com/whimbrel-db/whimbrel/migration"
 )
 
@@ -88,20 +87,28 @@ var createTables = []string{
 }
 
 // tableColumns are the columns of each table, in the order of the roles, as a nested array. They
-// are derived once from the statements, since every connection needs them.
+// are derived from the statements once.
 var tableColumns = sync.OnceValue(func() arg {
 	var all []string
-	for _, stmt := range []string{createTables[0], createTables[2], createTables[3], metadataTable} {
-		var names []string
-		for _, m := range columnName.FindAllStringSubmatch(stmt, -1) {
-			names = append(names, m[1])
-		}
-		all = append(all, *array(names))
+	for _, columns := range columnsOfTables() {
+		all = append(all, *array(columns))
 	}
 	return array(all)
 })
 
-var columnName = lazyregexp.New(`(?m)^\t([a-z_]+) `)
+// columnsOfTables returns the names of the columns of each table, in the order of the roles.
+func columnsOfTables() (all [][]string) {
+	for _, stmt := range []string{createTables[0], createTables[2], createTables[3], metadataTable} {
+		var columns []string
+		for line := range strings.Lines(stmt) {
+			if name, _, ok := strings.Cut(strings.TrimPrefix(line, "\t"), " "); ok && line[0] == '\t' && name == strings.ToLower(name) {
+				columns = append(columns, name)
+			}
+		}
+		all = append(all, columns)
+	}
+	return all
+}
 
 // createText returns the statement that creates one of the tables, on one line.
 func (db *Database) createText(schema string, r role) string {

@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/jackc/pgx/v5"
+
 	"github.com/whimbrel-db/whimbrel"
 	"github.com/whimbrel-db/whimbrel/database"
 	"github.com/whimbrel-db/whimbrel/internal/testdb"
@@ -77,6 +79,36 @@ func TestRoundTrips(t *testing.T) {
 	long := cost(applyNext(whimbrel.Options{}, strings.Repeat("INSERT INTO a VALUES (3);\n", 1000)))
 	if long < 5 || long > 10 {
 		t.Errorf("the number of round trips of a script of 1,000 statements is %d, want 5, or a few more on a busy machine", long)
+	}
+}
+
+// On every version, State finds the tables and reads them in one round trip, whatever the name of
+// their schema is and whoever of those that may read them asks.
+func TestStateTakesOneRoundTrip(t *testing.T) {
+	for _, m := range testdb.PostgresMajors(t) {
+		t.Run(fmt.Sprint(m.Major), func(t *testing.T) {
+			t.Parallel()
+			url := m.New(t)
+			c := connect(t, url)
+			reader := newRole(t, c)
+			for i, schema := range []string{"public", "plain", `An "odd" schema`, "information_schema2", "select"} {
+				opts := database.Options{Schema: schema, HistoryTable: fmt.Sprintf("history_%d", i)}
+				must(t, apply(t, open(t, url, opts), "s", 1, script("SELECT 1")))
+				name := pgx.Identifier{schema}.Sanitize()
+				do(t, c, "GRANT USAGE ON SCHEMA "+name+" TO "+reader+"; GRANT SELECT ON ALL TABLES IN SCHEMA "+name+" TO "+reader)
+				found := opts
+				found.Schema, found.TablesOwner = "", "postgres"
+				for who, db := range map[string]*testdb.Proxy{"the owner": testdb.NewProxy(t, url), "a reader": testdb.NewProxy(t, asRole(url, reader))} {
+					for _, opts := range []database.Options{opts, found} {
+						opts.TablesOwner = "postgres"
+						db.Reset()
+						equal(t, "what is applied in "+schema, versions(t, open(t, db.URL, opts), "s"), "[1]")
+						equal(t, fmt.Sprintf("the round trips of %s in %s, that of connecting included", who, schema), db.Turns(), 2)
+					}
+				}
+			}
+			do(t, c, "DROP OWNED BY "+reader)
+		})
 	}
 }
 
