@@ -28,7 +28,7 @@ func TestTheContractNamesWhatExists(t *testing.T) {
 		if len(cells) < 5 {
 			continue
 		}
-		for _, m := range quoted.FindAllStringSubmatch(cells[3]+cells[4], -1) {
+		for _, m := range quoted.FindAllStringSubmatch(strings.Join(cells[3:], ""), -1) {
 			name := m[1] + m[2]
 			checked++
 			if !known[name] {

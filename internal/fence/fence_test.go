@@ -132,6 +132,17 @@ var rules = []rule{
 		outside: []string{diffLibrary},
 	},
 	{
+		pkg:     "adopt/classic", // links no driver: the program imports the one that it needs
+		imports: []string{".", "database", "metadata/...", "migration", "query", "sqltext"},
+		outside: []string{diffLibrary, "github.com/goccy/go-yaml"},
+	},
+	{
+		pkg:      "adopt/classic/classictest",
+		imports:  []string{"adopt/classic"},
+		outside:  []string{diffLibrary, "github.com/goccy/go-yaml"},
+		forTests: true,
+	},
+	{
 		pkg:     "otelwhimbrel",
 		imports: []string{"."},
 		outside: []string{"go.opentelemetry.io", "github.com/go-logr", diffLibrary},

@@ -1,0 +1,44 @@
+package classic_test
+
+import (
+	"fmt"
+	"log"
+	"os"
+	"path/filepath"
+	"strings"
+
+	database "github.com/whimbrel-db/whimbrel/adopt/classic"
+	_ "github.com/whimbrel-db/whimbrel/database/sqlite"
+)
+
+// A program of the old contract changes its import. Everything between Lock and UnLock is one
+// transaction.
+func Example() {
+	folder, err := os.MkdirTemp("", "classic")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer os.RemoveAll(folder)
+
+	d, err := database.Open("sqlite:"+filepath.Join(folder, "app.db"), false, nil)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer d.Close()
+
+	if err := d.Lock(); err != nil {
+		log.Fatal(err) // database.ErrLocked: another process migrates
+	}
+	users := strings.NewReader("CREATE TABLE users (id INTEGER PRIMARY KEY)")
+	if err := d.Run(users, "sql", "0001_users.up.sql"); err != nil {
+		log.Fatal(err)
+	}
+	if err := d.InsertVersion(1); err != nil {
+		log.Fatal(err)
+	}
+	if err := d.UnLock(); err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(d.Version())
+	// Output: 1 false <nil>
+}

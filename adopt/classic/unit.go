@@ -1,0 +1,393 @@
+package classic
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/whimbrel-db/whimbrel"
+	"github.com/whimbrel-db/whimbrel/database"
+	"github.com/whimbrel-db/whimbrel/metadata"
+	"github.com/whimbrel-db/whimbrel/migration"
+	"github.com/whimbrel-db/whimbrel/query"
+	"github.com/whimbrel-db/whimbrel/sqltext"
+)
+
+type action uint8
+
+const (
+	run action = iota
+	insert
+	remove
+)
+
+// item is what one call has queued: a script or a document to run, or a version to record.
+type item struct {
+	action   action
+	version  int64
+	script   *migration.Script
+	document *metadata.Document
+}
+
+// step is what the queue does with one version, or a script without one.
+type step struct {
+	// direction is Up or Down with a script, Mark or Forget without one; Query for a script and
+	// Metadata for documents that belong to no version.
+	direction database.Direction
+	version   int64
+	script    *migration.Script
+	documents []*metadata.Document
+}
+
+// steps joins the scripts of the queue with their versions.
+func steps(queue []item) []step {
+	var all []step
+	var scripts []*migration.Script
+	var documents []*metadata.Document
+	for _, i := range queue {
+		switch {
+		case i.script != nil:
+			if len(scripts) == 0 && follow(all, documents) {
+				documents = nil
+			}
+			scripts = append(scripts, i.script)
+			continue
+		case i.document != nil:
+			documents = append(documents, i.document)
+			continue
+		}
+		s := step{version: i.version, script: joined(scripts), documents: documents}
+		s.direction = directionOf(i.action, s.script != nil)
+		all = append(removedOnce(all, &s), s)
+		scripts, documents = nil, nil
+	}
+	if s := joined(scripts); s != nil {
+		return append(all, step{direction: database.Query, version: NilVersion, script: s, documents: documents})
+	}
+	if len(documents) > 0 && !follow(all, documents) {
+		all = append(all, step{direction: database.Metadata, version: NilVersion, documents: documents})
+	}
+	return all
+}
+
+// follow adds documents that follow a version's script to its step, and reports whether it did.
+func follow(all []step, documents []*metadata.Document) bool {
+	if len(all) == 0 || all[len(all)-1].direction != database.Up {
+		return false
+	}
+	last := &all[len(all)-1]
+	last.documents = append(last.documents, documents...)
+	return true
+}
+
+func directionOf(a action, hasScript bool) database.Direction {
+	switch {
+	case a == insert && hasScript:
+		return database.Up
+	case a == insert:
+		return database.Mark
+	case hasScript:
+		return database.Down
+	}
+	return database.Forget
+}
+
+// removedOnce joins two removals of one version without anything about it in between: a program
+// removes a version after its metadata and again after its script.
+func removedOnce(all []step, s *step) []step {
+	if s.direction != database.Down && s.direction != database.Forget || len(all) == 0 {
+		return all
+	}
+	before := all[len(all)-1]
+	if before.version != s.version || before.direction != database.Down && before.direction != database.Forget || before.script != nil && s.script != nil {
+		return all
+	}
+	if s.script == nil {
+		s.script, s.direction = before.script, before.direction
+	}
+	s.documents = append(before.documents, s.documents...)
+	return all[:len(all)-1]
+}
+
+// joined returns one script with the texts of several; nil for none.
+func joined(scripts []*migration.Script) *migration.Script {
+	switch len(scripts) {
+	case 0:
+		return nil
+	case 1:
+		return scripts[0]
+	}
+	var files, texts []string
+	for _, s := range scripts {
+		text, _, _ := s.Text(allText) // it is in memory
+		files, texts = append(files, s.File), append(texts, text)
+	}
+	return migration.Text(strings.Join(slices.Compact(files), " + "), strings.Join(texts, "\n;\n")) // a text may end in a comment, and without a semicolon
+}
+
+// send does what is queued: in the transaction that has the lock, or in one of its own. The queue
+// is empty afterwards.
+func (d *driver) send() error {
+	all, err := steps(d.queue), d.failed
+	d.empty()
+	if err != nil || len(all) == 0 {
+		return err
+	}
+	ctx := context.Background()
+	st, err := d.locked().State(ctx, d.config.Set)
+	if err != nil {
+		return err
+	}
+	if d.state, err = st, check(st, all); err != nil {
+		return err
+	}
+	if err = d.perform(ctx, st, all); err != nil {
+		return err
+	}
+	d.state, err = d.locked().State(ctx, d.config.Set)
+	return err
+}
+
+// check refuses steps that the state doesn't allow.
+func check(st *database.State, all []step) error {
+	now := st.Applied.Clone()
+	for _, s := range all {
+		_, applied := now.Get(s.version)
+		j := st.Interrupted
+		switch s.direction {
+		case database.Up, database.Mark:
+			if applied {
+				return &whimbrel.AlreadyAppliedError{Set: st.Set, Version: s.version}
+			}
+			now.Append(database.AppliedMigration{Version: s.version})
+		case database.Down, database.Forget:
+			if !applied && !(s.direction == database.Forget && j != nil && j.Version == s.version) {
+				return &whimbrel.NotAppliedError{Set: st.Set, Version: s.version}
+			}
+			now.Remove(s.version)
+		}
+	}
+	return nil
+}
+
+// perform does steps: those of one kind with the engine's plan for them, others in one transaction.
+// If a script can't be in a transaction, it does one after the other.
+func (d *driver) perform(ctx context.Context, st *database.State, all []step) error {
+	whole, err := d.inTransaction(ctx, st, all)
+	if err != nil {
+		return err
+	}
+	set, goal, err := d.migrations(st, all)
+	switch {
+	case err != nil:
+		return err
+	case set != nil:
+		opts := d.options()
+		opts.Atomic = whole && st.Interrupted == nil
+		_, err := whimbrel.New(d.locked(), set, opts).Migrate(ctx, goal, whimbrel.ApplyOptions{})
+		return err
+	case len(all) > 1 && !whole:
+		return d.oneByOne(ctx, all)
+	case all[0].direction == database.Query && !whole:
+		return d.statements(ctx, all[0].script)
+	case all[0].direction == database.Down && !whole:
+		return fmt.Errorf("version %d is not the newest applied one, and %s can't be in a transaction; remove the newer versions first", all[0].version, all[0].script.File)
+	case st.Interrupted != nil && len(all) == 1 && all[0].direction == database.Forget && all[0].script == nil:
+		return d.migrator(d.locked(), nil).Forget(ctx, "", all[0].version)
+	case st.Interrupted != nil:
+		return &whimbrel.InterruptedError{Set: st.Set, Journal: *st.Interrupted, Problem: "it must be completed first"}
+	}
+	return d.transaction(ctx, all)
+}
+
+// inTransaction reports whether all scripts can be in one transaction. The error lists what would
+// be refused half-way.
+func (d *driver) inTransaction(ctx context.Context, st *database.State, all []step) (bool, error) {
+	var migrations []migration.Migration
+	for i, s := range all {
+		if s.script != nil {
+			migrations = append(migrations, migration.Migration{Version: int64(i), Up: s.script})
+		}
+	}
+	set, err := migration.NewSet(d.config.Set, migrations...)
+	if err != nil {
+		return false, err
+	}
+	empty := &database.State{Set: st.Set, Database: st.Database, Applied: &database.AppliedSet{}, ServerMajor: st.ServerMajor}
+	m := whimbrel.New(d.locked(), set, whimbrel.Options{Atomic: true})
+	_, err = m.PlanFrom(ctx, empty, whimbrel.Latest())
+	if errors.As(err, new(*whimbrel.AtomicError)) {
+		_, err = d.migrator(d.locked(), set).PlanFrom(ctx, empty, whimbrel.Latest())
+		return false, err
+	}
+	return err == nil, err
+}
+
+// migrations returns steps as a set and a goal, if they are migrations that the engine would do in
+// the same order: up scripts by version, or down scripts of the newest versions. Otherwise the set
+// is nil.
+func (d *driver) migrations(st *database.State, all []step) (*migration.Set, whimbrel.Goal, error) {
+	goal := whimbrel.Latest()
+	if all[0].direction == database.Down {
+		goal = whimbrel.By(-len(all))
+	}
+	newest := st.Applied.Versions()
+	var migrations []migration.Migration
+	for i, s := range all {
+		m := migration.Migration{Version: s.version, Name: nameOf(s)}
+		switch {
+		case s.direction != all[0].direction:
+			return nil, goal, nil
+		case s.direction == database.Up && (i == 0 || all[i-1].version < s.version):
+			m.Up = s.script
+			var err error
+			if m.Metadata, err = carried(s.documents); err != nil {
+				return nil, goal, err
+			}
+		case s.direction == database.Down && i < len(newest) && newest[len(newest)-1-i] == s.version && len(s.documents) == 0:
+			a, _ := st.Applied.Get(s.version)
+			m.Name, m.Down = a.Name, s.script
+			m.Up = &migration.Script{File: s.script.File, Checksum: a.Checksum}
+		default:
+			return nil, goal, nil
+		}
+		migrations = append(migrations, m)
+	}
+	set, err := migration.NewSet(d.config.Set, migrations...)
+	return set, goal, err
+}
+
+// oneByOne does each step by itself.
+func (d *driver) oneByOne(ctx context.Context, all []step) error {
+	for _, s := range all {
+		st, err := d.locked().State(ctx, d.config.Set)
+		if err != nil {
+			return err
+		}
+		if err := d.perform(ctx, st, []step{s}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// statements executes the statements of a script that belongs to no version and can't be in a
+// transaction.
+func (d *driver) statements(ctx context.Context, s *migration.Script) error {
+	a, err := s.Analyze(d.db.Dialect(), d.db.Tables())
+	if err != nil {
+		return err
+	}
+	for st, err := range a.Body() {
+		if err == nil {
+			_, err = query.Write(ctx, d.migrator(d.locked(), nil), st.Text, query.WriteOptions{})
+		}
+		if err != nil {
+			return fmt.Errorf("%s: %w", s.File, err)
+		}
+	}
+	return nil
+}
+
+// transaction does steps in one transaction.
+func (d *driver) transaction(ctx context.Context, all []step) error {
+	m := d.migrator(d.locked(), nil)
+	allowed := func(st *database.State) error {
+		for _, s := range all {
+			what := map[database.Direction]string{database.Down: "roll back", database.Query: "execute a script that belongs to no version"}[s.direction]
+			if what == "" {
+				continue
+			}
+			if err := whimbrel.CheckProtected(st, what, ""); err != nil {
+				return err
+			}
+		}
+		return check(st, all)
+	}
+	err := m.Locked(ctx, allowed, func(tx database.Tx) error {
+		for _, s := range all {
+			if err := d.do(ctx, tx, s); err != nil {
+				return &whimbrel.MigrationError{Set: d.config.Set, Version: s.version, Name: nameOf(s), Direction: s.direction, Err: d.shown(err, s.script)}
+			}
+		}
+		return nil
+	})
+	for _, s := range all {
+		if err == nil {
+			d.logf("%s %d", s.direction, s.version)
+		}
+	}
+	return err
+}
+
+// do does a step in a transaction.
+func (d *driver) do(ctx context.Context, tx database.Tx, s step) error {
+	if s.script != nil {
+		if err := tx.Exec(ctx, s.script); err != nil {
+			return err
+		}
+	}
+	changed, err := merge(ctx, tx, s.documents)
+	if err != nil || s.direction == database.Metadata && !changed {
+		return err
+	}
+	e := database.Entry{Version: s.version, Name: nameOf(s), Direction: s.direction, ToolVersion: whimbrel.ToolVersion()}
+	switch s.direction {
+	case database.Up, database.Query:
+		e.Checksum, e.UpDirectives = s.script.Checksum, s.script.Directives
+		if !s.script.Secret {
+			e.UpText, _, err = s.script.Text(whimbrel.DefaultTextLimit)
+		}
+		if s.direction == database.Query {
+			e.UpText = s.script.Mask(e.UpText, d.db.Dialect())
+		}
+	case database.Down:
+		e.DownChecksum, e.DownDirectives = s.script.Checksum, s.script.Directives
+	}
+	if err != nil {
+		return err
+	}
+	return tx.Record(ctx, e)
+}
+
+// shown adds the lines around its place to the error of a statement, and masks passwords.
+func (d *driver) shown(err error, s *migration.Script) error {
+	var st *database.StatementError
+	if s == nil || !errors.As(err, &st) {
+		return err
+	}
+	if st.Pos.Line > 0 {
+		st.Excerpt = s.Excerpt(st.Pos, d.db.Dialect())
+	}
+	var pairs []string
+	for _, span := range s.Hidden(st.Statement, d.db.Dialect()) {
+		if secret := st.Statement[span.From:span.To]; len(secret) > 2 {
+			pairs = append(pairs, secret, sqltext.Masked)
+		}
+	}
+	for _, text := range []*string{&st.Message, &st.Detail, &st.Hint, &st.Where, &st.Statement} {
+		*text = s.Mask(strings.NewReplacer(pairs...).Replace(*text), d.db.Dialect())
+	}
+	return err
+}
+
+// nameOf returns the name of a step's migration, from the name of its file: "users" for
+// 0001_users.up.sql and for 0001_users/up.sql.
+func nameOf(s step) string {
+	switch {
+	case s.direction == database.Metadata:
+		return "apply"
+	case s.script == nil:
+		return ""
+	}
+	base, dir := path.Base(strings.ReplaceAll(s.script.File, `\`, "/")), path.Base(path.Dir(s.script.File))
+	base, _, _ = strings.Cut(base, ".")
+	if base == "up" || base == "down" {
+		base = dir
+	}
+	return cmp.Or(strings.TrimLeft(strings.TrimLeft(base, "0123456789"), "_-"), base)
+}
