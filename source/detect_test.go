@@ -28,6 +28,7 @@ func TestDetect(t *testing.T) {
 		{"a tern file", files("1_a.sql", up+"\n---- create above / drop below ----", "2_b.sql", up), source.Tern},
 		{"tern.conf", files("1_a.sql", up, "tern.conf", "x"), source.Tern},
 		{"an sql-migrate file", files("1-a.sql", "-- +migrate Up\n"+up), source.SQLMigrate},
+		{"a Flyway file", files("V1.2__a.sql", up, "R__b.sql", up, "B1__c.sql", up), source.Flyway},
 		{"sqlx's first line", files("1_a.sql", "-- no-transaction\n"+up, "2_b.sql", up), source.Sqlx},
 		{"a Diesel folder whose version has dashes", files("00000000000000_diesel_initial_setup/up.sql", up, "2024-01-31-093000_a/up.sql", up), source.Diesel},
 		{"a Diesel folder with metadata.toml", files("1_a/up.sql", up, "2_b/up.sql", up, "2_b/metadata.toml", ""), source.Diesel},

@@ -85,7 +85,7 @@ func ExampleParseFormat() {
 
 func ExampleFormats() {
 	fmt.Println(source.Formats())
-	// Output: [native golang-migrate goose dbmate tern hasura sql-migrate sqlx diesel prisma]
+	// Output: [native golang-migrate goose dbmate tern hasura sql-migrate flyway sqlx diesel prisma]
 }
 
 // Two migrations become one, whose head names what it replaces.

@@ -30,6 +30,7 @@ type folder struct {
 	files    map[string]*file         // by name within fsys
 	others   migration.Contents       // baselines and repeatable scripts
 	deferred bool                     // there are down scripts that are not read yet
+	walked   []string                 // see tree
 	problems
 }
 

@@ -1,7 +1,14 @@
 package source_test
 
 import (
+	"cmp"
+	"errors"
+	"fmt"
 	"io/fs"
+	"math/rand/v2"
+	"slices"
+	"strconv"
+	"strings"
 	"testing"
 	"testing/fstest"
 
@@ -487,6 +494,7 @@ func TestOrigins(t *testing.T) {
 		{source.SQLMigrate, "0001-a.sql", "-- +migrate Up\n" + up, "0001-a.sql"},
 		{source.Diesel, "2024-01-31-093000_a/up.sql", up, "20240131093000"},
 		{source.Diesel, "00000000000000_a/up.sql", up, "00000000000000"},
+		{source.Flyway, "V1_002__a.sql", up, "1.002"},
 		{source.Prisma, "20240131093000_a_b/migration.sql", up, "20240131093000_a_b"},
 	} {
 		set, err := source.Read(files(c.name, c.text), source.Options{Format: c.format, Dir: "db"})
@@ -501,5 +509,255 @@ func TestOrigins(t *testing.T) {
 		if got != c.want {
 			t.Errorf("%s: got %q, want %q", c.format, got, c.want)
 		}
+	}
+}
+
+func TestFlyway(t *testing.T) {
+	testReadings(t, source.Flyway, []reading{
+		{
+			name: "whole numbers, undo scripts, any depth, other files",
+			files: files("V1__create_users.sql", up, "U1__drop users.sql", "SELECT 2;", "2024/01/V20240131093000__a.sql", up, "V003.sql", "\ufeffSELECT 3 -- last",
+				"V4__b.SQL", "", "README.md", "x", "flyway.conf", "x", ".git/V9__x.sql", up),
+			want: `1 create_users
+  up V1__create_users.sql "SELECT 1;"
+  down U1__drop users.sql "SELECT 2;"
+3
+  up V003.sql "SELECT 3 -- last"
+4 b
+  up V4__b.SQL ""
+20240131093000 a
+  up 2024/01/V20240131093000__a.sql "SELECT 1;"`,
+		},
+		{
+			name:  "versions with dots, in Flyway's order",
+			files: files("V1.10__d.sql", up, "V1_2__b.sql", up, "V1.2.1__c.sql", up, "V1__a.sql", up, "V2.0.0.0.0__e.sql", up, "V10.999.999.999__f.sql", up, "U1.2.0__b.sql", up),
+			want: `1000000000 a
+  up V1__a.sql "SELECT 1;"
+1002000000 b
+  up V1_2__b.sql "SELECT 1;"
+  down U1.2.0__b.sql "SELECT 1;"
+1002001000 c
+  up V1.2.1__c.sql "SELECT 1;"
+1010000000 d
+  up V1.10__d.sql "SELECT 1;"
+2000000000 e
+  up V2.0.0.0.0__e.sql "SELECT 1;"
+10999999999 f
+  up V10.999.999.999__f.sql "SELECT 1;"`,
+		},
+		{
+			name: "settings beside scripts",
+			files: files("V1__a.sql", up, "V1__a.sql.conf", "# x\r\nexecuteInTransaction = FALSE\r\nencoding=utf-8\r\nshouldExecute=true",
+				"V2__b.sql", "SELECT '${x}'", "V2__b.sql.conf", "placeholderReplacement=false", "V3__c.sql.conf", ""),
+			want: `1 a
+  up V1__a.sql [no-transaction] "SELECT 1;"
+2 b
+  up V2__b.sql "SELECT '${x}'"`,
+			warnings: "V3__c.sql.conf: has the settings of no migration",
+		},
+		{
+			name:  "placeholders, whatever the case of their names, and in comments",
+			files: files("V1__a.sql", "-- ${OWNER}\nSELECT '${owner}', $$ ${flyway:user} $$, '$${owner}', '$x';", "U1__a.sql", "SELECT '${owner}'"),
+			opts:  source.Options{Placeholders: map[string]string{"Owner": "it", "flyway:user": "${owner}"}},
+			want: `1 a
+  up V1__a.sql "-- it\nSELECT 'it', $$ ${owner} $$, '$it', '$x';"
+  down U1__a.sql "SELECT 'it'"`,
+		},
+		{
+			name:  "text that only looks like a template",
+			files: files("V1__a.sql", "SELECT '${a2:username}', '{{orgname}}', '${'"),
+			opts:  source.Options{NoPlaceholders: true},
+			want:  "1 a\n  up V1__a.sql \"SELECT '${a2:username}', '{{orgname}}', '${'\"",
+		},
+		{
+			name: "placeholders without a value",
+			files: files("V1__a.sql", "SELECT 1;\n  SELECT 'é${x}', '${x}', '${flyway:defaultSchema}';\n-- ${y\nz}", "R__b.sql", "SELECT '${",
+				"B1__c.sql", "SELECT ${}"),
+			opts: source.Options{Placeholders: map[string]string{"z": ""}},
+			errors: `B1__c.sql:1:8: the placeholder ${} has no value; give it one, or say that there are no placeholders
+R__b.sql:1:9: a placeholder begins here and does not end; if it is text, say that there are no placeholders
+V1__a.sql:2:12: the placeholder ${x} has no value; give it one, or say that there are no placeholders
+V1__a.sql:2:28: the placeholder ${flyway:defaultSchema} has no value, because only Flyway sets it; give it one, or say that there are no placeholders
+V1__a.sql:3:4: the placeholder ${y…} has no value; give it one, or say that there are no placeholders`,
+		},
+		{
+			name: "what is wrong with names",
+			files: files("V1_add_users.sql", up, "v2__x.sql", up, "R_views.sql", up, "V3__a.sql", up, "sub/V3.0__b.sql", up, "U9__x.sql", up,
+				"V1..2__x.sql", up, "R1__x.sql", up, "V4__x.java", "x", "R__x.sh", "x", "beforeMigrate.sql", up, "sub/afterMigrate__grants.sql", up,
+				"V1.2.3.4.5__x.sql", up, "V1.1000__x.sql", up, "V20240131093000__x.sql", up, "Values.sql", up, "0001_x.sql", up, "notes.py", "x"),
+			errors: `R1__x.sql: is not named like a migration, and Flyway skips it; names look like V1.2__add_users.sql, R__views.sql
+R__x.sh: is a migration that is not SQL, which can't be read from a file; give it as a function (Options.Funcs)
+U9__x.sql: undoes version 9, which no V file has; add it, or remove this file
+V1..2__x.sql: is not named like a migration, and Flyway skips it; names look like V1.2__add_users.sql, R__views.sql
+V1.1000__x.sql: the version 1.1000 does not fit: a part behind the first dot is at most 999
+V1.2.3.4.5__x.sql: the version 1.2.3.4.5 has 5 parts, and a version can have 4; rename the file
+V1_add_users.sql: is not named like a migration, and Flyway skips it; did you mean V1__add_users.sql?
+V20240131093000__x.sql: the version 20240131093000 does not fit: in a folder that has versions with dots, the first part is at most 9223372035
+V4__x.java: is a migration that is not SQL, which can't be read from a file; give it as a function (Options.Funcs)
+beforeMigrate.sql: is a callback of Flyway, which Whimbrel does not run; move what it does into a migration or a repeatable script, and remove it
+sub/V3.0__b.sql: version 3000000000 is used twice: V3__a.sql and sub/V3.0__b.sql; change the version of one
+sub/afterMigrate__grants.sql: is a callback of Flyway, which Whimbrel does not run; move what it does into a migration or a repeatable script, and remove it`,
+		},
+		{
+			name:  "names that Flyway skips",
+			files: files("V1__a.sql", up, "v2__x.sql", up, "Values.sql", up, "r__x.sql", up),
+			want:  "1 a\n  up V1__a.sql \"SELECT 1;\"",
+			warnings: `Values.sql: Flyway skips this file, so it does not run; names look like V1.2__add_users.sql, R__views.sql
+r__x.sql: Flyway skips this file, so it does not run; did you mean R__x.sql?
+v2__x.sql: Flyway skips this file, so it does not run; did you mean V2__x.sql?`,
+		},
+		{
+			name: "what is wrong with settings",
+			files: files("V1__a.sql", up, "V1__a.sql.conf", "executeInTransaction=no\nshouldExecute=false\n  encoding=latin1\nflyway.url=x\nplaceholders.a=b",
+				"V2__b.sql", up, "V2__b.sql.conf", "executeInTransaction"),
+			errors: `V1__a.sql.conf:1:1: executeInTransaction is neither true nor false: "no"
+V1__a.sql.conf:2:1: shouldExecute=false would leave the script out, which Whimbrel can't do; remove the script, or mark it as one without statements
+V1__a.sql.conf:3:3: the encoding "latin1" can't be read; save the script as UTF-8
+V1__a.sql.conf:4:1: the setting "flyway.url" has no meaning here; valid settings: executeInTransaction, placeholderReplacement, encoding, shouldExecute
+V1__a.sql.conf:5:1: the setting "placeholders.a" has no meaning here; valid settings: executeInTransaction, placeholderReplacement, encoding, shouldExecute
+V2__b.sql.conf:1:1: is not a setting, which looks like NAME = VALUE`,
+		},
+		{
+			name:     "repeatable scripts in another order",
+			files:    files("R__a_b.sql", up, "R__aB.sql", up, "R__ab.sql", up),
+			warnings: "R__a_b.sql: Flyway runs this before R__aB.sql, and Whimbrel after it, because Flyway takes underscores for blanks",
+		},
+	})
+}
+
+func TestFlywayBesides(t *testing.T) {
+	t.Parallel()
+	read := func(value string) *migration.Set {
+		set, err := source.Read(files("V1.1__a.sql", "SELECT '${x}'", "B1.1__schema.sql", "SELECT '${x}'", "sub/R__views_of_${x}.sql", "SELECT '${x}'", "R__b.sql", up),
+			source.Options{Placeholders: map[string]string{"x": value}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return set
+	}
+	a, b := read("a"), read("b")
+	ma, _ := a.Get(1_001_000_000)
+	mb, _ := b.Get(1_001_000_000)
+	if ma.Up.Checksum != mb.Up.Checksum || ma.Up.Checksum != migration.Sum("SELECT '${x}'") {
+		t.Error("the checksum of a versioned script is not that of the text in the file")
+	}
+	if got := ma.Origin; got == nil || got.ID != "1.1" {
+		t.Errorf("ma.Origin = %v", got)
+	}
+	base, ok := a.Baseline(1_001_000_000)
+	if !ok || base.Origin == nil || base.Origin.ID != "1.1" || base.Name != "schema" {
+		t.Errorf("the baseline is %+v", base)
+	}
+	ra, rb := a.Repeatables(), b.Repeatables()
+	if len(ra) != 2 || ra[0].Name != "b" || ra[1].Name != "views_of_${x}" {
+		t.Fatalf("the repeatable scripts are %v", ra)
+	}
+	if ra[1].Script.Checksum == rb[1].Script.Checksum || ra[1].Script.Checksum != migration.Sum("SELECT 'a'") {
+		t.Error("the checksum of a repeatable script is not that of the text with its values")
+	}
+}
+
+func TestPlaceholderError(t *testing.T) {
+	t.Parallel()
+	_, err := source.Read(files("V1__a.sql", "SELECT\n'${Owner}'"), source.Options{Dir: "db"})
+	var missing *source.PlaceholderError
+	if !errors.As(err, &missing) || missing.Name != "Owner" {
+		t.Errorf("got %v", err)
+	}
+	if want := "db/V1__a.sql:2:2: the placeholder ${Owner} has no value; give it one, or say that there are no placeholders"; errorText(err) != want {
+		t.Errorf("got %v, want %s", err, want)
+	}
+}
+
+// TestOrderIsTheToolsOwn reads random folders: those that are no error have the order of the tool.
+func TestOrderIsTheToolsOwn(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		format  source.Format
+		name    func(version string) string
+		text    string
+		compare func(a, b string) int // of names
+	}{
+		{source.SQLMigrate, func(v string) string { return v + "-x.sql" }, "-- +migrate Up\n" + up, byNumber},
+		{source.Sqlx, func(v string) string { return v + "_x.sql" }, up, byNumber},
+		{source.Diesel, func(v string) string { return v + "_x/up.sql" }, up, func(a, b string) int {
+			version := func(name string) string {
+				version, _, _ := strings.Cut(name, "_")
+				return strings.ReplaceAll(version, "-", "")
+			}
+			return strings.Compare(version(a), version(b))
+		}},
+		{source.Prisma, func(v string) string { return v + "_x/migration.sql" }, up, strings.Compare},
+		{source.Flyway, func(v string) string { return "V" + v + "__x.sql" }, up, func(a, b string) int {
+			version := func(name string) (parts []int) {
+				text, _, _ := strings.Cut(name[len("V"):], "__")
+				for p := range strings.SplitSeq(strings.ReplaceAll(text, "_", "."), ".") {
+					n, _ := strconv.Atoi(p)
+					parts = append(parts, n)
+				}
+				for len(parts) > 0 && parts[len(parts)-1] == 0 {
+					parts = parts[:len(parts)-1]
+				}
+				return parts
+			}
+			return slices.Compare(version(a), version(b))
+		}},
+	} {
+		t.Run(string(c.format), func(t *testing.T) {
+			t.Parallel()
+			rng := rand.New(rand.NewPCG(1, 2))
+			good := 0
+			for range 400 {
+				folder := fstest.MapFS{}
+				for range 1 + rng.IntN(6) {
+					folder[c.name(randomVersion(rng, c.format))] = &fstest.MapFile{Data: []byte(c.text)}
+				}
+				set, err := source.Read(folder, source.Options{Format: c.format})
+				if err != nil {
+					continue
+				}
+				good++
+				var got []string
+				for _, m := range set.All() {
+					got = append(got, m.Up.File)
+				}
+				if len(got) != len(folder) {
+					t.Fatalf("%d of %d migrations are in the set", len(got), len(folder))
+				}
+				if !slices.IsSortedFunc(got, c.compare) {
+					t.Fatalf("the order is %v", got)
+				}
+			}
+			if good < 100 {
+				t.Errorf("only %d folders could be read", good)
+			}
+		})
+	}
+}
+
+// byNumber compares the numbers at the beginning of names.
+func byNumber(a, b string) int {
+	number := func(name string) int {
+		n, _ := strconv.Atoi(name[:strings.IndexAny(name, "-_")])
+		return n
+	}
+	return cmp.Compare(number(a), number(b))
+}
+
+// randomVersion returns a version as people write them.
+func randomVersion(rng *rand.Rand, format source.Format) string {
+	switch day := 1 + rng.IntN(28); {
+	case format == source.Flyway && rng.IntN(2) == 0:
+		var parts []string
+		for range 1 + rng.IntN(4) {
+			parts = append(parts, fmt.Sprintf("%0*d", 1+rng.IntN(3), rng.IntN([]int{3, 12, 1000}[rng.IntN(3)])))
+		}
+		return strings.Join(parts, []string{".", "_"}[rng.IntN(2)])
+	case rng.IntN(2) == 0:
+		return fmt.Sprintf("%0*d", 1+rng.IntN(5), rng.IntN([]int{3, 12, 20000}[rng.IntN(3)]))
+	case format == source.Diesel && rng.IntN(2) == 0:
+		return fmt.Sprintf("2024-01-%02d-093000", day)
+	default:
+		return fmt.Sprintf("202401%02d093000", day)
 	}
 }

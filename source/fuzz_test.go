@@ -201,6 +201,12 @@ func FuzzRead(f *testing.F) {
 		tree(file("1_a.sql", "-- migrate:up transaction:false\nSELECT 1;\n-- migrate:down\nSELECT 2"), file("10_b.sql", "-- migrate:up\n")),
 		tree(file("001_a.sql", "SELECT 1;\n---- create above / drop below ----\n---- tern: disable-tx ----\nSELECT {{.x}}"), file("tern.conf", "")),
 		tree(file("default/1_a/up.sql", "SELECT 1"), file("1_a/up.sql", "-- hasura:no-transaction"), file("1_a/down.sql", ""), file("1_a/metadata.toml", "run_in_transaction = false"), file("2_b/up.yaml", "run_sql")),
+		tree(file("10-a.sql", "-- +migrate Up notransaction\nSELECT 1;\n-- +migrate Down\nSELECT 2"), file("9.sql", "-- +migrate up\n-- +migrate StatementBegin\n-- +migrate StatementEnd"), file("x.sql", "")),
+		tree(file("V1.2__a.sql", "SELECT '${x}'"), file("V1.2__a.sql.conf", "executeInTransaction=false"), file("U1_2__a.sql", "${"), file("s/V3__b.sql", ""), file("R__c.sql", "${X}"), file("B1__d.sql", "SELECT 1"), file("V4__e.java", ""), file("afterMigrate.sql", "")),
+		tree(file("V1__a.sql", "SELECT 1"), odd("s", "dl", ""), odd("s/V2__b.sql", "l", "x"), file("s/t/u/v/w/V3__c.sql", "SELECT 1"), odd("V4__d.sql", "g", ""), odd("V1__a.sql.conf", "b", "encoding=x"), file("V9223372036854775808__x.sql", "")),
+		tree(file("1_a.sql", "-- no-transaction\nSELECT 1"), file("2_b.up.sql", "SELECT 1"), file("2_c.down.sql", "-- Add down migration script here"), file("x_y.sql", "")),
+		tree(file("2024-01-31-093000_a/up.sql", "SELECT 1"), file("2024-01-31-093000_a/metadata.toml", "run_in_transaction = false"), file("00000000000000_s/up.sql", ""), file("00000000000000_s/down.sql", ""), file("1-x/up.sql", "")),
+		tree(file("0_init/migration.sql", "SELECT 1"), file("20240131_a/migration.sql", "-- x"), file("20240131_a/down.sql", ""), file("migration_lock.toml", "provider = \"postgresql\""), odd("3_b/migration.sql", "d", ""), file("x/migration.sql", "")),
 		tree(odd("1_a.up.sql", "l", "SELECT 1"), odd("2_b.up.sql", "p", ""), odd("3_c.up.sql", "g", ""), odd("4_d.up.sql", "u", ""), odd("5_e.up.sql", "b", "SELECT 1;SELECT 2"), odd("6_f.up.sql", "n", ""), odd("7_g.up.sql", "s", "")),
 		tree(odd("1_a.up.sql", "c", "SELECT 1;"), odd("8_h", "du", ""), odd("9_i.up.sql", "fd", ""), odd("", "d", ""), odd("..", "", ""), odd("1_a.up.sql", "", "SELECT 1"), odd("R__.sql", "l", "")),
 		tree(file("1_caf\xe9.up.sql", ""), file("1_é.up.sql", ""), file("1_é.down.sql", ""), file("99999999999999999999_a.up.sql", ""), file("9223372036854775807.up.sql", "SELECT 1")),
@@ -216,7 +222,7 @@ func FuzzRead(f *testing.F) {
 		}
 		format := formats[int(which)%len(formats)]
 		dialect := sqltext.Dialect(int(which) / len(formats) % 4)
-		opts := source.Options{Format: format, Dir: "m", Dialect: dialect, Expand: func(string) (string, bool) { return "x", true }}
+		opts := source.Options{Format: format, Dir: "m", Dialect: dialect, Expand: func(string) (string, bool) { return "x", true }, Placeholders: map[string]string{"x": "y"}}
 		set, err := source.Read(newOddFS(text), opts)
 		wantWords(t, err)
 		if err == nil {
@@ -229,8 +235,13 @@ func FuzzRead(f *testing.F) {
 		}
 		_, err = source.Detect(newOddFS(text))
 		wantWords(t, err)
-		_, err = source.NewFiles(newOddFS(text), source.NewOptions{Name: "x", Format: format})
+		made, err := source.NewFiles(newOddFS(text), source.NewOptions{Name: "x", Format: format})
 		wantWords(t, err)
+		for _, f := range made {
+			if _, err := f.Version(); err != nil {
+				t.Fatalf("%s has no version: %v", f.Name, err)
+			}
+		}
 		_, err = source.Squash(newOddFS(text), source.SquashOptions{From: 1, To: 2, Name: "x", Format: format, Dialect: sqltext.PostgreSQL})
 		wantWords(t, err)
 	})

@@ -36,6 +36,10 @@ type File struct {
 
 // Version returns the version of the migration that the file belongs to, as Read reads the name.
 func (f File) Version() (int64, error) {
+	if n, ok, _ := flywayName(f.Name); ok && n.kind != 'R' {
+		v, err := n.number(n.dotted())
+		return v.version, err
+	}
 	if !startsWithDigit(f.Name) {
 		return 0, fmt.Errorf("%s has no version", f.Name)
 	}
@@ -192,6 +196,12 @@ func longer(digits int) stamp {
 }
 
 func nextVersion(newest numbered, begin numbering, opts NewOptions) (string, error) {
+	if strings.ContainsAny(newest.digits, "._") {
+		if !opts.Timestamp.IsZero() {
+			return "", fmt.Errorf("the folder has versions with dots (the newest is %s); a timestamp would not fit", newest.digits)
+		}
+		return afterDotted(newest.digits)
+	}
 	if newest.version == math.MaxInt64 {
 		return "", fmt.Errorf("there is no version after %d", newest.version)
 	}

@@ -53,7 +53,7 @@ func (f *folder) holdsScript(name string) bool {
 
 func (f *folder) isNumberedFile(name string) bool {
 	switch f.format {
-	case Diesel, Prisma:
+	case Diesel, Prisma, Flyway:
 		return false
 	case GolangMigrate:
 		_, pair := golangMigrateName(name)

@@ -46,6 +46,7 @@ const (
 	Tern          Format = "tern"
 	Hasura        Format = "hasura"
 	SQLMigrate    Format = "sql-migrate"
+	Flyway        Format = "flyway"
 	Sqlx          Format = "sqlx"
 	Diesel        Format = "diesel"
 	Prisma        Format = "prisma"
@@ -81,6 +82,10 @@ var layouts = []layout{
 	{format: Tern, read: (*folder).tern, numbering: numbering{3, nil}, shows: ternShows, skeleton: ternFiles},
 	{format: Hasura, read: (*folder).hasura, takesEmpty: true, numbering: numbering{0, millis}, shows: hasuraShows, skeleton: hasuraFiles},
 	{format: SQLMigrate, read: (*folder).sqlMigrate, takesEmpty: true, numbering: numbering{0, seconds}, skeleton: sqlMigrateFiles},
+	{
+		format: Flyway, read: (*folder).flyway, takesEmpty: true, numbering: numbering{1, seconds},
+		scripts: flywayScripts, shows: flywayShows, newest: flywayNewest, skeleton: flywayFiles,
+	},
 	{format: Sqlx, read: (*folder).sqlx, takesEmpty: true, numbering: numbering{0, seconds}, skeleton: sqlxFiles},
 	{format: Diesel, read: (*folder).diesel, takesEmpty: true, numbering: numbering{0, seconds}, shows: dieselShows, skeleton: dieselFiles},
 	{format: Prisma, read: (*folder).prisma, takesEmpty: true, numbering: numbering{0, seconds}, shows: prismaShows, skeleton: prismaFiles},
@@ -263,6 +268,7 @@ func (p *problems) duplicate(version int64, first, second string) {
 //   - files VERSION_name.sql with a line "-- +goose Up": Goose; "-- migrate:up": Dbmate; "--
 //     +migrate Up": SQLMigrate; "---- create above / drop below ----", or a tern.conf beside them:
 //     Tern; a first line "-- no-transaction": Sqlx
+//   - files V1.2__name.sql or U1.2__name.sql: Flyway
 //   - folders VERSION_name that contain up.sql or down.sql: Hasura; if one of them has a version
 //     with dashes or a metadata.toml: Diesel
 //   - folders VERSION_name that contain migration.sql, or a migration_lock.toml: Prisma

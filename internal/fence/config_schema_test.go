@@ -86,7 +86,7 @@ func TestTheSchema(t *testing.T) {
 		"atomic: true":                        true,
 		"atomic: perhaps":                     false,
 		"format: goose":                       true,
-		"format: flyway":                      false,
+		"format: flywheel":                    false,
 		"environments:\n  ci:":                true,
 		"environments:\n  ci: {dir: db}":      true,
 		"environments:\n  ci: {dri: db}":      false,
