@@ -1,0 +1,123 @@
+package adopt
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/whimbrel-db/whimbrel/database"
+	"github.com/whimbrel-db/whimbrel/sqltext"
+)
+
+// Tool is another migration tool.
+type Tool string
+
+// The tools whose tables Detect recognises.
+const (
+	GolangMigrate Tool = "golang-migrate"
+	Goose         Tool = "goose"
+	Dbmate        Tool = "dbmate"
+	Tern          Tool = "tern"
+)
+
+// Tools returns the tools that Detect recognises, in the order of preference for lists.
+func Tools() []Tool {
+	all := make([]Tool, len(readers))
+	for i, r := range readers {
+		all[i] = r.tool
+	}
+	return all
+}
+
+// Adoptable reports whether From can take over the history of a tool.
+func (t Tool) Adoptable() bool {
+	r := readerOf(t)
+	return r != nil && r.read != nil
+}
+
+// Block describes how Options.Block keeps the tool from migrating; "" if nothing can.
+func (t Tool) Block() string {
+	if r := readerOf(t); r != nil && r.block != nil {
+		return r.block.how
+	}
+	return ""
+}
+
+// reader is what is known of one tool.
+type reader struct {
+	tool Tool
+	// tables are the names that its history table can have, in lower case; columns and optional are
+	// the columns by which it is recognised, and is has further conditions.
+	tables, columns, optional []string
+	is                        func(t *table, beside []*table) bool
+	dialects                  []sqltext.Dialect // none means all
+	// read reads the table; nil for a tool that is only detected, why then says what the reason is.
+	read func(ctx context.Context, q *querier, t *table) (*history, error)
+	why  string
+	// lock returns a statement that tries the tool's lock, which ends with the transaction, and what
+	// to call it. An empty statement means that the tool has none in this database.
+	lock func(ctx context.Context, q *querier, t *table) (statement, what string, err error)
+	// block keeps the tool out; nil if nothing can.
+	block *block
+	// single reports that the table keeps one version, up to which everything is applied.
+	single bool
+	// write makes the table say what Whimbrel's history says.
+	write func(ctx context.Context, q *querier, t *table, c changes) error
+}
+
+// readers are the tools in the order of Tools.
+var readers = []*reader{golangMigrate, goose, dbmate, tern}
+
+// companions are tables that distinguish tools whose history tables look alike.
+var companions = []string{"ar_internal_metadata"}
+
+func readerOf(tool Tool) *reader {
+	for _, r := range readers {
+		if r.tool == tool {
+			return r
+		}
+	}
+	return nil
+}
+
+// hasBeside reports whether a table of the same schema has a name.
+func hasBeside(t *table, beside []*table, name string) bool {
+	for _, b := range beside {
+		if b.schema == t.schema && strings.EqualFold(b.name, name) {
+			return true
+		}
+	}
+	return false
+}
+
+// advisory returns the statement that tries an advisory lock of PostgreSQL. A lock of the
+// transaction excludes one of a session.
+func advisory(key int64) (statement, what string) {
+	return fmt.Sprintf("SELECT pg_catalog.pg_try_advisory_xact_lock('%d'::pg_catalog.int8)", key), fmt.Sprintf("advisory lock %d", key)
+}
+
+// onPostgres is the lock of a tool that has one key in each database of PostgreSQL, and no other.
+func onPostgres(key int64) func(context.Context, *querier, *table) (string, string, error) {
+	return func(_ context.Context, q *querier, _ *table) (string, string, error) {
+		if q.dialect != sqltext.PostgreSQL {
+			return "", "", nil
+		}
+		statement, what := advisory(key)
+		return statement, what, nil
+	}
+}
+
+// databaseName returns the name of the database.
+func (q *querier) databaseName(ctx context.Context) (string, error) {
+	statement := "SELECT DATABASE()"
+	if q.dialect == sqltext.PostgreSQL {
+		statement = "SELECT pg_catalog.current_database()"
+	}
+	v, err := q.one(ctx, statement)
+	return asText(v), err
+}
+
+func unsupported(err error) bool { return errors.Is(err, errors.ErrUnsupported) }
+
+func adopted(e database.Entry) bool { return strings.HasPrefix(e.Remark, "adopted from ") }
