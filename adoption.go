@@ -30,10 +30,10 @@ type Adoption struct {
 // reads them from the tables of other tools.
 //
 // read returns them. Adopt calls it in the transaction that adds the entries, under the migration
-// lock and with the state that it has read there. read may query the transaction and execute scripts
-// in it. If it returns nothing, the transaction is committed without an entry. Adopt may call it
-// again in another transaction, as Locked does. A frozen database is a *FrozenError, and a set with
-// an interrupted run an *InterruptedError. After an error, nothing has changed.
+// lock and with the state that it has read there. read may query the transaction and execute
+// scripts in it. If it returns nothing, the transaction is committed without an entry. Adopt may
+// call it again in another transaction, as Locked does. A frozen database is a *FrozenError, and a
+// set with an interrupted run an *InterruptedError. After an error, nothing has changed.
 func (m *Migrator) Adopt(ctx context.Context, reason string, read func(context.Context, database.Tx, *database.State) ([]Adoption, error)) ([]database.Entry, error) {
 	m, err := m.complete(ctx)
 	if err != nil {

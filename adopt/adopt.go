@@ -1,6 +1,6 @@
 // Package adopt takes over databases that another migration tool has migrated. It reads that tool's
-// history table, matches it with a set, and records what the tool has applied in Whimbrel's history.
-// The other tool's table stays as it is.
+// history table, matches it with a set, and records what the tool has applied in Whimbrel's
+// history. The other tool's table stays as it is.
 //
 // [Detect] finds the tables of other tools. [From] takes over, and [Reverse] gives back: it writes
 // what Whimbrel has applied since into the other tool's table.

@@ -38,7 +38,8 @@ func (t *table) hasBlock() bool { return slices.ContainsFunc(t.triggers, isBlock
 
 func isBlock(trigger string) bool { return strings.HasPrefix(trigger, blockName) }
 
-// writable returns an error if writing the table would execute somebody's code, or is not permitted.
+// mayWrite returns an error if writing the table would execute somebody's code, or is not
+// permitted.
 func (q *querier) mayWrite(f *found) error {
 	problem := ""
 	if i := slices.IndexFunc(f.table.triggers, func(name string) bool { return !isBlock(name) }); i >= 0 {

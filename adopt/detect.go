@@ -220,8 +220,8 @@ func (q *querier) choose(ctx context.Context, tool Tool, table string) (*found, 
 // lockPoll is how often the other tool's lock is tried.
 const lockPoll = 100 * time.Millisecond
 
-// lock takes the tool's own lock, and locks its table against changes until the transaction ends. It
-// returns the table as it is then.
+// lock takes the tool's own lock, and locks its table against changes until the transaction ends.
+// It returns the table as it is then.
 func (q *querier) lock(ctx context.Context, f *found, timeout time.Duration) (*found, error) {
 	if f.reader.lock != nil {
 		if err := q.toolLock(ctx, f, timeout); err != nil {

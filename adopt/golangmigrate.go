@@ -10,8 +10,9 @@ import (
 	"github.com/whimbrel-db/whimbrel/sqltext"
 )
 
-// golangMigrate is golang-migrate: schema_migrations(version, dirty), with at most one row. Everything
-// up to the version is applied. It writes the row, with the dirty flag, before it runs a migration.
+// golangMigrate is golang-migrate: schema_migrations(version, dirty), with at most one row.
+// Everything up to the version is applied. It writes the row, with the dirty flag, before it runs a
+// migration.
 var golangMigrate = &reader{
 	tool: GolangMigrate, tables: []string{"schema_migrations"}, columns: []string{"version", "dirty"},
 	is:   func(t *table, _ []*table) bool { return t.schema != "hdb_catalog" }, // Hasura's

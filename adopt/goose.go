@@ -8,8 +8,8 @@ import (
 )
 
 // goose is goose: goose_db_version(id, version_id, is_applied, tstamp). For each version the newest
-// row decides; the row of version 0 is a seed. It writes a row after it has run the migration, in the
-// same transaction if there is one.
+// row decides; the row of version 0 is a seed. It writes a row after it has run the migration, in
+// the same transaction if there is one.
 var goose = &reader{
 	tool: Goose, tables: []string{"goose_db_version"}, columns: []string{"id", "version_id", "is_applied", "tstamp"},
 	read: readGoose, write: writeGoose,

@@ -206,8 +206,8 @@ func (m *matcher) repeat(r record) {
 	}
 }
 
-// gaps refuses files that are older than the newest applied migration and were never applied. What a
-// baseline of the tool covers counts as applied.
+// gaps refuses files that are older than the newest applied migration and were never applied. What
+// a baseline of the tool covers counts as applied.
 func (m *matcher) gaps() {
 	newest := whimbrel.NilVersion
 	for v := range m.matched {

@@ -131,7 +131,7 @@ func (q *querier) name(t *table) string {
 	return strings.Join(parts, ".")
 }
 
-// select reads columns of a table, in an order. In the transaction that takes over, the rows are
+// rows reads columns of a table, in an order. In the transaction that takes over, the rows are
 // locked where the table can't be.
 func (q *querier) rows(ctx context.Context, t *table, columns []string, order string) ([][]any, error) {
 	statement := "SELECT " + strings.Join(columns, ", ") + " FROM " + q.full(t)
@@ -193,8 +193,8 @@ func (q *querier) find(ctx context.Context, names []string) ([]*table, error) {
 }
 
 // postgresTables finds relations by name. It uses nothing outside pg_catalog: every name and every
-// operator is qualified, since the session's search path applies. The rules are those for Whimbrel's
-// own tables: the owner must be trusted, and reading must run no code.
+// operator is qualified, since the session's search path applies. The rules are those for
+// Whimbrel's own tables: the owner must be trusted, and reading must run no code.
 const postgresTables = `WITH RECURSIVE me AS MATERIALIZED (
 	SELECT oid, rolsuper AS super FROM pg_catalog.pg_roles WHERE rolname OPERATOR(pg_catalog.=) current_user
 ), mine AS (

@@ -143,6 +143,11 @@ var rules = []rule{
 		forTests: true,
 	},
 	{
+		pkg:     "adopt", // links no driver
+		imports: []string{".", "catalog", "database", "migration", "sqltext"},
+		outside: []string{diffLibrary},
+	},
+	{
 		pkg:     "otelwhimbrel",
 		imports: []string{"."},
 		outside: []string{"go.opentelemetry.io", "github.com/go-logr", diffLibrary},
@@ -156,7 +161,7 @@ var rules = []rule{
 	{
 		pkg: "internal/cli/...",
 		imports: []string{
-			".", "source", "database", "migration", "sqltext", "catalog", "metadata/...", "inspect", "query", "diagram", "report", "schemafile",
+			".", "source", "database", "migration", "sqltext", "catalog", "metadata/...", "inspect", "query", "diagram", "report", "schemafile", "adopt",
 			"internal/spelling", "internal/durations", "internal/filekind", "internal/localserver", "internal/plaintext", "internal/times", "internal/yamltext",
 		},
 		outside: slices.Concat(commandLine, terminal, configuration, []string{diffLibrary, "golang.org/x/text", "github.com/jackc/pgpassfile"}),

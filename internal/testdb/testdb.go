@@ -47,6 +47,8 @@ const (
 	envMariaDBNew = "WHIMBREL_TEST_MARIADB_NEW"
 	envMariaDBBin = "WHIMBREL_TEST_MARIADB_BIN" // the server's program
 	envGalera     = "WHIMBREL_TEST_GALERA"      // the library for clusters of such servers
+	// a folder with other migration tools: bin has their programs, node_modules those in JavaScript
+	envTools = "WHIMBREL_TEST_TOOLS"
 )
 
 // Postgres returns the URL of a new, empty database on the main PostgreSQL server, as its
@@ -131,6 +133,12 @@ func Tool(t testing.TB, name string) string {
 		missing(t, name)
 	}
 	return path
+}
+
+// Tools returns the folder of other migration tools: its folder bin has their programs.
+func Tools(t testing.TB) string {
+	t.Helper()
+	return need(t, envTools, "other migration tools")
 }
 
 // need returns the value of an environment variable that names a server.
