@@ -30,7 +30,7 @@ func dbmateMark(text string) (mark, bool) {
 }
 
 func dbmateFiles(_ *folder, version, name string) []File {
-	return []File{{version + "_" + name + ".sql", "-- migrate:up\n" + unfinished + "\n\n-- migrate:down\n\n"}}
+	return []File{{Name: version + "_" + name + ".sql", Content: "-- migrate:up\n" + unfinished + "\n\n-- migrate:down\n\n"}}
 }
 
 func (f *folder) dbmate() []migration.Migration {

@@ -55,6 +55,9 @@ func (f *folder) detect() (Format, error) {
 	if slices.ContainsFunc(seen, func(s Seen) bool { return s.Format == Diesel }) { // whose folders look like Hasura's
 		seen = slices.DeleteFunc(seen, func(s Seen) bool { return s.Format == Hasura })
 	}
+	if len(seen) > 1 { // Atlas also writes its sums into folders of other tools
+		seen = slices.DeleteFunc(seen, func(s Seen) bool { return s.Format == Atlas })
+	}
 	switch {
 	case len(seen) > 1:
 		return Auto, &AmbiguousError{Dir: f.opts.Dir, Seen: seen}

@@ -404,5 +404,5 @@ func afterDotted(newest string) (string, error) {
 func flywayFiles(f *folder, version, name string) []File {
 	_, dir := f.newestFlyway()
 	base := version + "__" + name + ".sql"
-	return []File{{path.Join(dir, "V"+base), unfinished + upText(name)}, {path.Join(dir, "U"+base), downText(name)}}
+	return []File{{Name: path.Join(dir, "V"+base), Content: unfinished + upText(name)}, {Name: path.Join(dir, "U"+base), Content: downText(name)}}
 }

@@ -31,6 +31,13 @@ type folder struct {
 	others   migration.Contents       // baselines and repeatable scripts
 	deferred bool                     // there are down scripts that are not read yet
 	walked   []string                 // see tree
+
+	journal     *journal // Drizzle's, if it has been read
+	journalText string
+	sqitchIs    *sqitchProject // if it has been read
+	sqitchPlan  plan
+	sqitchText  string
+	listings    map[string]map[string]bool // of folders below the root: whether a name is a file's
 	problems
 }
 
@@ -82,7 +89,7 @@ func isFolderScript(name string) bool {
 // hasFolders reports whether folders of the root can be migrations.
 func (f *folder) hasFolders() bool {
 	switch f.opts.Format {
-	case Auto, Hasura, Diesel, Prisma:
+	case Auto, Hasura, Diesel, Prisma, Drizzle:
 		return true
 	}
 	return false

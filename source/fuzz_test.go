@@ -193,6 +193,7 @@ func FuzzRead(f *testing.F) {
 	tree := func(entries ...string) string { return strings.Join(entries, entryEnd) }
 	file := func(name, content string) string { return name + fieldEnd + fieldEnd + content }
 	odd := func(name, kinds, content string) string { return name + fieldEnd + kinds + fieldEnd + content }
+	formats := append(source.Formats(), source.Auto)
 	for i, text := range []string{
 		tree(file("1_a.up.sql", "SELECT 1"), file("1_a.down.sql", "SELECT 2"), odd("2024", "d", ""), file("docs/1.md", ""), file("2024-01-31/x", "")),
 		tree(file("0001_a.up.sql", "-- whimbrel: no-transaction\nSELECT 1"), file("B1_x.sql", "SELECT 1"), file("R__v.sql", "SELECT 2"), file("1_a.metadata.yaml", "tables: {}")),
@@ -211,11 +212,15 @@ func FuzzRead(f *testing.F) {
 		tree(odd("1_a.up.sql", "c", "SELECT 1;"), odd("8_h", "du", ""), odd("9_i.up.sql", "fd", ""), odd("", "d", ""), odd("..", "", ""), odd("1_a.up.sql", "", "SELECT 1"), odd("R__.sql", "l", "")),
 		tree(file("1_caf\xe9.up.sql", ""), file("1_é.up.sql", ""), file("1_é.down.sql", ""), file("99999999999999999999_a.up.sql", ""), file("9223372036854775807.up.sql", "SELECT 1")),
 		tree(file("2018-01-14-171611_a/up.sql", ""), file("2024-03-13_170000_c/up.sql", "SELECT 1"), file("20240313_x/up.sql", "")),
+		tree(file("1_a.sql", "-- atlas:sum ignore\n-- atlas:txmode none\n\nSELECT 1"), file("2_b.sql", "-- atlas:delimiter //\nSELECT 1 // SELECT (2 // 3)"), file("atlas.sum", "h1:5+f4zkb1Hx/fq6sIEYFRaZw7otq3BcdSv4pMKfkPVM8=\n2_b.sql h1:ER5bbVFsI6WaHMZviPhpHw+wp+SHXFAtGAWERdeBenA=\n")),
+		tree(file("meta/_journal.json", "{\"entries\":[{\"idx\":0,\"when\":1,\"tag\":\"0000_a\"}]}"), file("0000_a.sql", "SELECT 1\n--> statement-breakpoint\nSELECT 2"), file("0001_b.sql", "")),
+		tree(file("20240101000000_a/migration.sql", "SELECT 1--> statement-breakpoint"), file("20240101000000_a/snapshot.json", "{}")),
+		tree(file("sqitch.conf", "[core]\n\ttop_dir = .\n[engine \"pg\"]\n\textension = sql"), file("sqitch.plan", "%syntax-version=1.0.0\n%project=p\n\na 2024-01-02T03:04:05Z X <x@y>\n@v1 2024-01-02T03:04:05Z X <x@y>\na [a@v1 !b] 2024-01-02T03:04:05Z X <x@y> # again\n"), file("deploy/a@v1.sql", "SELECT 1"), file("deploy/a.sql", "BEGIN;SELECT 1;COMMIT;"), file("revert/a.sql", "SELECT 1"), file("verify/a.sql", "SELECT 1")),
 		tree(file("1_a.up.sql", "\xff"), file("2_a.up.sql", "\x00"), file("3_a.up.sql", "\xef\xbb\xbf/* whimbrel: empty */"), file("4_.up.sql", "-- whimbrel empty"), file("5.up.sql", "/*! x */")),
 	} {
 		f.Add(text, byte(i))
+		f.Add(text, byte(len(formats)-1)) // detected
 	}
-	formats := append(source.Formats(), source.Auto)
 	f.Fuzz(func(t *testing.T, text string, which byte) {
 		if len(text) > 4<<10 {
 			t.Skip()

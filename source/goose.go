@@ -45,7 +45,7 @@ func gooseMark(text string) (mark, bool) {
 }
 
 func gooseFiles(_ *folder, version, name string) []File {
-	return []File{{version + "_" + name + ".sql", "-- +goose Up\n" + unfinished + "\n-- +goose Down\n\n"}}
+	return []File{{Name: version + "_" + name + ".sql", Content: "-- +goose Up\n" + unfinished + "\n-- +goose Down\n\n"}}
 }
 
 func (f *folder) goose() []migration.Migration {

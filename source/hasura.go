@@ -37,7 +37,7 @@ func hasuraShows(f *folder, e fs.DirEntry) string {
 
 func hasuraFiles(_ *folder, version, name string) []File {
 	base := version + "_" + name
-	return []File{{base + "/up.sql", unfinished + upText(name)}, {base + "/down.sql", downText(name)}}
+	return []File{{Name: base + "/up.sql", Content: unfinished + upText(name)}, {Name: base + "/down.sql", Content: downText(name)}}
 }
 
 func (f *folder) hasura() []migration.Migration {

@@ -1,6 +1,7 @@
 package source
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -32,6 +33,11 @@ type NewOptions struct {
 type File struct {
 	Name    string // within the folder, with slashes
 	Content string
+	// Rewrite means that the folder has the file already, such as a plan that lists the migrations,
+	// and Content is its whole new text.
+	Rewrite bool
+
+	version string // of the migration, where the name does not begin with it
 }
 
 // Version returns the version of the migration that the file belongs to, as Read reads the name.
@@ -40,10 +46,11 @@ func (f File) Version() (int64, error) {
 		v, err := n.number(n.dotted())
 		return v.version, err
 	}
-	if !startsWithDigit(f.Name) {
+	name := cmp.Or(f.version, f.Name)
+	if !startsWithDigit(name) {
 		return 0, fmt.Errorf("%s has no version", f.Name)
 	}
-	n, _, err := cutVersion(f.Name)
+	n, _, err := cutVersion(name)
 	if err != nil {
 		return 0, fmt.Errorf("%s: %w", f.Name, err)
 	}
@@ -51,7 +58,9 @@ func (f File) Version() (int64, error) {
 }
 
 // NewFiles returns the files of a new migration, for the caller to write. They have the next
-// version, names in the folder's format, and a text to fill in.
+// version, names in the folder's format, and a text to fill in. If the format lists its migrations
+// in a file, such as Sqitch's plan, that file is among them, to be rewritten. The first file is
+// the up script.
 //
 // In a folder with sequence numbers the version is the next number, with as many digits as the
 // newest version has. In a folder with timestamps it is a timestamp of the same kind: the current
@@ -93,7 +102,14 @@ func NewFiles(fsys fs.FS, opts NewOptions) ([]File, error) {
 	if err != nil {
 		return nil, err
 	}
-	return f.skeleton(version, name), nil
+	files := f.skeleton(version, name)
+	if err := f.err(); err != nil {
+		return nil, err
+	}
+	for i := range files {
+		files[i].version = cmp.Or(files[i].version, version)
+	}
+	return files, nil
 }
 
 // nameLimit keeps file names below what file systems take.
@@ -148,6 +164,12 @@ func (f *folder) newestVersion() (newest numbered) {
 type numbering struct {
 	digits int // of a sequence number; 0 where it begins with timestamps
 	stamp  stamp
+	why    string // there are no timestamps
+}
+
+// noStamps says why a version can't be a timestamp.
+func (n numbering) noStamps() error {
+	return errors.New(cmp.Or(n.why, "the format has no timestamps as versions"))
 }
 
 // stamp formats a time, in UTC, as a version.
@@ -214,7 +236,7 @@ func nextVersion(newest numbered, begin numbering, opts NewOptions) (string, err
 		return "", fmt.Errorf("the folder counts in timestamps (the newest is %s); a sequence number would come before them", newest.digits)
 	case opts.Sequence:
 	case !opts.Timestamp.IsZero() && begin.stamp == nil:
-		return "", errors.New("tern has no timestamps: its versions have to be below 2147483648")
+		return "", begin.noStamps()
 	case !opts.Timestamp.IsZero() && stamp == nil, newest.digits == "" && begin.digits == 0:
 		stamp = begin.stamp
 	}
@@ -259,7 +281,7 @@ func (f *folder) skeleton(version, name string) []File {
 
 // pairFiles are an up file and a down file.
 func pairFiles(base, up, name string) []File {
-	return []File{{base + ".up.sql", up}, {base + ".down.sql", downText(name)}}
+	return []File{{Name: base + ".up.sql", Content: up}, {Name: base + ".down.sql", Content: downText(name)}}
 }
 
 // upText returns the up script that NewFiles writes if the file needs no markers.

@@ -45,7 +45,7 @@ func (f *folder) holdsScript(name string) bool {
 	switch f.format {
 	case Hasura, Diesel:
 		return f.hasuraSeen(name) != ""
-	case Prisma:
+	case Prisma, Drizzle:
 		return f.prismaSeen(name) != ""
 	}
 	return false
@@ -53,7 +53,7 @@ func (f *folder) holdsScript(name string) bool {
 
 func (f *folder) isNumberedFile(name string) bool {
 	switch f.format {
-	case Diesel, Prisma, Flyway:
+	case Diesel, Prisma, Flyway, Drizzle, Sqitch:
 		return false
 	case GolangMigrate:
 		_, pair := golangMigrateName(name)
@@ -81,9 +81,9 @@ func (f *folder) checkDates() {
 			f.add(f.path(b.file), "Diesel compares versions as texts, and runs this before %s; as numbers, which count here, they are the other way round; "+
 				"give the versions the same number of digits", a.file)
 		}
-	case f.format == Prisma:
+	case f.format == Prisma || f.format == Drizzle && !f.hasJournal():
 		if a, b, differs := disorder(all, func(e entry) string { return e.file }); differs {
-			f.add(f.path(b.file), "Prisma runs its folders in the order of their names, this before %s; their versions, which count here, are the other way round; "+
+			f.add(f.path(b.file), toolName(f.format)+" runs its folders in the order of their names, this before %s; their versions, which count here, are the other way round; "+
 				"give the versions the same number of digits", a.file)
 		}
 	case f.format == Dbmate:
@@ -110,6 +110,9 @@ func (f *folder) sameLength() bool {
 	}
 	return true
 }
+
+// toolName is the name of a format's tool at the beginning of a message.
+func toolName(format Format) string { return strings.ToUpper(string(format[:1])) + string(format[1:]) }
 
 // disorder finds two entries whose keys have another order than their versions.
 func disorder(all []entry, key func(entry) string) (a, b entry, differs bool) {

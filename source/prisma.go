@@ -29,7 +29,7 @@ const (
 
 func prismaShows(f *folder, e fs.DirEntry) string {
 	switch {
-	case e.IsDir():
+	case e.IsDir() && !f.listed(e.Name(), drizzleSnapshot):
 		return f.prismaSeen(e.Name())
 	case e.Name() == prismaLock:
 		return "Prisma's lock file"
@@ -47,7 +47,7 @@ func (f *folder) prismaSeen(name string) string {
 
 func prismaFiles(_ *folder, version, name string) []File {
 	base := version + "_" + name
-	return []File{{base + "/" + prismaFile, unfinished + upText(name)}, {base + "/down.sql", downText(name)}}
+	return []File{{Name: base + "/" + prismaFile, Content: unfinished + upText(name)}, {Name: base + "/down.sql", Content: downText(name)}}
 }
 
 func (f *folder) prisma() []migration.Migration {

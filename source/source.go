@@ -50,6 +50,9 @@ const (
 	Sqlx          Format = "sqlx"
 	Diesel        Format = "diesel"
 	Prisma        Format = "prisma"
+	Atlas         Format = "atlas"
+	Drizzle       Format = "drizzle"
+	Sqitch        Format = "sqitch"
 )
 
 // layout is how to read and write a format.
@@ -74,21 +77,33 @@ type layout struct {
 
 // layouts are those of all formats.
 var layouts = []layout{
-	{format: Native, read: (*folder).native, numbering: numbering{4, seconds}},
-	{format: GolangMigrate, read: (*folder).golangMigrate, takesEmpty: true, numbering: numbering{6, seconds}},
-	{format: Goose, read: (*folder).goose, takesEmpty: true, numbering: numbering{5, seconds}, skeleton: gooseFiles},
-	{format: Dbmate, read: (*folder).dbmate, takesEmpty: true, numbering: numbering{0, seconds}, skeleton: dbmateFiles},
+	{format: Native, read: (*folder).native, numbering: numbering{digits: 4, stamp: seconds}},
+	{format: GolangMigrate, read: (*folder).golangMigrate, takesEmpty: true, numbering: numbering{digits: 6, stamp: seconds}},
+	{format: Goose, read: (*folder).goose, takesEmpty: true, numbering: numbering{digits: 5, stamp: seconds}, skeleton: gooseFiles},
+	{format: Dbmate, read: (*folder).dbmate, takesEmpty: true, numbering: numbering{stamp: seconds}, skeleton: dbmateFiles},
 	// tern's versions are too small for a timestamp
-	{format: Tern, read: (*folder).tern, numbering: numbering{3, nil}, shows: ternShows, skeleton: ternFiles},
-	{format: Hasura, read: (*folder).hasura, takesEmpty: true, numbering: numbering{0, millis}, shows: hasuraShows, skeleton: hasuraFiles},
-	{format: SQLMigrate, read: (*folder).sqlMigrate, takesEmpty: true, numbering: numbering{0, seconds}, skeleton: sqlMigrateFiles},
+	{format: Tern, read: (*folder).tern, numbering: numbering{digits: 3, why: "tern has no timestamps: its versions have to be below 2147483648"}, shows: ternShows, skeleton: ternFiles},
+	{format: Hasura, read: (*folder).hasura, takesEmpty: true, numbering: numbering{stamp: millis}, shows: hasuraShows, skeleton: hasuraFiles},
+	{format: SQLMigrate, read: (*folder).sqlMigrate, takesEmpty: true, numbering: numbering{stamp: seconds}, skeleton: sqlMigrateFiles},
 	{
-		format: Flyway, read: (*folder).flyway, takesEmpty: true, numbering: numbering{1, seconds},
+		format: Flyway, read: (*folder).flyway, takesEmpty: true, numbering: numbering{digits: 1, stamp: seconds},
 		scripts: flywayScripts, shows: flywayShows, newest: flywayNewest, skeleton: flywayFiles,
 	},
-	{format: Sqlx, read: (*folder).sqlx, takesEmpty: true, numbering: numbering{0, seconds}, skeleton: sqlxFiles},
-	{format: Diesel, read: (*folder).diesel, takesEmpty: true, numbering: numbering{0, seconds}, shows: dieselShows, skeleton: dieselFiles},
-	{format: Prisma, read: (*folder).prisma, takesEmpty: true, numbering: numbering{0, seconds}, shows: prismaShows, skeleton: prismaFiles},
+	{format: Sqlx, read: (*folder).sqlx, takesEmpty: true, numbering: numbering{stamp: seconds}, skeleton: sqlxFiles},
+	{format: Diesel, read: (*folder).diesel, takesEmpty: true, numbering: numbering{stamp: seconds}, shows: dieselShows, skeleton: dieselFiles},
+	{format: Prisma, read: (*folder).prisma, takesEmpty: true, numbering: numbering{stamp: seconds}, shows: prismaShows, skeleton: prismaFiles},
+	{
+		format: Atlas, read: (*folder).atlas, takesEmpty: true, numbering: numbering{stamp: seconds},
+		scripts: atlasScripts, shows: atlasShows, skeleton: atlasFiles,
+	},
+	{
+		format: Drizzle, read: (*folder).drizzle, takesEmpty: true, numbering: numbering{digits: 4, why: "Drizzle counts its migrations: a version can't be a timestamp"},
+		scripts: drizzleScripts, shows: drizzleShows, newest: drizzleNewest, skeleton: drizzleFiles,
+	},
+	{
+		format: Sqitch, read: (*folder).sqitch, takesEmpty: true, numbering: numbering{digits: 1, why: "Sqitch orders changes by its plan: a version can't be a timestamp"},
+		scripts: sqitchScriptsOf, shows: sqitchShows, newest: sqitchNewest, skeleton: sqitchFiles,
+	},
 }
 
 // layoutOf returns the layout of a format that ParseFormat has returned, other than Auto.

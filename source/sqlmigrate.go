@@ -37,7 +37,7 @@ func sqlMigrateMark(text string) (mark, bool) {
 }
 
 func sqlMigrateFiles(_ *folder, version, name string) []File {
-	return []File{{version + "-" + name + ".sql", "-- +migrate Up\n" + unfinished + "\n-- +migrate Down\n\n"}}
+	return []File{{Name: version + "-" + name + ".sql", Content: "-- +migrate Up\n" + unfinished + "\n-- +migrate Down\n\n"}}
 }
 
 func (f *folder) sqlMigrate() []migration.Migration {

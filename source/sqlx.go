@@ -32,7 +32,7 @@ func sqlxFiles(f *folder, version, name string) []File {
 		switch {
 		case !ok || e.IsDir():
 		case h.simple:
-			return []File{{version + "_" + name + ".sql", unfinished + upText(name)}}
+			return []File{{Name: version + "_" + name + ".sql", Content: unfinished + upText(name)}}
 		default:
 			return pairFiles(version+"_"+name, unfinished+upText(name), name)
 		}

@@ -103,7 +103,7 @@ func Squash(fsys fs.FS, opts SquashOptions) (*Squashed, error) {
 		if err := j.check(s.folder.path(s.file(direction)), text); err != nil {
 			return nil, err
 		}
-		result.Files = append(result.Files, File{s.file(direction), text})
+		result.Files = append(result.Files, File{Name: s.file(direction), Content: text})
 	}
 	return result, s.fits(result.Files[0].Content)
 }

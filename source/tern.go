@@ -43,7 +43,7 @@ func ternShows(_ *folder, e fs.DirEntry) string {
 }
 
 func ternFiles(_ *folder, version, name string) []File {
-	return []File{{version + "_" + name + ".sql", upText(name) + ternSeparator + "\n\n"}}
+	return []File{{Name: version + "_" + name + ".sql", Content: upText(name) + ternSeparator + "\n\n"}}
 }
 
 func (f *folder) tern() []migration.Migration {

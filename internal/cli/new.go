@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -98,23 +99,74 @@ func newMigration(dir string, opts source.NewOptions) (*render.NewFiles, error) 
 		return nil, usage("", "%v", err)
 	}
 	doc := &render.NewFiles{Files: []string{}}
-	var written []string
+	if doc.Version, err = files[0].Version(); err != nil {
+		return nil, err
+	}
+	if doc.Files, err = writeFiles(dir, files); err != nil {
+		return nil, &folderError{dir: dir, err: err}
+	}
+	return doc, nil
+}
+
+// writeFiles creates the files of a migration, and then rewrites those that list it. It returns
+// their paths. If one can't be written, none is left.
+func writeFiles(dir string, files []source.File) (paths []string, err error) {
+	var created []string
+	defer func() {
+		if err != nil {
+			for _, path := range created {
+				err = errors.Join(err, os.Remove(path))
+			}
+		}
+	}()
+	files = slices.Clone(files)
+	slices.SortStableFunc(files, func(a, b source.File) int {
+		switch {
+		case a.Rewrite == b.Rewrite:
+			return 0
+		case b.Rewrite:
+			return -1
+		}
+		return 1
+	})
 	for _, f := range files {
 		path := filepath.Join(dir, filepath.FromSlash(f.Name))
-		if err := writeNew(path, f.Content); err != nil {
-			for _, w := range written {
-				err = errors.Join(err, os.Remove(w))
-			}
-			return nil, &folderError{dir: dir, err: err}
+		if f.Rewrite {
+			err = rewrite(path, f.Content)
+		} else if err = writeNew(path, f.Content); err == nil {
+			created = append(created, path)
 		}
-		written = append(written, path)
-		doc.Files = append(doc.Files, path)
-		doc.Version, err = f.Version()
 		if err != nil {
 			return nil, err
 		}
+		paths = append(paths, path)
 	}
-	return doc, nil
+	return paths, nil
+}
+
+// rewrite replaces a file's content as a whole: another process sees the old one or the new one.
+func rewrite(path, content string) error {
+	path, err := filepath.EvalSymlinks(path)
+	if err != nil {
+		return err
+	}
+	info, err := os.Stat(path)
+	if err != nil {
+		return err
+	}
+	temp, err := os.CreateTemp(filepath.Dir(path), ".whimbrel-*")
+	if err != nil {
+		return err
+	}
+	_, err = temp.WriteString(content)
+	err = errors.Join(err, temp.Chmod(info.Mode().Perm()), temp.Close())
+	if err == nil {
+		err = os.Rename(temp.Name(), path)
+	}
+	if err != nil {
+		err = errors.Join(err, os.Remove(temp.Name()))
+	}
+	return err
 }
 
 // writeNew creates a file. It fails if the file already exists.
