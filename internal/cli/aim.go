@@ -6,13 +6,14 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/whimbrel-db/whimbrel/database"
 )
 
 // selecting are the flags that select the database, the files and the history, so that advice must
 // repeat them.
-var selecting = []string{"env-file", "config", "env", "database", "dir", "format", "set", "schema", "history-table"}
+var selecting = []string{"env-file", "config", "env", "database", "dir", "format", "no-placeholders", "placeholder", "set", "schema", "history-table"}
 
 // untargeted are the commands that none of these flags affects.
 var untargeted = []string{"help", "flags", "init", "drivers", "version", "completion", "config"}
@@ -22,7 +23,18 @@ var untargeted = []string{"help", "flags", "init", "drivers", "version", "comple
 func aim(cmd *cobra.Command) (flags string, commands []string) {
 	var words []string
 	for _, name := range selecting {
-		if f := cmd.Flags().Lookup(name); f != nil && f.Changed {
+		f := cmd.Flags().Lookup(name)
+		if f == nil || !f.Changed {
+			continue
+		}
+		switch all, repeated := f.Value.(pflag.SliceValue); {
+		case repeated:
+			for _, value := range all.GetSlice() {
+				words = append(words, "--"+name, shellWord(name, value))
+			}
+		case f.Value.Type() == "bool":
+			words = append(words, "--"+name+map[string]string{"false": "=false"}[f.Value.String()])
+		default:
 			words = append(words, "--"+name, shellWord(name, f.Value.String()))
 		}
 	}

@@ -50,8 +50,13 @@ type section struct {
 	Atomic               *scalar  `yaml:"atomic" kind:"boolean" doc:"Apply all pending migrations in one transaction. The default is false."`
 	PasswordCommand      *command `yaml:"password_command" kind:"command" doc:"Command that prints the password of the database's user: a list of its words, or a line for the shell. It is used if the URL in this file has no password."`
 	AllowOutOfOrder      *scalar  `yaml:"allow_out_of_order" kind:"boolean" doc:"Also apply pending versions below the newest applied one. The default is false."`
+	Placeholders         values   `yaml:"placeholders" kind:"value" doc:"Values of the ${name} placeholders in a Flyway folder, by name. ${NAME} in a value is that of an environment variable."`
+	NoPlaceholders       *scalar  `yaml:"no_placeholders" kind:"boolean" doc:"Take ${name} in a Flyway folder for text. The default is false."`
 	SchemaFile           *scalar  `yaml:"schema_file" doc:"File to which the commands that migrate write the schema and the applied migrations, relative to this file. Empty for none."`
 }
+
+// values are single values by name.
+type values map[string]*scalar
 
 // scalar is a single value with its position.
 type scalar struct {
@@ -179,6 +184,10 @@ func (c *config) explain(err error) error {
 		}
 	case errors.As(err, &wrongType), errors.As(err, &otherType):
 		u.msg = "expected a single value, such as: dir: migrations"
+		if tk != nil && valueOf(tk, "placeholders") {
+			u.msg = "expected names of placeholders, each with its value"
+			return u
+		}
 		if tk != nil && atEnvironments(tk) {
 			u.msg = "expected names of environments, each with its keys below it"
 		}
@@ -191,12 +200,17 @@ func (c *config) explain(err error) error {
 
 // atEnvironments reports whether a token is the value of the key environments.
 func atEnvironments(tk *token.Token) bool {
+	return valueOf(tk, "environments") && tk.Prev.Prev.Position.Column == 1
+}
+
+// valueOf reports whether a token is the value of a key.
+func valueOf(tk *token.Token, key string) bool {
 	for range 2 { // the colon, the key
 		if tk = tk.Prev; tk == nil {
 			return false
 		}
 	}
-	return tk.Value == "environments" && tk.Position.Column == 1
+	return tk.Value == key
 }
 
 // sectionKeys returns the keys of a section.

@@ -107,7 +107,11 @@ func ofField(f reflect.StructField) *jsonSchema {
 	s := ofKind(f.Tag.Get("kind"))
 	switch f.Type.Kind() {
 	case reflect.Map:
-		s = &jsonSchema{Type: mapping, Additional: jsonSchema{Ref: "#/$defs/section"}}
+		below := s
+		if f.Type == reflect.TypeFor[map[string]*section]() {
+			below = &jsonSchema{Ref: "#/$defs/section"}
+		}
+		s = &jsonSchema{Type: mapping, Additional: below}
 	case reflect.Slice:
 		s = &jsonSchema{Type: "array", Items: s}
 	}
@@ -136,6 +140,8 @@ func ofKind(kind string) *jsonSchema {
 		return &jsonSchema{AnyOf: []jsonSchema{{Type: "string", Pattern: parts}, {Const: 0}}}
 	case "command":
 		return &jsonSchema{AnyOf: []jsonSchema{{Type: "string"}, {Type: "array", Items: &jsonSchema{Type: "string"}}}}
+	case "value":
+		return &jsonSchema{Type: []string{"string", "number", "boolean"}}
 	case "format":
 		names := []string{"auto"}
 		for _, f := range source.Formats() {

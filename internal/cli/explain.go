@@ -586,6 +586,9 @@ func explainFolder(f *render.Failure, dir *folderError) {
 	if errors.As(dir, new(*source.AmbiguousError)) {
 		f.Next = "Select the format with --format, or move the other files away."
 	}
+	if missing, ok := asType[*source.PlaceholderError](dir); ok {
+		f.Next = fmt.Sprintf("Pass the value with --placeholder %s=VALUE or in whimbrel.yaml. If ${…} is text, add --no-placeholders.", shellWord("placeholder", missing.Name))
+	}
 	if errors.As(dir, new(*migration.DuplicateError)) {
 		f.Next = `Run "whimbrel renumber" to give one of them the next version.`
 	}

@@ -2,6 +2,8 @@ package cli
 
 import (
 	"cmp"
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -29,6 +31,8 @@ type resolved struct {
 	actor                 string        // for the history
 	atomic, outOfOrder    bool
 	schemaFile            string // "" for none
+	placeholders          map[string]string
+	noPlaceholders        bool
 }
 
 const (
@@ -102,12 +106,46 @@ func (a *app) resolve() (r resolved, err error) {
 		}},
 		{"", "", func(s *section) *scalar { return s.Atomic }, parseBool(&r.atomic)},
 		{"", "", func(s *section) *scalar { return s.AllowOutOfOrder }, parseBool(&r.outOfOrder)},
+		{"", "", func(s *section) *scalar { return s.NoPlaceholders }, parseBool(&r.noPlaceholders)},
 	} {
 		if err := res.parse(v.flag, v.value, v.field, v.read); err != nil {
 			return r, err
 		}
 	}
-	return r, nil
+	return r, a.resolvePlaceholders(&r, res)
+}
+
+// resolvePlaceholders determines the values of placeholders: each from a flag, else from the
+// section of the environment, else from the top of the file.
+func (a *app) resolvePlaceholders(r *resolved, res resolver) error {
+	r.placeholders = map[string]string{}
+	lookup := map[string]string{} // the spelling, by the name in lower case
+	for _, text := range a.global.placeholders {
+		name, value, ok := strings.Cut(text, "=")
+		if name = strings.TrimSpace(name); !ok || name == "" {
+			return usage("Write a name and a value, such as --placeholder owner=app.", "--placeholder: %q is not NAME=VALUE", text)
+		}
+		r.placeholders[name], lookup[strings.ToLower(name)] = value, name
+	}
+	for _, s := range res.sections {
+		for _, name := range slices.Sorted(maps.Keys(s.Placeholders)) {
+			if _, given := lookup[strings.ToLower(name)]; given {
+				continue
+			}
+			text, err := "", error(nil)
+			if v := s.Placeholders[name]; v != nil {
+				text, err = res.config.expand(v, a.LookupEnv)
+			}
+			if err != nil {
+				return err
+			}
+			r.placeholders[name], lookup[strings.ToLower(name)] = text, name
+		}
+	}
+	if r.noPlaceholders = r.noPlaceholders || a.global.noPlaceholders; a.global.noPlaceholders && len(a.global.placeholders) > 0 {
+		return usage("Pass only one of them.", "--placeholder and --no-placeholders can't be combined")
+	}
+	return nil
 }
 
 // parseName reads a name, which must not be a URL.

@@ -19,6 +19,8 @@ type globalFlags struct {
 	json, quiet, noColor       bool
 	verbose                    bool
 	noPager                    bool
+	placeholders               []string // NAME=VALUE
+	noPlaceholders             bool
 }
 
 const (
@@ -86,6 +88,8 @@ You can kill it at any moment, or start it many times at once: no manual repair 
 	f.StringVar(&g.database, "database", "", "`URL` of the database, such as postgres://me@host/app, mysql://me@host/app or sqlite:app.db (default $WHIMBREL_DATABASE_URL, then $DATABASE_URL)")
 	f.StringVar(&g.dir, "dir", "", "`folder` with the migrations (default \"migrations\")")
 	f.StringVar(&g.format, "format", "", "`format` of the folder: native, goose, dbmate, … (default: detected from its files)")
+	f.StringArrayVar(&g.placeholders, "placeholder", nil, "`NAME=VALUE` of a ${NAME} placeholder in a Flyway folder; can be repeated")
+	f.BoolVar(&g.noPlaceholders, "no-placeholders", false, "take ${NAME} in a Flyway folder for text")
 	f.StringVar(&g.set, "set", "", "`name` of the set of migrations; a database can have several (default \"default\")")
 	f.StringVar(&g.schema, "schema", "", "`schema` of Whimbrel's own tables (default: the schema that has them; in a new database, the first in the search path)")
 	f.StringVar(&g.historyTable, "history-table", "", "`name` of the history table; Whimbrel's other tables are named after it (default \"whimbrel_history\")")

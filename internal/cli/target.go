@@ -188,7 +188,7 @@ func (a *app) readSetWith(r resolved, url string, deferDowns bool) (*migration.S
 // sourceOptions returns how to read the folder for the database with a URL, "" for the configured
 // one.
 func (a *app) sourceOptions(r resolved, url string) source.Options {
-	return source.Options{Set: r.set, Format: r.format, Dir: r.dir, Dialect: a.knownDialect(url), Expand: a.LookupEnv}
+	return source.Options{Set: r.set, Format: r.format, Dir: r.dir, Dialect: a.knownDialect(url), Expand: a.LookupEnv, Placeholders: r.placeholders, NoPlaceholders: r.noPlaceholders}
 }
 
 func (a *app) connect(ctx context.Context, t *target) error {
