@@ -151,8 +151,8 @@ func (db *Database) holder(ctx context.Context, c *conn, l location, set string)
 	return db.described(ctx, c, l, set, db.holderOf(ctx, c, lockKey, l.historyID(), keptAsASCII(set)))
 }
 
-// LockHolder returns the process that holds the lock of a set. It takes one round trip, once the
-// tables are found.
+// LockHolder returns the process that holds the lock of a set. If nobody holds it, it takes one
+// round trip, once the tables are found.
 func (db *Database) LockHolder(ctx context.Context, set string) (h database.Holder, held bool, err error) {
 	c, err := db.acquire(ctx)
 	if err != nil {
@@ -163,7 +163,12 @@ func (db *Database) LockHolder(ctx context.Context, set string) (h database.Hold
 	if err != nil || !l.made() {
 		return h, false, err
 	}
-	h, held, err = c.firstHolder(ctx, holdersQuery(lockKey)+" LIMIT 1", l.historyID(), keptAsASCII(set))
+	args := []arg{l.historyID(), keptAsASCII(set)}
+	// pg_stat_activity is costly to plan, and nearly always nobody holds the lock.
+	if err := c.pipeline(ctx, query{sql: "SELECT EXISTS (SELECT FROM " + locks(lockKey) + ")", args: args, row: into(&held)}); err != nil || !held {
+		return h, false, err
+	}
+	h, held, err = c.firstHolder(ctx, holdersQuery(lockKey)+" LIMIT 1", args...)
 	if err == nil && held {
 		h = db.described(ctx, c, l, set, h)
 	}
@@ -197,11 +202,16 @@ const holderColumns = `l.pid, a.usename, coalesce(a.client_hostname, pg_catalog.
 // holdersQuery lists the transactions that hold a lock, with their processes.
 func holdersQuery(key string) string {
 	return `SELECT l.virtualtransaction, ` + holderColumns + `
-FROM (SELECT ` + key + ` AS key) k
+FROM ` + locks(key) + `
+LEFT JOIN pg_catalog.pg_stat_activity a ON a.pid = l.pid`
+}
+
+// locks joins the entries l of pg_locks for a lock.
+func locks(key string) string {
+	return `(SELECT ` + key + ` AS key) k
 JOIN pg_catalog.pg_locks l ON l.locktype = 'advisory' AND l.granted AND l.objsubid = 1
 	AND l.database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database())
-	AND l.classid = (k.key >> 32 & 4294967295)::oid AND l.objid = (k.key & 4294967295)::oid
-LEFT JOIN pg_catalog.pg_stat_activity a ON a.pid = l.pid`
+	AND l.classid = (k.key >> 32 & 4294967295)::oid AND l.objid = (k.key & 4294967295)::oid`
 }
 
 var holderFormats = []int16{0, 0, 0, 0, 0, 1, 0}

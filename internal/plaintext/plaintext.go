@@ -15,7 +15,7 @@ func Line(text string) string { return Lines(strings.Join(strings.Fields(text), 
 // Lines returns a text in which control characters, characters that change the writing direction or
 // have no width, and invalid bytes are escapes such as \x1b or <U+202E>. Line ends and tabs remain.
 func Lines(text string) string {
-	if strings.IndexFunc(text, Unfit) < 0 {
+	if isFit(text) {
 		return text
 	}
 	var b strings.Builder
@@ -34,6 +34,16 @@ func Lines(text string) string {
 		i += n
 	}
 	return b.String()
+}
+
+// isFit reports whether a text has no character that is unfit. Most are of ASCII only.
+func isFit(text string) bool {
+	for i := range len(text) {
+		if c := text[i]; c >= 0x7f || c < ' ' && c != '\n' && c != '\t' {
+			return strings.IndexFunc(text[i:], Unfit) < 0
+		}
+	}
+	return true
 }
 
 // Unfit reports whether a character must not reach a terminal or a document: controls other than

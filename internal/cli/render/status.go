@@ -9,6 +9,7 @@ import (
 
 	"github.com/whimbrel-db/whimbrel"
 	"github.com/whimbrel-db/whimbrel/database"
+	"github.com/whimbrel-db/whimbrel/migration"
 )
 
 // Status is the answer of status.
@@ -40,13 +41,13 @@ type Status struct {
 
 // MigrationStatus is the state of one migration.
 type MigrationStatus struct {
-	Version   int64   `json:"version"`
-	Name      string  `json:"name"`
-	State     string  `json:"state"`
-	AppliedAt instant `json:"applied_at"`
-	Duration  *Millis `json:"duration_ms"`
-	Checksum  string  `json:"checksum"`
-	Marked    bool    `json:"marked"`
+	Version   int64              `json:"version"`
+	Name      string             `json:"name"`
+	State     string             `json:"state"`
+	AppliedAt instant            `json:"applied_at"`
+	Duration  *Millis            `json:"duration_ms"`
+	Checksum  migration.Checksum `json:"checksum"`
+	Marked    bool               `json:"marked"`
 	// ReplacedBy is the version of the squash that replaces it.
 	ReplacedBy *int64 `json:"replaced_by,omitempty"`
 	// Problem prevents it from being applied.
@@ -55,12 +56,12 @@ type MigrationStatus struct {
 
 // RepeatableStatus is the state of one repeatable script.
 type RepeatableStatus struct {
-	Name     string  `json:"name"`
-	State    string  `json:"state"`
-	RanAt    instant `json:"ran_at"`
-	Duration *Millis `json:"duration_ms"`
-	Checksum string  `json:"checksum"`
-	Problem  string  `json:"problem,omitempty"`
+	Name     string             `json:"name"`
+	State    string             `json:"state"`
+	RanAt    instant            `json:"ran_at"`
+	Duration *Millis            `json:"duration_ms"`
+	Checksum migration.Checksum `json:"checksum"`
+	Problem  string             `json:"problem,omitempty"`
 }
 
 // The states of a migration whose run has not ended: a process is working on it, or none is.
@@ -78,7 +79,7 @@ func NewStatus(s *whimbrel.Status, dir string) *Status {
 		Modified:   s.InState(whimbrel.StateModified),
 		OutOfOrder: s.InState(whimbrel.StateOutOfOrder),
 		Replaced:   s.InState(whimbrel.StateReplaced),
-		Migrations: []MigrationStatus{},
+		Migrations: make([]MigrationStatus, 0, len(s.Migrations)),
 		Repeats:    s.PendingRepeatables(), Repeatables: []RepeatableStatus{},
 		Interrupted: NewInterrupted(s.Interrupted, s.InterruptedAt),
 		dir:         dir,
@@ -86,7 +87,7 @@ func NewStatus(s *whimbrel.Status, dir string) *Status {
 	for _, m := range s.Migrations {
 		ms := MigrationStatus{
 			Version: m.Version, Name: m.Name, State: string(m.State), AppliedAt: instant(m.AppliedAt),
-			Checksum: m.Checksum.String(), Marked: m.Marked,
+			Checksum: m.Checksum, Marked: m.Marked,
 		}
 		if i := d.Interrupted; i != nil && i.Version == m.Version {
 			ms.State = stateInterrupted
@@ -110,7 +111,7 @@ func NewStatus(s *whimbrel.Status, dir string) *Status {
 		d.Migrations = append(d.Migrations, ms)
 	}
 	for _, r := range s.Repeatables {
-		rs := RepeatableStatus{Name: r.Name, State: string(r.State), RanAt: instant(r.RanAt), Checksum: r.Checksum.String()}
+		rs := RepeatableStatus{Name: r.Name, State: string(r.State), RanAt: instant(r.RanAt), Checksum: r.Checksum}
 		if r.Problem != nil {
 			rs.Problem = r.Problem.Error()
 			d.problems = append(d.problems, rs.Problem)
@@ -172,6 +173,7 @@ func (s *Status) write(pg *page) {
 		return
 	}
 	t := table{head: []string{"VERSION", "NAME", "STATE", "APPLIED (UTC)", "TOOK"}, right: map[int]bool{4: true}, give: []int{1}, drop: []int{4}}
+	t.rows = make([][]string, 0, len(s.Migrations)+len(s.Repeatables))
 	for _, m := range s.Migrations {
 		t.add(pg.digits.Label(m.Version), clean(m.Name), pg.state(m.State), when(m.AppliedAt), m.took())
 	}

@@ -34,11 +34,11 @@ func (t *table) widths() []int {
 	for i, h := range t.head {
 		for _, row := range t.rows {
 			if len(row) == len(t.head) {
-				widths[i] = max(widths[i], ansi.StringWidth(row[i]))
+				widths[i] = max(widths[i], textWidth(row[i]))
 			}
 		}
 		if widths[i] > 0 {
-			widths[i] = max(widths[i], ansi.StringWidth(h))
+			widths[i] = max(widths[i], textWidth(h))
 		}
 	}
 	return widths
@@ -124,11 +124,11 @@ func (pg *page) shrink(t table, widths []int, least int) bool {
 
 // longest returns the width of the longest word in a column.
 func (t *table) longest(column int) int {
-	n := ansi.StringWidth(t.head[column])
+	n := textWidth(t.head[column])
 	for _, row := range t.rows {
 		if len(row) == len(t.head) {
 			for _, piece := range pieces(ansi.Strip(row[column])) {
-				n = max(n, ansi.StringWidth(strings.TrimRight(piece, " ")))
+				n = max(n, textWidth(strings.TrimRight(piece, " ")))
 			}
 		}
 	}
@@ -137,36 +137,58 @@ func (t *table) longest(column int) int {
 
 // row writes a row, whose cells may need several lines.
 func (pg *page) row(t table, cells []string, widths []int) {
-	parts := make([][]string, len(cells))
 	lines := 1
+	var parts [][]string // nil while each cell fits its column
 	for i, cell := range cells {
-		if widths[i] > 0 {
+		if widths[i] > 0 && textWidth(cell) > widths[i] {
+			if parts == nil {
+				parts = make([][]string, len(cells))
+			}
 			parts[i] = inCell(cell, widths[i])
 			lines = max(lines, len(parts[i]))
 		}
 	}
+	line := cells
 	for n := range lines {
-		var b strings.Builder
-		gap := 0
-		for i := range cells {
-			if widths[i] == 0 {
-				continue
-			}
-			part := ""
-			if n < len(parts[i]) {
-				part = parts[i][n]
-			}
-			b.WriteString(strings.Repeat(" ", gap))
-			pad := widths[i] - ansi.StringWidth(part)
-			if t.right[i] {
-				b.WriteString(strings.Repeat(" ", pad) + part)
-				gap = columnGap
-			} else {
-				b.WriteString(part)
-				gap = pad + columnGap
+		if parts != nil {
+			line = make([]string, len(cells))
+			for i, cell := range cells {
+				switch {
+				case parts[i] == nil && n == 0:
+					line[i] = cell
+				case n < len(parts[i]):
+					line[i] = parts[i][n]
+				}
 			}
 		}
-		pg.raw(strings.TrimRight(b.String(), " "))
+		pg.rowOfLine(t, line, widths)
+	}
+}
+
+// rowOfLine writes cells that fit their columns, without spaces at the end.
+func (pg *page) rowOfLine(t table, cells []string, widths []int) {
+	gap := 0 // the spaces before the next cell
+	for i, cell := range cells {
+		if widths[i] == 0 {
+			continue
+		}
+		pad := widths[i] - textWidth(cell)
+		if t.right[i] {
+			gap, pad = gap+pad, 0
+		}
+		if cell != "" {
+			pg.spaces(gap)
+			pg.WriteString(cell)
+			gap = 0
+		}
+		gap += pad + columnGap
+	}
+	pg.WriteByte('\n')
+}
+
+func (pg *page) spaces(n int) {
+	for range n {
+		pg.WriteByte(' ')
 	}
 }
 
@@ -174,7 +196,7 @@ func (pg *page) row(t table, cells []string, widths []int) {
 func (pg *page) list(t table) {
 	names := 0
 	for _, h := range t.head {
-		names = max(names, ansi.StringWidth(h))
+		names = max(names, textWidth(h))
 	}
 	for n, row := range t.rows {
 		if n > 0 {
@@ -188,7 +210,7 @@ func (pg *page) list(t table) {
 			if strings.TrimSpace(ansi.Strip(cell)) == "" {
 				continue
 			}
-			name := pg.faint(t.head[i]) + strings.Repeat(" ", names-ansi.StringWidth(t.head[i])+columnGap)
+			name := pg.faint(t.head[i]) + strings.Repeat(" ", names-textWidth(t.head[i])+columnGap)
 			for _, part := range inCell(cell, max(pg.width-names-columnGap, leastCell)) {
 				pg.raw(name + part)
 				name = strings.Repeat(" ", names+columnGap)
@@ -200,17 +222,17 @@ func (pg *page) list(t table) {
 // inCell breaks the content of a cell into lines of a width: at spaces, and after the marks that
 // join the words of names. It breaks a word only if it is wider than the cell.
 func inCell(cell string, width int) (lines []string) {
-	if ansi.StringWidth(cell) <= width {
+	if textWidth(cell) <= width {
 		return []string{cell}
 	}
 	line := ""
 	for _, piece := range pieces(ansi.Strip(cell)) {
-		if line != "" && ansi.StringWidth(line+strings.TrimRight(piece, " ")) > width {
+		if line != "" && textWidth(line+strings.TrimRight(piece, " ")) > width {
 			lines, line = append(lines, strings.TrimRight(line, " ")), ""
 		}
-		for line == "" && ansi.StringWidth(strings.TrimRight(piece, " ")) > width {
+		for line == "" && textWidth(strings.TrimRight(piece, " ")) > width {
 			lines = append(lines, ansi.Cut(piece, 0, width))
-			piece = ansi.Cut(piece, width, ansi.StringWidth(piece))
+			piece = ansi.Cut(piece, width, textWidth(piece))
 		}
 		line += piece
 	}
@@ -254,7 +276,7 @@ func (pg *page) hanging(line string, indent int) {
 // Hang breaks a line at spaces into lines of a width, if it is wider than that, and indents all but
 // the first. Words and the space between them are not changed otherwise.
 func Hang(line string, width, indent int) string {
-	if width <= 0 || ansi.StringWidth(line) <= width {
+	if width <= 0 || textWidth(line) <= width {
 		return line
 	}
 	var b strings.Builder
@@ -264,7 +286,7 @@ func Hang(line string, width, indent int) string {
 		space := len(line) - len(text)
 		word, _, _ := strings.Cut(text, " ")
 		line = text[len(word):]
-		n := ansi.StringWidth(word)
+		n := textWidth(word)
 		if column > indent && column+space+n > width && n > 0 {
 			b.WriteString("\n" + strings.Repeat(" ", indent))
 			column, space = indent, 0
@@ -280,7 +302,7 @@ func Wrap(text string, width int) string {
 	var b strings.Builder
 	column := 0
 	for _, word := range strings.Fields(text) {
-		n := ansi.StringWidth(word)
+		n := textWidth(word)
 		switch {
 		case column == 0:
 		case column+1+n > width:
@@ -294,4 +316,14 @@ func Wrap(text string, width int) string {
 		column += n
 	}
 	return b.String()
+}
+
+// textWidth is [ansi.StringWidth], faster for what most cells are.
+func textWidth(text string) int {
+	for i := range len(text) {
+		if text[i] < ' ' || text[i] > '~' {
+			return ansi.StringWidth(text)
+		}
+	}
+	return len(text)
 }
