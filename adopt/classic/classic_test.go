@@ -24,6 +24,41 @@ import (
 	"github.com/whimbrel-db/whimbrel/sqltext"
 )
 
+// original is the contract as programs know it. The two interfaces have the same methods.
+type original interface {
+	Open(url string, isCMD bool, logger *log.Logger) (classic.Driver, error)
+	Close() error
+	Lock() error
+	UnLock() error
+	Run(migration io.Reader, fileType, fileName string) error
+	ResetQuery()
+	InsertVersion(version int64) error
+	RemoveVersion(version int64) error
+	Version() (version int64, dirty bool, err error)
+	Reset() error
+	First() (version uint64, ok bool)
+	Last() (version uint64, ok bool)
+	Prev(version uint64) (prevVersion uint64, ok bool)
+	Next(version uint64) (nextVersion uint64, ok bool)
+	Read(version uint64) (ok bool)
+
+	GetSetting(name string) (value string, err error)
+	UpdateSetting(name string, value string) error
+
+	ExportMetadata() (interface{}, error)
+	ResetMetadata() error
+	ReloadMetadata() error
+	GetInconsistentMetadata() (bool, []classic.InconsistentMetadataInterface, error)
+	DropInconsistentMetadata() error
+	ApplyMetadata(data interface{}) error
+	Query(data []interface{}) error
+}
+
+var (
+	_ classic.Driver = original(nil)
+	_ original       = classic.Driver(nil)
+)
+
 func noError(t *testing.T, err error) {
 	t.Helper()
 	if err != nil {
@@ -550,6 +585,77 @@ func TestPasswordsOfALooseScriptAreNotShown(t *testing.T) {
 	var st *database.StatementError
 	if !errors.As(err, &st) || strings.Contains(st.Statement+st.Excerpt+st.Message, "hunter2") || !strings.Contains(st.Statement, sqltext.Masked) {
 		t.Errorf("got %+v, want a masked *database.StatementError", st)
+	}
+}
+
+// The directives of a script count, whichever way it is sent.
+func TestDirectives(t *testing.T) {
+	m := memdb.New()
+	d := open(t, m, classic.Config{})
+	const secret = "-- whimbrel: secret\n"
+	apply(t, d, secret+"CREATE TABLE t (x int)", "1.up.sql", 1)
+	noError(t, d.Query([]any{secret + "INSERT INTO t VALUES (1)"}))
+	noError(t, d.Lock())
+	queue(t, d, "-- whimbrel: no-transaction\nINSERT INTO t VALUES (1); INSERT INTO missing VALUES (1)", "2.up.sql", 2)
+	wantError(t, d.UnLock(), "2.up.sql:2:27")
+	wantRows(t, m, "t", 2)
+	wantVersion(t, d, 1, true)
+	db, err := m.Open(t.Context(), database.Options{})
+	noError(t, err)
+	defer db.Close()
+	for e, err := range db.History(t.Context(), database.HistoryQuery{Texts: true}) {
+		noError(t, err)
+		if e.UpText != "" {
+			t.Errorf("the history keeps %q", e.UpText)
+		}
+	}
+	wantError(t, d.Run(strings.NewReader("-- whimbrel: secrets\nSELECT 1"), "sql", "3.up.sql"), "3.up.sql:1:1: unknown directive")
+}
+
+// Several scripts of one version are one to the history.
+func TestSeveralScriptsOfAVersion(t *testing.T) {
+	m := memdb.New()
+	d := open(t, m, classic.Config{})
+	noError(t, d.Lock())
+	noError(t, d.Run(strings.NewReader("CREATE TABLE t (x int)"), "sql", "1_t/a.sql"))
+	queue(t, d, "INSERT INTO t VALUES (1)", "1_t/b.sql", 1)
+	noError(t, d.UnLock())
+	wantRows(t, m, "t", 1)
+	noError(t, d.Lock())
+	noError(t, d.Run(strings.NewReader("-- whimbrel: secret\nINSERT INTO t VALUES (1)"), "sql", "a.sql"))
+	queue(t, d, "INSERT INTO t VALUES (1)", "b.sql", 2)
+	wantError(t, d.UnLock(), "a.sql and b.sql have different directives")
+	wantRows(t, m, "t", 1)
+}
+
+func TestNames(t *testing.T) {
+	m := memdb.New()
+	d := open(t, m, classic.Config{})
+	var want []string
+	for i, tc := range [][2]string{
+		{"0001_add_users.up.sql", "add_users"},
+		{"migrations/0002-add.sql", "add"},
+		{"a/1550925483858_users/up.sql", "users"},
+		{`a\3_b\up.sql`, "b"},
+		{"up.sql", ""},
+		{"4.up.sql", ""},
+		{"", ""},
+		{"users.sql", "users"},
+	} {
+		apply(t, d, "SELECT 1", tc[0], int64(i))
+		want = append(want, tc[1])
+	}
+	db, err := m.Open(t.Context(), database.Options{})
+	noError(t, err)
+	defer db.Close()
+	st, err := db.State(t.Context(), migration.DefaultSet)
+	noError(t, err)
+	var got []string
+	for a := range st.Applied.All() {
+		got = append(got, a.Name)
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("names (-want +got):\n%s", diff)
 	}
 }
 

@@ -16,6 +16,7 @@ import (
 	"github.com/whimbrel-db/whimbrel/metadata/metadb"
 	"github.com/whimbrel-db/whimbrel/metadata/metayaml"
 	"github.com/whimbrel-db/whimbrel/migration"
+	"github.com/whimbrel-db/whimbrel/source"
 )
 
 // DefaultLockTimeout limits how long Lock waits, so that processes that start at once take turns.
@@ -64,7 +65,7 @@ func WithInstance(db database.Database, config Config) (Driver, error) {
 }
 
 func (*driver) Open(url string, _ bool, logger *log.Logger) (Driver, error) {
-	db, err := database.Open(context.Background(), url, database.Options{})
+	db, err := database.Open(context.Background(), url, database.Options{MigrationLockTimeout: DefaultLockTimeout})
 	if err != nil {
 		return nil, err
 	}
@@ -101,7 +102,9 @@ func (d *driver) lock() error {
 	opts := database.LockOptions{
 		Timeout:     max(d.lockTimeout(st.Settings), 0),
 		LockTimeout: cmp.Or(st.Settings.Duration(database.LockTimeout), whimbrel.NoTimeout),
-		Waiting:     func(h database.Holder) { d.logf("waiting for the migration lock, which %s has", holder(h)) },
+		Waiting: func(h database.Holder) {
+			d.logf("waiting for the migration lock, which process %d on %q has", h.PID, h.Host)
+		},
 	}
 	tx, found, err := d.db.Begin(ctx, d.config.Set, opts)
 	if err != nil {
@@ -142,7 +145,10 @@ func (d *driver) UnLock() error {
 		return nil
 	}
 	err := d.send()
-	return errors.Join(err, d.release())
+	if rerr := d.release(); err == nil {
+		err = rerr
+	}
+	return err
 }
 
 // release gives the lock back, if the work has not.
@@ -200,7 +206,7 @@ func (d *driver) run(migr io.Reader, fileType, fileName string) error {
 
 // script returns a script whose text can be split into statements.
 func (d *driver) script(file string, text []byte) (*migration.Script, error) {
-	s, err := migration.Bytes(file, text)
+	s, err := source.ReadScript(file, text, d.db.Dialect())
 	if err == nil {
 		_, err = s.Analyze(d.db.Dialect(), d.db.Tables())
 	}
@@ -347,17 +353,10 @@ func (d *driver) migrator(db database.Database, set *migration.Set) *whimbrel.Mi
 func (d *driver) options() whimbrel.Options {
 	return whimbrel.Options{
 		AllowOutOfOrder:      true, // the caller decides on the order
-		MigrationLockTimeout: d.lockTimeout(d.settings()),
+		MigrationLockTimeout: d.lockTimeout(d.state.Settings),
 		Observe:              d.observe,
 		ReadMetadata:         metayaml.Read,
 	}
-}
-
-func (d *driver) settings() database.Settings {
-	if d.state == nil {
-		return database.Settings{}
-	}
-	return d.state.Settings
 }
 
 // locked returns the database as one whose next transaction is the one that has the lock.
@@ -378,21 +377,11 @@ func (d *driver) observe(_ context.Context, e whimbrel.Event) {
 	switch e := e.(type) {
 	case whimbrel.StepDone:
 		d.logf("%s %d %s in %v", e.Step.Direction, e.Step.Version, e.Step.Name, e.Duration)
-	case whimbrel.LockWaiting:
-		d.logf("waiting for the migration lock, which %s has", holder(e.Holder))
 	case whimbrel.Retrying:
 		d.logf("trying again after: %v", e.Err)
 	case whimbrel.Failed:
 		d.logf("%v", e.Err)
 	}
-}
-
-// holder describes the process that has the lock.
-func holder(h database.Holder) string {
-	if h == (database.Holder{}) {
-		return "another process"
-	}
-	return fmt.Sprintf("process %d on %s", h.PID, cmp.Or(h.Host, "an unknown host"))
 }
 
 // allText is a limit that keeps every text in memory.

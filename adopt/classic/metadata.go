@@ -137,7 +137,7 @@ func (d *driver) Query(data []any) error {
 	if err := d.unlocked("Query"); err != nil {
 		return err
 	}
-	if len(d.queue) > 0 {
+	if len(d.queue) > 0 || d.failed != nil {
 		return errors.New("Query would send what is queued; call UnLock or ResetQuery first")
 	}
 	items, err := d.sql("query", data)

@@ -43,8 +43,13 @@ type step struct {
 	documents []*metadata.Document
 }
 
+// removes reports whether the step records its version as not applied.
+func (s step) removes() bool {
+	return s.direction == database.Down || s.direction == database.Forget
+}
+
 // steps joins the scripts of the queue with their versions.
-func steps(queue []item) []step {
+func steps(queue []item) ([]step, error) {
 	var all []step
 	var scripts []*migration.Script
 	var documents []*metadata.Document
@@ -60,18 +65,24 @@ func steps(queue []item) []step {
 			documents = append(documents, i.document)
 			continue
 		}
-		s := step{version: i.version, script: joined(scripts), documents: documents}
-		s.direction = directionOf(i.action, s.script != nil)
+		script, err := joined(scripts)
+		if err != nil {
+			return nil, err
+		}
+		s := step{direction: directionOf(i.action, script != nil), version: i.version, script: script, documents: documents}
 		all = append(removedOnce(all, &s), s)
 		scripts, documents = nil, nil
 	}
-	if s := joined(scripts); s != nil {
-		return append(all, step{direction: database.Query, version: NilVersion, script: s, documents: documents})
+	if follow(all, documents) && len(scripts) == 0 {
+		return all, nil
 	}
-	if len(documents) > 0 && !follow(all, documents) {
+	for _, script := range scripts {
+		all = append(all, step{direction: database.Query, version: NilVersion, script: script})
+	}
+	if len(documents) > 0 {
 		all = append(all, step{direction: database.Metadata, version: NilVersion, documents: documents})
 	}
-	return all
+	return all, nil
 }
 
 // follow adds documents that follow a version's script to its step, and reports whether it did.
@@ -96,14 +107,14 @@ func directionOf(a action, hasScript bool) database.Direction {
 	return database.Forget
 }
 
-// removedOnce joins two removals of one version without anything about it in between: a program
-// removes a version after its metadata and again after its script.
+// removedOnce joins two removals of one version, of which at most one has a script, and returns the
+// steps before them: a program removes a version after its metadata and again after its script.
 func removedOnce(all []step, s *step) []step {
-	if s.direction != database.Down && s.direction != database.Forget || len(all) == 0 {
+	if len(all) == 0 {
 		return all
 	}
 	before := all[len(all)-1]
-	if before.version != s.version || before.direction != database.Down && before.direction != database.Forget || before.script != nil && s.script != nil {
+	if !s.removes() || !before.removes() || before.version != s.version || before.script != nil && s.script != nil {
 		return all
 	}
 	if s.script == nil {
@@ -113,26 +124,39 @@ func removedOnce(all []step, s *step) []step {
 	return all[:len(all)-1]
 }
 
+// and is between the names of joined files.
+const and = " + "
+
 // joined returns one script with the texts of several; nil for none.
-func joined(scripts []*migration.Script) *migration.Script {
+func joined(scripts []*migration.Script) (*migration.Script, error) {
 	switch len(scripts) {
 	case 0:
-		return nil
+		return nil, nil
 	case 1:
-		return scripts[0]
+		return scripts[0], nil
 	}
 	var files, texts []string
 	for _, s := range scripts {
-		text, _, _ := s.Text(allText) // it is in memory
+		if s.Directives != scripts[0].Directives {
+			return nil, fmt.Errorf("%s and %s have different directives; record a version for each", scripts[0].File, s.File)
+		}
+		text, _, err := s.Text(allText)
+		if err != nil {
+			return nil, err
+		}
 		files, texts = append(files, s.File), append(texts, text)
 	}
-	return migration.Text(strings.Join(slices.Compact(files), " + "), strings.Join(texts, "\n;\n")) // a text may end in a comment, and without a semicolon
+	// A text may end in a comment, and without a semicolon.
+	s := migration.Text(strings.Join(slices.Compact(files), and), strings.Join(texts, "\n;\n"))
+	s.Directives = scripts[0].Directives
+	return s, nil
 }
 
 // send does what is queued: in the transaction that has the lock, or in one of its own. The queue
 // is empty afterwards.
 func (d *driver) send() error {
-	all, err := steps(d.queue), d.failed
+	all, err := steps(d.queue)
+	err = cmp.Or(d.failed, err)
 	d.empty()
 	if err != nil || len(all) == 0 {
 		return err
@@ -330,6 +354,9 @@ func (d *driver) do(ctx context.Context, tx database.Tx, s step) error {
 		if err := tx.Exec(ctx, s.script); err != nil {
 			return err
 		}
+		if _, err := tx.State(ctx); err != nil { // of the script, which Exec may have queued
+			return err
+		}
 	}
 	changed, err := merge(ctx, tx, s.documents)
 	if err != nil || s.direction == database.Metadata && !changed {
@@ -384,10 +411,10 @@ func nameOf(s step) string {
 	case s.script == nil:
 		return ""
 	}
-	base, dir := path.Base(strings.ReplaceAll(s.script.File, `\`, "/")), path.Base(path.Dir(s.script.File))
-	base, _, _ = strings.Cut(base, ".")
-	if base == "up" || base == "down" {
-		base = dir
+	file, _, _ := strings.Cut(strings.ReplaceAll(s.script.File, `\`, "/"), and)
+	name, _, _ := strings.Cut(path.Base(file), ".")
+	if name == "up" || name == "down" {
+		name = path.Base(path.Dir(file))
 	}
-	return cmp.Or(strings.TrimLeft(strings.TrimLeft(base, "0123456789"), "_-"), base)
+	return strings.TrimLeft(strings.TrimLeft(name, "0123456789"), "_-.")
 }

@@ -6,6 +6,8 @@ import (
 	"log"
 	"reflect"
 	"strings"
+	"sync"
+	"time"
 
 	"github.com/whimbrel-db/whimbrel/adopt/classic"
 )
@@ -115,6 +117,19 @@ var cases = []testCase{
 		c.unit(d, func() {})
 		c.version(d, classic.NilVersion)
 	}},
+	{row: "B6", name: "several processes at once", do: func(c *check) {
+		c.setUp()
+		var all sync.WaitGroup
+		errs := make([]error, 8)
+		for i := range errs {
+			d := c.open()
+			all.Go(func() { errs[i] = c.insertOnce(d) })
+		}
+		all.Wait()
+		c.ok("one of the processes", errors.Join(errs...))
+		c.rows("t", 1)
+		c.applied(c.open(), 1, 2)
+	}},
 	{row: "B7", name: "the file's name", do: func(c *check) {
 		c.setUp()
 		d := c.open()
@@ -125,6 +140,14 @@ var cases = []testCase{
 			}
 			c.version(d, 1)
 		}
+		err := c.fails(d, func() error {
+			c.run(d, insertT, 2)
+			return d.Run(strings.NewReader("INSERT INTO missing VALUES (1)"), "sql", "rows.sql")
+		})
+		if !strings.Contains(err.Error(), "rows.sql") {
+			c.fail("the error is %q; want the file's name in it", err)
+		}
+		c.rows("t", 0)
 	}},
 	{row: "B7", name: "an empty script", do: func(c *check) {
 		d := c.open()
@@ -423,6 +446,18 @@ func (c *check) unit(d classic.Driver, queue func()) {
 	c.ok("Lock", d.Lock())
 	queue()
 	c.ok("UnLock", d.UnLock())
+}
+
+// insertOnce waits for the lock and applies version 2, unless it is applied.
+func (c *check) insertOnce(d classic.Driver) error {
+	err := d.Lock()
+	for ; err == classic.ErrLocked; err = d.Lock() { //nolint:errorlint // see locked
+		time.Sleep(time.Millisecond)
+	}
+	if err == nil && !d.Read(2) {
+		err = c.tryRun(d, insertT, "2.up.sql", 2)
+	}
+	return errors.Join(err, d.UnLock())
 }
 
 // fails calls queue between Lock and UnLock, and expects that it or UnLock returns an error. The

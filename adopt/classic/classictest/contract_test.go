@@ -3,7 +3,9 @@ package classictest_test
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -56,6 +58,37 @@ func TestContractOfPostgreSQL(t *testing.T) {
 			return n, conn.QueryRow(context.Background(), "SELECT count(*) FROM "+table).Scan(&n)
 		})
 	})
+}
+
+// A connection that is lost between Lock and UnLock leaves nothing of the unit, and no lock.
+func TestLostConnection(t *testing.T) {
+	t.Parallel()
+	url := testdb.Postgres(t)
+	d, err := classic.Open(url, false, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	if err := errors.Join(d.Lock(), d.Run(strings.NewReader("CREATE TABLE t (x int)"), "sql", "1.up.sql"), d.InsertVersion(1)); err != nil {
+		t.Fatal(err)
+	}
+	conn, err := pgx.Connect(t.Context(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(t.Context())
+	if _, err := conn.Exec(t.Context(), "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.UnLock(); err == nil {
+		t.Error("UnLock returned no error")
+	}
+	if v, dirty, err := d.Version(); v != classic.NilVersion || dirty || err != nil {
+		t.Errorf("Version returned %d, %t, %v; want nothing applied", v, dirty, err)
+	}
+	if err := errors.Join(d.Lock(), d.Run(strings.NewReader("CREATE TABLE t (x int)"), "sql", "1.up.sql"), d.InsertVersion(1), d.UnLock()); err != nil {
+		t.Errorf("a second attempt: %v", err)
+	}
 }
 
 func TestContractOfMariaDB(t *testing.T) {

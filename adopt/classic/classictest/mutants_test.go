@@ -213,15 +213,16 @@ var mutants = map[string]mutant{
 		}
 		return nil
 	}},
-	"B2 no lock for others":  {lock: nothing, unlock: nothing},
-	"B2 locked for ever":     {unlock: nothing},
-	"B4 any scheme":          {open: func(d classic.Driver, _ string) (classic.Driver, error) { return d, nil }},
-	"B4 no URL":              {open: func(classic.Driver, string) (classic.Driver, error) { return nil, errMutant }},
-	"B5 open for ever":       {close: nothing},
-	"B5 Close fails":         {close: func(d classic.Driver) error { _ = d.Close(); return errMutant }},
-	"B6 nothing is sent":     {unlock: func(d classic.Driver) error { d.ResetQuery(); return d.UnLock() }},
-	"B6 sent at once":        {insert: func(d classic.Driver, v int64) error { return atOnce(d, d.InsertVersion(v)) }},
-	"B6 UnLock needs a lock": {unlock: func(d classic.Driver) error { return errors.Join(d.Lock(), d.UnLock()) }},
+	"B2 no lock for others":   {lock: nothing, unlock: nothing},
+	"B2 locked for ever":      {unlock: nothing},
+	"B4 any scheme":           {open: func(d classic.Driver, _ string) (classic.Driver, error) { return d, nil }},
+	"B4 no URL":               {open: func(classic.Driver, string) (classic.Driver, error) { return nil, errMutant }},
+	"B5 open for ever":        {close: nothing},
+	"B5 Close fails":          {close: func(d classic.Driver) error { _ = d.Close(); return errMutant }},
+	"B6 nothing is sent":      {unlock: func(d classic.Driver) error { d.ResetQuery(); return d.UnLock() }},
+	"B6 sent at once":         {insert: func(d classic.Driver, v int64) error { return atOnce(d, d.InsertVersion(v)) }},
+	"B6 UnLock needs a lock":  {unlock: func(d classic.Driver) error { return errors.Join(d.Lock(), d.UnLock()) }},
+	"B6 the versions of Open": {read: func(_ classic.Driver, v uint64) bool { return v == 1 }},
 	"B6 locked after an error": {unlock: func(d classic.Driver) error {
 		err := d.UnLock()
 		if err != nil {
