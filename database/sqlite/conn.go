@@ -56,8 +56,6 @@ type conn struct {
 	*sql.Conn
 	file        *openFile // set once the file was identified
 	busyTimeout int64     // the caller's value, to restore
-	version     int64     // data_version in the open transaction
-	hasVersion  bool
 
 	handle uintptr         // SQLite's own, for interrupting it; 0 if unknown
 	quiet  context.Context // of the statements that are watched together
@@ -182,19 +180,40 @@ func (c *conn) ask(query string, args ...any) *sql.Row {
 
 // write executes a statement that changes one row of Whimbrel's own.
 func (c *conn) write(query string, args ...any) error {
-	_, err := c.changeOne(query, args...)
-	return err
-}
-
-func (c *conn) changeOne(query string, args ...any) (sql.Result, error) {
 	r, err := c.ExecContext(bg, query, args...)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	if n, err := r.RowsAffected(); err != nil || n != 1 {
-		return nil, errors.Join(fmt.Errorf("writing one of Whimbrel's rows changed %d rows: a trigger may interfere", n), err)
+	return changedOne(r)
+}
+
+// insert inserts one row of Whimbrel's own on the client itself, and returns its ID. The values
+// have the client's types.
+func (c *conn) insert(query string, values []sqldriver.NamedValue) (id int64, err error) {
+	err = c.Raw(func(client any) error {
+		e, ok := client.(sqldriver.ExecerContext)
+		if !ok {
+			return otherClient(client)
+		}
+		r, err := e.ExecContext(bg, query, values)
+		if err != nil {
+			return err
+		}
+		if err := changedOne(r); err != nil {
+			return err
+		}
+		id, err = r.LastInsertId()
+		return err
+	})
+	return id, err
+}
+
+func changedOne(r sqldriver.Result) error {
+	n, err := r.RowsAffected()
+	if err == nil && n == 1 {
+		return nil
 	}
-	return r, nil
+	return errors.Join(fmt.Errorf("writing one of Whimbrel's rows changed %d rows: a trigger may interfere", n), err)
 }
 
 // rollback ends the transaction, or drops the connection.

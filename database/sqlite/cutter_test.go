@@ -108,6 +108,7 @@ type client interface {
 	driver.SessionResetter
 	driver.Validator
 	IsReadOnly(schema string) (bool, error)
+	FileControlDataVersion(schema string) (uint32, error)
 }
 
 type cutConn struct {

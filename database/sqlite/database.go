@@ -213,7 +213,6 @@ func (d *db) UpdateSetting(ctx context.Context, s database.SettingUpdate) error 
 		return err
 	}
 	defer c.release()
-	d.forget()
 	st, err := d.begin(ctx, c, w, nil)
 	if err != nil {
 		return err

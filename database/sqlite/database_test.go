@@ -530,6 +530,26 @@ func TestHeadIsNeverStale(t *testing.T) {
 	}
 }
 
+// A Tx after another one sends nothing but its lock, its script, its history entry and its COMMIT.
+func TestStatementsOfATx(t *testing.T) {
+	t.Parallel()
+	c := &cutter{}
+	pool := sql.OpenDB(connector{cutDriver{c}, "file://" + filepath.Join(t.TempDir(), "app.db")})
+	defer pool.Close()
+	db, err := sqlite.New(pool, database.Options{})
+	must(t, err)
+	sqlite.Own(db)
+	apply(t, db, 1, "CREATE TABLE a (x)")
+	apply(t, db, 2, "CREATE TABLE b (x)")
+	before := c.sent
+	for v := range int64(10) {
+		apply(t, db, 3+v, fmt.Sprintf("CREATE TABLE t%d (x)", v))
+	}
+	if sent := c.sent - before; sent != 40 {
+		t.Errorf("10 Txs sent %d statements, want 40", sent)
+	}
+}
+
 // A file has no users, so the history and the settings contain the operating system's user.
 func TestSystemUser(t *testing.T) {
 	t.Parallel()

@@ -11,3 +11,6 @@ var PollWatching = pollWatching
 func JournalWatch(d database.Database) func() bool { return d.(*db).journalWatch() }
 
 var HandleOf = handleOf
+
+// Own makes a Database treat the pool that it was given as its own.
+func Own(d database.Database) { d.(*db).owned = true }

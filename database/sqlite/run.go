@@ -47,7 +47,6 @@ func (d *db) Guard(ctx context.Context, set string, opts database.LockOptions) (
 	if err != nil {
 		return nil, found, err
 	}
-	d.forget()
 	r := &run{d: d, c: c, set: set, opts: opts, mark: d.mark()}
 	if err = r.take(ctx, w); err == nil {
 		err = r.settle(ctx)

@@ -2,12 +2,12 @@ package sqlite
 
 // seen is what is known about a connection since it committed its last Tx of a set, so that the
 // next Tx needs no query: with a thousand migrations in a thousand transactions, each query costs a
-// tenth of the time. It is valid while PRAGMA data_version stays the same, which means that nobody
-// else has committed ("changed by another connection", in SQLite's documentation of the pragma).
+// tenth of the time. It is valid while the data version stays the same, which means that nobody has
+// committed since.
 type seen struct {
 	client  any // identifies the connection
 	set     string
-	version int64
+	version uint32
 	head    int64
 }
 
@@ -19,31 +19,20 @@ func (d *db) recall(c *conn, set string) (standing, bool) {
 	if s.client == nil || s.set != set || c.client() != s.client {
 		return standing{}, false
 	}
-	var err error
-	c.version, err = c.dataVersion()
-	c.hasVersion = err == nil
-	return standing{head: s.head}, c.hasVersion && c.version == s.version
+	version, ok := c.dataVersion()
+	return standing{head: s.head}, ok && version == s.version
 }
 
-// remember is called before the write lock is released: later commits by others change the version.
+// remember is called after the COMMIT, before the connection takes another lock: until then it does
+// not notice commits by others.
 func (d *db) remember(b *transaction) {
-	s := seen{client: b.c.client(), set: b.set, version: b.c.version, head: recordedAt(b.found.Head, b.entries).Head}
-	var err error
-	if !b.c.hasVersion { // unchanged since the transaction began: nobody else can have committed
-		s.version, err = b.c.dataVersion()
-	}
-	if err != nil || !d.owned || !b.plain() {
+	s := seen{client: b.c.client(), set: b.set, head: recordedAt(b.found.Head, b.entries).Head}
+	var ok bool
+	if s.version, ok = b.c.dataVersion(); !ok || !d.owned || !b.plain() {
 		s = seen{}
 	}
 	d.mu.Lock()
 	d.seen = s
-	d.mu.Unlock()
-}
-
-// forget is called before a connection writes something that recall would not detect.
-func (d *db) forget() {
-	d.mu.Lock()
-	d.seen = seen{}
 	d.mu.Unlock()
 }
 
@@ -66,9 +55,19 @@ func (b *transaction) plain() bool {
 	return true
 }
 
-func (c *conn) dataVersion() (version int64, err error) {
-	err = c.ask("PRAGMA data_version").Scan(&version)
-	return version, err
+// dataVersion returns a number that changes with each commit, whoever commits, as soon as the
+// connection has taken a lock. Asking for it is no query.
+func (c *conn) dataVersion() (version uint32, ok bool) {
+	c.Raw(func(client any) (err error) { // a client without this method tells nothing
+		if client, has := client.(interface {
+			FileControlDataVersion(string) (uint32, error)
+		}); has {
+			version, err = client.FileControlDataVersion("main")
+			ok = err == nil
+		}
+		return err
+	})
+	return version, ok
 }
 
 // client returns the underlying connection, which is the same each time it comes from the pool.

@@ -3,6 +3,7 @@ package sqlite
 import (
 	"context"
 	"database/sql"
+	sqldriver "database/sql/driver"
 	"encoding/json"
 	"fmt"
 	"strings"
@@ -320,35 +321,37 @@ func (d *db) createTables(c *conn) (head int64, err error) {
 // insert appends an entry to the history, and returns it as stored, without its texts.
 func (d *db) insert(c *conn, e database.Entry) (database.Entry, error) {
 	e = drivers.Complete(e, d.process.OSUser, d.process)
-	query, values := d.insertEntry(e)
-	r, err := c.changeOne(query, values...)
+	id, err := c.insert(d.insertEntry(e))
 	if err != nil {
 		return e, d.ownError(fmt.Sprintf("recording %s of version %d in %s", e.Direction, e.Version, d.names.History), err)
 	}
-	e.ID, err = r.LastInsertId()
-	e.UpText, e.DownText = "", ""
-	return e, err
+	e.ID, e.UpText, e.DownText = id, "", ""
+	return e, nil
 }
 
 // insertEntry returns the statement that inserts an entry. SQLite prepares it anew for each
 // migration, so it leaves out the columns that have their defaults: an empty text, 0 or NULL.
-func (d *db) insertEntry(e database.Entry) (query string, values []any) {
+func (d *db) insertEntry(e database.Entry) (query string, values []sqldriver.NamedValue) {
 	all := drivers.EntryValues(e, formatTime)
+	values = make([]sqldriver.NamedValue, 0, len(all))
 	b := strings.Builder{}
 	b.Grow(512)
 	b.WriteString(d.sql.insert)
 	for i, column := range entryColumns {
-		if isDefault(all[i]) && !required[column] {
+		v, isDefault := clientValue(all[i])
+		if isDefault && !required[column] {
 			continue
 		}
 		if len(values) > 0 {
 			b.WriteString(", ")
 		}
 		b.WriteString(column)
-		values = append(values, all[i])
+		values = append(values, sqldriver.NamedValue{Ordinal: len(values) + 1, Value: v})
 	}
 	b.WriteString(") VALUES (?")
-	b.WriteString(strings.Repeat(", ?", len(values)-1))
+	for range len(values) - 1 {
+		b.WriteString(", ?")
+	}
 	b.WriteString(")")
 	return b.String(), values
 }
@@ -358,18 +361,23 @@ var entryColumns = strings.Split(drivers.EntryColumns, ", ")
 // required are the columns of the history without a default.
 var required = map[string]bool{"set_name": true, "version": true, "name": true, "direction": true, "started_at": true, "duration_us": true}
 
-func isDefault(v any) bool {
+// clientValue converts a value to one of the client's types, and reports whether it is the default
+// of its column.
+func clientValue(v any) (value sqldriver.Value, isDefault bool) {
 	switch v := v.(type) {
 	case string:
-		return v == ""
+		return v, v == ""
 	case int:
-		return v == 0
+		return int64(v), v == 0
 	case int64:
-		return v == 0
+		return v, v == 0
 	case bool:
-		return !v
+		return v, !v
 	case sql.NullString:
-		return !v.Valid
+		if !v.Valid {
+			return nil, true
+		}
+		return v.String, false
 	}
-	return false
+	return v, false
 }

@@ -325,14 +325,13 @@ func (b *transaction) Commit(ctx context.Context) (recorded database.Recorded, e
 	if err = b.failed; err != nil {
 		err = fmt.Errorf("the transaction failed earlier: %w", err)
 	} else {
-		b.d.remember(b)
 		limit, scripts := b.commitLimit()
 		err = b.commitError(b.c.commit(ctx, limit), scripts)
 	}
 	if err != nil {
-		b.d.forget()
 		return recorded, err
 	}
+	b.d.remember(b)
 	b.done = true
 	return recordedAt(b.found.Head, b.entries), nil
 }
