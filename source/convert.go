@@ -136,6 +136,9 @@ func (c *converter) write(file, name string, s *migration.Script) error {
 		return err
 	}
 	content, changes := c.native(text, s)
+	if len(changes) == 0 && migration.Sum(content) != s.Checksum {
+		changes = append(changes, "replaced placeholders by their values")
+	}
 	if clean := c.clean(name); clean != name {
 		c.Changes = append(c.Changes, Conversion{File: file, What: fmt.Sprintf("the name was %q", name)})
 	}

@@ -35,7 +35,7 @@ func dbmateFiles(_ *folder, version, name string) []File {
 
 func (f *folder) dbmate() []migration.Migration {
 	var all []migration.Migration
-	anyName := func(rest string) (string, bool) { return strings.TrimLeft(rest, "_-."), true }
+	anyName := func(rest string) (string, bool) { return strings.TrimLeft(rest, separators), true }
 	for _, s := range f.singles("names look like 20240131093000_add_users.sql", anyName) {
 		up, down := f.upAndDown(s.file)
 		switch {

@@ -100,3 +100,35 @@ func TestReadBoundsWhatIsBesideScripts(t *testing.T) {
 		}
 	}
 }
+
+// A link to a folder below the first one could lead in a circle.
+func TestFlywayLinks(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	for _, err := range []error{
+		os.MkdirAll(filepath.Join(dir, "m", "a"), 0o700),
+		os.MkdirAll(filepath.Join(dir, "outside"), 0o700),
+		os.WriteFile(filepath.Join(dir, "outside", "V2__b.sql"), []byte(up), 0o600),
+		os.WriteFile(filepath.Join(dir, "m", "a", "V1__a.sql"), []byte(up), 0o600),
+		os.Symlink(filepath.Join(dir, "outside"), filepath.Join(dir, "m", "linked")),
+		os.Symlink(filepath.Join(dir, "outside", "V2__b.sql"), filepath.Join(dir, "m", "a", "V3__c.sql")),
+	} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	set, err := source.Read(source.Dir(filepath.Join(dir, "m")), source.Options{Format: source.Flyway})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if set.Len() != 3 {
+		t.Errorf("set.Versions() = %v, want three", set.Versions())
+	}
+	if err := os.Symlink(filepath.Join(dir, "m"), filepath.Join(dir, "m", "a", "circle")); err != nil {
+		t.Fatal(err)
+	}
+	_, err = source.Read(source.Dir(filepath.Join(dir, "m")), source.Options{Format: source.Flyway})
+	if want := "a/circle: is a link to a folder, which is not read below the first folder; replace it by the folder"; errorText(err) != want {
+		t.Errorf("got %v, want %s", err, want)
+	}
+}

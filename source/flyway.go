@@ -54,22 +54,21 @@ type flywayFile struct {
 // version matches the text before the two underscores.
 var flywayVersion = lazyregexp.New(`^[0-9]+([._][0-9]+)*$`)
 
-// flywayName reads a file's name. ok is false for one that is no migration's; then meant is the
-// name that was probably meant, or "".
-func flywayName(file string) (n flywayFile, ok bool, meant string) {
+// flywayName reads a file's name. ok is false for one that is no migration's.
+func flywayName(file string) (n flywayFile, ok bool) {
 	base := path.Base(file)
 	n.end = strings.ToLower(path.Ext(base))
 	stem := base[:len(base)-len(n.end)]
 	if len(stem) < 2 || n.end == "" || strings.IndexByte("VUBR", stem[0]) < 0 {
-		return n, false, flywayMeant(stem, n.end)
+		return n, false
 	}
 	version, name, _ := strings.Cut(stem[1:], "__")
 	n.kind, n.raw, n.path, n.name = stem[0], version, file, strings.TrimLeft(name, "_")
 	if n.kind == 'R' {
-		return n, version == "" && n.name != "", flywayMeant(stem, n.end)
+		return n, version == "" && n.name != ""
 	}
 	n.parts = strings.FieldsFunc(version, func(r rune) bool { return r == '.' || r == '_' })
-	return n, flywayVersion.MatchString(version), flywayMeant(stem, n.end)
+	return n, flywayVersion.MatchString(version)
 }
 
 // nearFlyway matches what people write for V1__name, R__name.
@@ -140,7 +139,7 @@ func (n flywayFile) number(dotted bool) (numbered, error) {
 }
 
 func flywayShows(_ *folder, e fs.DirEntry) string {
-	n, ok, _ := flywayName(e.Name())
+	n, ok := flywayName(e.Name())
 	if e.IsDir() || !ok || n.end != ".sql" || n.kind != 'V' && n.kind != 'U' || !strings.Contains(e.Name(), "__") {
 		return ""
 	}
@@ -168,6 +167,8 @@ func (f *folder) walk(dir string, entries []fs.DirEntry, depth int) {
 		name := path.Join(dir, e.Name())
 		switch {
 		case strings.HasPrefix(e.Name(), "."):
+		case depth > 0 && e.Type()&fs.ModeSymlink != 0 && f.linksToFolder(name):
+			f.add(f.path(name), "is a link to a folder, which is not read below the first folder; replace it by the folder")
 		case len(f.walked) >= maxNames:
 			return
 		case !e.IsDir():
@@ -187,10 +188,16 @@ func (f *folder) walk(dir string, entries []fs.DirEntry, depth int) {
 	}
 }
 
+// linksToFolder reports whether a link leads to a folder.
+func (f *folder) linksToFolder(name string) bool {
+	info, err := stat(f.fsys, name)
+	return err == nil && info.IsDir()
+}
+
 // flywayScripts are the names of all scripts.
 func flywayScripts(f *folder) (names []string) {
 	for _, name := range f.tree() {
-		if n, ok, _ := flywayName(name); ok && n.end == ".sql" {
+		if n, ok := flywayName(name); ok && n.end == ".sql" {
 			names = append(names, name)
 		}
 	}
@@ -266,9 +273,13 @@ var flywayPrograms = []string{".java", ".kt", ".groovy", ".scala", ".class", ".s
 
 // flywayFile reads a file's name, and reports what is wrong with it. ok is true for a script.
 func (f *folder) flywayFile(name string) (n flywayFile, ok bool) {
-	n, ok, meant := flywayName(name)
+	n, ok = flywayName(name)
 	program := slices.Contains(flywayPrograms, n.end)
 	stem := strings.TrimSuffix(path.Base(name), path.Ext(name))
+	meant := ""
+	if !ok {
+		meant = flywayMeant(stem, n.end)
+	}
 	switch {
 	case n.end != ".sql" && !program:
 	case flywayCallback.MatchString(stem):
@@ -373,7 +384,7 @@ func flywayNewest(f *folder) numbered {
 func (f *folder) newestFlyway() (newest numbered, dir string) {
 	var files []flywayFile
 	for _, name := range f.tree() {
-		if n, ok, _ := flywayName(name); ok && n.kind != 'R' {
+		if n, ok := flywayName(name); ok && n.kind != 'R' {
 			files = append(files, n)
 		}
 	}
@@ -388,6 +399,50 @@ func (f *folder) newestFlyway() (newest numbered, dir string) {
 		newest.digits += ".0"
 	}
 	return newest, dir
+}
+
+// dottedVersion returns a version as Flyway writes it, with at least one dot.
+func dottedVersion(v int64) string {
+	const base = flywayPart + 1
+	parts := []int64{v / base / base / base, v / base / base % base, v / base % base, v % base}
+	for len(parts) > 2 && parts[len(parts)-1] == 0 {
+		parts = parts[:len(parts)-1]
+	}
+	text := strconv.FormatInt(parts[0], 10)
+	for _, p := range parts[1:] {
+		text += "." + strconv.FormatInt(p, 10)
+	}
+	return text
+}
+
+// flywayGroups returns the migrations of the folder with their files, for Renumber.
+func (f *folder) flywayGroups() []*group {
+	names := f.tree()
+	var files []flywayFile
+	for _, name := range names {
+		if n, ok := flywayName(name); ok && n.end == ".sql" && n.kind != 'R' && strings.Contains(path.Base(name), "__") {
+			files = append(files, n)
+		}
+	}
+	dotted := slices.ContainsFunc(files, flywayFile.dotted)
+	var all []*group
+	for _, n := range files {
+		v, err := n.number(dotted)
+		if err != nil {
+			f.add(f.path(n.path), "%v", err)
+		}
+		if err != nil || n.kind == 'B' {
+			continue
+		}
+		if dotted && !n.dotted() {
+			v.digits += ".0"
+		}
+		all = grouped(all, v, n.kind == 'V', n.path)
+		if conf := n.path + ".conf"; slices.Contains(names, conf) {
+			all = grouped(all, v, false, conf)
+		}
+	}
+	return ordered(all)
 }
 
 // afterDotted returns the version after one with dots: its last part is one higher.

@@ -42,7 +42,7 @@ type File struct {
 
 // Version returns the version of the migration that the file belongs to, as Read reads the name.
 func (f File) Version() (int64, error) {
-	if n, ok, _ := flywayName(f.Name); ok && n.kind != 'R' {
+	if n, ok := flywayName(f.Name); ok && n.kind != 'R' {
 		v, err := n.number(n.dotted())
 		return v.version, err
 	}

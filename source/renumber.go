@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"maps"
 	"math"
+	"path"
 	"slices"
 	"strconv"
 	"strings"
@@ -66,18 +67,21 @@ func Renumber(fsys fs.FS, opts RenumberOptions) ([]Renumbered, error) {
 }
 
 // renamed are the formats whose versions are only in the names of files and folders.
-var renamed = []Format{Native, GolangMigrate, Goose, Dbmate, Tern, Hasura}
+var renamed = []Format{Native, GolangMigrate, Goose, Dbmate, Tern, Hasura, SQLMigrate, Flyway, Sqlx, Diesel, Prisma}
 
 // group has the files of one migration.
 type group struct {
 	numbered
-	files []string // within the root
+	files []string // within fsys
 	whole bool     // it has an up script
 	moves string   // why it gets a new version, "" if it does not
 }
 
-// groups returns the migrations of the root, ordered by version and name.
+// groups returns the migrations of the folder, ordered by version and name.
 func (f *folder) groups() []*group {
+	if f.format == Flyway {
+		return f.flywayGroups()
+	}
 	var all []*group
 	for _, e := range f.entries {
 		name := e.Name()
@@ -93,18 +97,38 @@ func (f *folder) groups() []*group {
 		if !ok {
 			continue
 		}
-		n.name = strings.TrimLeft(bare, "_")
-		i := slices.IndexFunc(all, func(g *group) bool { return g.version == n.version && g.name == n.name })
-		if i < 0 {
-			i = len(all)
-			all = append(all, &group{numbered: n})
-		}
-		all[i].files, all[i].whole = append(all[i].files, name), all[i].whole || up
+		n.name = strings.TrimLeft(bare, f.betweens())
+		all = grouped(all, n, up, name)
 	}
+	return ordered(all)
+}
+
+// grouped adds files to those of their migration.
+func grouped(all []*group, n numbered, up bool, files ...string) []*group {
+	i := slices.IndexFunc(all, func(g *group) bool { return g.version == n.version && g.name == n.name })
+	if i < 0 {
+		i = len(all)
+		all = append(all, &group{numbered: n})
+	}
+	all[i].files, all[i].whole = append(all[i].files, files...), all[i].whole || up
+	return all
+}
+
+// ordered returns groups ordered by version and name.
+func ordered(all []*group) []*group {
 	slices.SortStableFunc(all, func(a, b *group) int {
 		return cmp.Or(cmp.Compare(a.version, b.version), cmp.Compare(a.name, b.name))
 	})
 	return joined(all)
+}
+
+// betweens are the characters that the format's names can have between version and name.
+func (f *folder) betweens() string {
+	switch f.format {
+	case Dbmate, SQLMigrate, Prisma:
+		return separators
+	}
+	return "_"
 }
 
 // part cuts the end off a name behind its version. It reports whether the file has an up script,
@@ -240,15 +264,14 @@ func (r *renumbering) number() ([]Renumbered, error) {
 		if err != nil {
 			return nil, err
 		}
-		to, err := strconv.ParseInt(digits, 10, 64)
+		to, err := r.numberOf(digits)
 		if err != nil {
 			return nil, fmt.Errorf("there is no version after %d", newest.version)
 		}
 		newest = numbered{digits: digits, version: to}
 		n := Renumbered{Version: g.version, To: to, Name: g.name, Why: g.moves}
 		for _, name := range g.files {
-			_, rest, _ := cutVersion(name)
-			n.Renames = append(n.Renames, Rename{From: name, To: digits + rest})
+			n.Renames = append(n.Renames, Rename{From: name, To: r.withVersion(name, digits)})
 		}
 		for _, o := range r.groups {
 			if _, applied := r.opts.Applied[o.version]; o.moves == "" && !applied && o.version > g.version {
@@ -260,11 +283,32 @@ func (r *renumbering) number() ([]Renumbered, error) {
 	return all, nil
 }
 
+// numberOf returns the version that digits of a name stand for.
+func (r *renumbering) numberOf(digits string) (int64, error) {
+	if r.format != Flyway {
+		return strconv.ParseInt(digits, 10, 64)
+	}
+	n, _ := flywayName("V" + digits + "__.sql")
+	v, err := n.number(n.dotted())
+	return v.version, err
+}
+
+// withVersion returns the name of a file with another version.
+func (r *renumbering) withVersion(name, digits string) string {
+	if r.format == Flyway {
+		base := path.Base(name)
+		_, rest, _ := strings.Cut(base, "__")
+		return path.Join(path.Dir(name), base[:1]+digits+"__"+rest)
+	}
+	_, rest, _ := cutVersion(name)
+	return digits + rest
+}
+
 // newest returns the newest version that stays.
 func (r *renumbering) newest() (newest numbered) {
 	for v := range r.opts.Applied {
 		if v > newest.version {
-			newest = numbered{version: v, digits: strconv.FormatInt(v, 10)}
+			newest = numbered{version: v, digits: r.digitsOf(v)}
 		}
 	}
 	for _, g := range r.groups {
@@ -281,6 +325,19 @@ func (r *renumbering) newest() (newest numbered) {
 		}
 	}
 	return newest
+}
+
+// digitsOf returns a version as a name would have it.
+func (r *renumbering) digitsOf(v int64) string {
+	if r.format == Flyway && r.dotted() {
+		return dottedVersion(v)
+	}
+	return strconv.FormatInt(v, 10)
+}
+
+// dotted reports whether the folder has versions with dots.
+func (r *renumbering) dotted() bool {
+	return slices.ContainsFunc(r.groups, func(g *group) bool { return strings.ContainsAny(g.digits, "._") })
 }
 
 func (r *renumbering) hasFile(version int64) bool {

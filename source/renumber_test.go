@@ -81,6 +81,51 @@ func TestRenumber(t *testing.T) {
 				{Version: 1700000000002, To: 9700000000004, Name: "c", Why: "version 9700000000002 is applied", Renames: []source.Rename{{"1700000000002_c", "9700000000004_c"}}},
 			},
 		},
+		"sql-migrate": {
+			files: statements("1-a.sql", "2-b.sql", "3-c.sql"),
+			opts:  source.RenumberOptions{Format: source.SQLMigrate, Applied: map[int64]string{1: "a", 3: "c"}},
+			want:  []source.Renumbered{{Version: 2, To: 4, Name: "b", Why: "version 3 is applied", Renames: []source.Rename{{"2-b.sql", "4-b.sql"}}}},
+		},
+		"sqlx": {
+			files: statements("1_a.sql", "2_b.up.sql", "2_b.down.sql", "3_c.sql"),
+			opts:  source.RenumberOptions{Format: source.Sqlx, Applied: map[int64]string{1: "a", 3: "c"}},
+			want: []source.Renumbered{{
+				Version: 2, To: 4, Name: "b", Why: "version 3 is applied",
+				Renames: []source.Rename{{"2_b.down.sql", "4_b.down.sql"}, {"2_b.up.sql", "4_b.up.sql"}},
+			}},
+		},
+		"Diesel": {
+			files: statements("2024-01-01-000000_a/up.sql", "2024-01-02-000000_b/up.sql", "2099-01-03-000000_c/up.sql"),
+			opts:  source.RenumberOptions{Applied: map[int64]string{20240101000000: "a", 20990103000000: "c"}},
+			want: []source.Renumbered{{
+				Version: 20240102000000, To: 20990103000001, Name: "b", Why: "version 20990103000000 is applied",
+				Renames: []source.Rename{{"2024-01-02-000000_b", "20990103000001_b"}},
+			}},
+		},
+		"Prisma": {
+			files: statements("20240101000000_a/migration.sql", "20240102000000_b/migration.sql", "20990103000000_c/migration.sql"),
+			opts:  source.RenumberOptions{Applied: map[int64]string{20240101000000: "a", 20990103000000: "c"}},
+			want: []source.Renumbered{{
+				Version: 20240102000000, To: 20990103000001, Name: "b", Why: "version 20990103000000 is applied",
+				Renames: []source.Rename{{"20240102000000_b", "20990103000001_b"}},
+			}},
+		},
+		"Flyway, whole numbers": {
+			files: statements("V1__a.sql", "V2__b.sql", "U2__back.sql", "V3__c.sql", "R__d.sql"),
+			opts:  source.RenumberOptions{Applied: map[int64]string{1: "a", 3: "c"}},
+			want: []source.Renumbered{{
+				Version: 2, To: 4, Name: "b", Why: "version 3 is applied",
+				Renames: []source.Rename{{"V2__b.sql", "V4__b.sql"}, {"U2__back.sql", "U4__back.sql"}},
+			}},
+		},
+		"Flyway, versions with dots": {
+			files: statements("V1__a.sql", "s/V1.1__b.sql", "s/V1.1__b.sql.conf", "V1_1__c.sql"),
+			opts:  source.RenumberOptions{Applied: map[int64]string{1_000_000_000: "a", 1_001_000_000: "c", 1_009_000_000: "z"}},
+			want: []source.Renumbered{{
+				Version: 1_001_000_000, To: 1_010_000_000, Name: "b", Why: "V1_1__c.sql has its version, too",
+				Renames: []source.Rename{{"s/V1.1__b.sql", "s/V1.10__b.sql"}, {"s/V1.1__b.sql.conf", "s/V1.10__b.sql.conf"}},
+			}},
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got, err := source.Renumber(c.files, c.opts)
