@@ -54,6 +54,8 @@ type applier struct {
 	retry    *retrier
 	compared bool                    // an attempt has taken the lock and compared the database with expect
 	kept     guarded                 // the run that holds the lock for the next step; zero if none does
+	begun    begun                   // the transaction that holds the lock for the next step; zero if none does
+	began    time.Time               // when the last transaction began that waited for the lock
 	current  atomic.Pointer[retrier] // is retry, for the callbacks of a run that lasts for several steps
 
 	// For each step of the plan: whether it remains to be done, as far as the applier knows, and
@@ -65,6 +67,7 @@ func (a *applier) run(ctx context.Context) (err error) {
 	if a.plan.Set != a.m.set.Name() {
 		return fmt.Errorf("the plan is for set %q, not for %q", a.plan.Set, a.m.set.Name())
 	}
+	defer a.drop(ctx)
 	defer func() {
 		if err != nil {
 			a.m.observe(Failed{Set: a.plan.Set, Err: err})
@@ -98,11 +101,9 @@ type tried struct{ conflicts, unknown int }
 // perform does the steps from one index up to another, which share a transaction. It tries again as
 // long as that can succeed.
 func (a *applier) perform(ctx context.Context, from, to int) error {
-	var scripts []*migration.Script
-	for _, s := range a.plan.Steps[from:to] {
-		scripts = append(scripts, s.Script)
+	if a.retry = a.begun.retry; a.retry == nil {
+		a.retry = a.newRetrier(from, to)
 	}
-	a.retry = a.m.newRetrier(a.expect.Settings, scripts...)
 	a.current.Store(a.retry)
 	a.attempt = attempt{step: a.plan.Steps[from], retry: a.retry}
 	var lost error // the answer to a COMMIT was lost, and no attempt has read the history since
@@ -134,6 +135,15 @@ func (a *applier) perform(ctx context.Context, from, to int) error {
 			a.retry.announce(Retrying{Step: a.attempt.step, Err: err})
 		}
 	}
+}
+
+// newRetrier returns the retrier of the steps from one index up to another.
+func (a *applier) newRetrier(from, to int) *retrier {
+	scripts := make([]*migration.Script, 0, to-from)
+	for _, s := range a.plan.Steps[from:to] {
+		scripts = append(scripts, s.Script)
+	}
+	return a.m.newRetrier(a.expect.Settings, scripts...)
 }
 
 // again decides whether to try again after an attempt that returned err. Otherwise it returns the

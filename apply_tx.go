@@ -47,7 +47,7 @@ func (a *applier) inTransaction(ctx context.Context, from, to int, j *database.J
 	if err := a.pauseBefore(ctx); err != nil {
 		return err
 	}
-	tx, found, err := a.m.db.Begin(ctx, a.m.set.Name(), a.retry.lockOptions())
+	tx, found, err := a.begin(ctx)
 	if err != nil {
 		return err
 	}
@@ -75,11 +75,12 @@ func (a *applier) inTransaction(ctx context.Context, from, to int, j *database.J
 	for _, i := range todo {
 		want += a.plan.Steps[i].entryCount()
 	}
-	recorded, err := tx.Commit(ctx)
+	recorded, err := a.commit(ctx, tx, to)
 	if err == nil {
 		err = checkRecorded(recorded.Entries, want)
 	}
 	if err != nil {
+		a.drop(ctx)
 		return a.failed(todo, todo[len(todo)-1], j, err)
 	}
 	a.retry.recorded(ended)
@@ -91,6 +92,46 @@ func (a *applier) inTransaction(ctx context.Context, from, to int, j *database.J
 	}
 	a.expect.Head = recorded.Head
 	return nil
+}
+
+// begun is a transaction that began together with the COMMIT of the one before.
+type begun struct {
+	tx    database.Tx
+	found database.Found
+	retry *retrier // of its step
+}
+
+// begin begins a transaction, unless that of the step before has.
+func (a *applier) begin(ctx context.Context) (database.Tx, database.Found, error) {
+	if b := a.begun; b.tx != nil {
+		a.begun = begun{}
+		return b.tx, b.found, nil
+	}
+	tx, found, err := a.m.db.Begin(ctx, a.m.set.Name(), a.retry.lockOptions())
+	a.began = time.Now()
+	return tx, found, err
+}
+
+// commit commits a transaction, and begins that of the next step, if it has one. After a while it
+// does not: then others get a turn, as after a run.
+func (a *applier) commit(ctx context.Context, tx database.Tx, next int) (database.Recorded, error) {
+	if next == len(a.plan.Steps) || a.plan.Steps[next].Mode == OutsideTransaction || !a.left[next] || time.Since(a.began) > guardLimit {
+		return tx.Commit(ctx)
+	}
+	b := begun{retry: a.newRetrier(next, next+1)}
+	recorded, then, found, err := database.CommitAndBegin(ctx, tx, b.retry.lockOptions())
+	if b.tx, b.found = then, found; b.tx != nil {
+		a.begun = b
+	}
+	return recorded, err
+}
+
+// drop ends a transaction that no step has used.
+func (a *applier) drop(ctx context.Context) {
+	if tx := a.begun.tx; tx != nil {
+		a.begun = begun{}
+		_ = tx.Rollback(ctx)
+	}
 }
 
 // entryCount returns how many history entries a step adds.

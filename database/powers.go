@@ -275,6 +275,25 @@ type Backender interface {
 	Backend() int64
 }
 
+// Chainer is a Tx that can begin the next one together with its COMMIT.
+type Chainer interface {
+	// CommitAndBegin is Commit, followed by one attempt at Begin for the same set with opts, which
+	// should need no further round trip. Between the two, the lock is free. If the next Tx has not
+	// begun, for whatever reason, next is nil: the caller calls Begin, which returns the reason. A
+	// driver does not begin it if that could keep the caller from using the Database meanwhile.
+	CommitAndBegin(ctx context.Context, opts LockOptions) (r Recorded, next Tx, found Found, err error)
+}
+
+// CommitAndBegin commits a transaction and begins the next one, if the Tx is a [Chainer] and it
+// succeeds at once. Otherwise next is nil.
+func CommitAndBegin(ctx context.Context, tx Tx, opts LockOptions) (r Recorded, next Tx, found Found, err error) {
+	if c, ok := tx.(Chainer); ok {
+		return c.CommitAndBegin(ctx, opts)
+	}
+	r, err = tx.Commit(ctx)
+	return r, nil, Found{}, err
+}
+
 // WriteBlocker is a Database whose migration lock keeps everybody else from writing to the database
 // while it is held, as SQLite's does. The engine then does not pause while it holds the lock.
 type WriteBlocker interface{ BlocksWriters() bool }

@@ -166,6 +166,7 @@ type alteredTx struct {
 	put      func(context.Context, *metadata.Change) error
 	query    func(context.Context, string) (*database.Rows, error)
 	commit   func(context.Context) (database.Recorded, error)
+	chain    func(context.Context, database.LockOptions) (database.Recorded, database.Tx, database.Found, error)
 	rollback func(context.Context) error
 }
 
@@ -211,6 +212,15 @@ func (tx *alteredTx) Reset(ctx context.Context, schemas []string, e database.Ent
 
 func (tx *alteredTx) Commit(ctx context.Context) (database.Recorded, error) {
 	return or(tx.commit, tx.Tx.Commit)(ctx)
+}
+
+// CommitAndBegin does what the altered Commit does, unless it is altered itself.
+func (tx *alteredTx) CommitAndBegin(ctx context.Context, opts database.LockOptions) (r database.Recorded, next database.Tx, found database.Found, err error) {
+	if tx.chain != nil {
+		return tx.chain(ctx, opts)
+	}
+	r, err = tx.Commit(ctx)
+	return r, nil, found, err
 }
 
 func (tx *alteredTx) Rollback(ctx context.Context) error {

@@ -234,6 +234,28 @@ var txMutants = []mutant{
 			return recorded, err
 		}
 	}),
+	ofTx("CommitAndBegin begins nothing", txChain, func(tx *alteredTx) {
+		tx.chain = func(ctx context.Context, opts database.LockOptions) (database.Recorded, database.Tx, database.Found, error) {
+			r, next, found, err := database.CommitAndBegin(ctx, tx.Tx, opts)
+			if err == nil {
+				err = next.Rollback(ctx)
+			}
+			return r, next, found, err
+		}
+	}),
+	ofTx("CommitAndBegin commits nothing", txChain, func(tx *alteredTx) {
+		tx.chain = func(ctx context.Context, opts database.LockOptions) (r database.Recorded, _ database.Tx, _ database.Found, err error) {
+			err = tx.restart(ctx)
+			return r, tx.Tx, database.Found{}, err
+		}
+	}),
+	ofTx("CommitAndBegin returns another Head", txChain, func(tx *alteredTx) {
+		tx.chain = func(ctx context.Context, opts database.LockOptions) (database.Recorded, database.Tx, database.Found, error) {
+			r, next, found, err := database.CommitAndBegin(ctx, tx.Tx, opts)
+			found.Head--
+			return r, next, found, err
+		}
+	}),
 	ofTx("Commit after an error commits the statements before it", txCommitFails, func(tx *alteredTx) {
 		var well []*migration.Script
 		failed := false

@@ -106,6 +106,7 @@ var (
 	txEnds        = define("tx.record.ends-run", "Tx.Record", "An entry that ends the interrupted run ends it when it is committed.")
 	txFails       = define("tx.record.fails-run", "Tx.Record", "An entry that says that the run failed puts its Error into the journal.")
 	txCommit      = define("tx.commit", "Tx.Commit", "Commit makes everything durable and releases the lock.")
+	txChain       = define("tx.commit-and-begin", "Chainer.CommitAndBegin", "CommitAndBegin is Commit, and the next Tx holds the lock and knows the head, or there is none.")
 	txCommitFails = define("tx.commit.atomic", "Tx.Commit", "After an error nothing of the transaction is in the database, unless the error is a *CommitUnknownError.")
 	txOver        = define("tx.commit.over", "Tx.Commit", "The Tx is over after Commit and after Rollback.")
 	txRollback    = define("tx.rollback", "Tx.Rollback", "Rollback drops everything and releases the lock.")

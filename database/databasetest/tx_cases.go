@@ -9,6 +9,7 @@ import (
 
 var txCases = []testCase{
 	{"Commit", txCommit, commitCase},
+	{"CommitAndBegin", txChain, commitAndBegin},
 	{"a failing statement leaves nothing", txWhole, failingStatement},
 	{"nothing is visible before Commit", txWhole, nothingBeforeCommit},
 	{"State in a transaction", txState, stateInTx},
@@ -34,6 +35,45 @@ func commitCase(c *check) {
 		c.hasRows("u", 1)
 	}
 	c.hasVersions(c.db(), "s", 1, 2)
+	c.isFree("s")
+}
+
+func commitAndBegin(c *check) {
+	db := c.dbWith("t")
+	tx := c.begin(db, "s")
+	for v := int64(1); v < 4; v++ { // a driver may begin the next Tx only under some conditions
+		c.run(tx, "INSERT INTO t VALUES (1)")
+		c.record(tx, v)
+		r, next, found, err := database.CommitAndBegin(c.ctx, tx, database.LockOptions{})
+		c.ok(err, "CommitAndBegin")
+		c.hasRows("t", int(v))
+		c.that(len(r.Entries) == 1, "CommitAndBegin returned %d entries, want 1", len(r.Entries))
+		c.ok(tx.Rollback(c.ctx), "Rollback after CommitAndBegin")
+		if next == nil {
+			c.isFree("s")
+			next = c.begin(db, "s")
+		} else {
+			c.that(found.Head == r.Head && !found.Interrupted, "the next Tx found %v after Head %d", found, r.Head)
+		}
+		c.isLocked("s")
+		tx = next
+	}
+	c.run(tx, "INSERT INTO t VALUES (1)")
+	c.ok(tx.Rollback(c.ctx), "Tx.Rollback")
+	c.isFree("s")
+	c.hasRows("t", 3)
+	c.hasVersions(db, "s", 1, 2, 3)
+
+	tx = c.begin(db, "s")
+	err := tx.Exec(c.ctx, text(failing))
+	if err == nil { // the driver queues it
+		var next database.Tx
+		_, next, _, err = database.CommitAndBegin(c.ctx, tx, database.LockOptions{})
+		c.that(next == nil, "CommitAndBegin began a Tx after an error")
+	}
+	c.that(err != nil, "neither Exec nor CommitAndBegin returned an error")
+	c.ok(tx.Rollback(c.ctx), "Tx.Rollback")
+	c.hasRows("t", 3)
 	c.isFree("s")
 }
 

@@ -114,6 +114,21 @@ func (tx *transaction) Commit(ctx context.Context) (recorded database.Recorded, 
 	return tx.recorded(), nil
 }
 
+// CommitAndBegin implements database.Chainer.
+func (tx *transaction) CommitAndBegin(ctx context.Context, opts database.LockOptions) (r database.Recorded, next database.Tx, found database.Found, err error) {
+	if r, err = tx.Commit(ctx); err != nil {
+		return r, nil, found, err
+	}
+	once := opts
+	once.Timeout, once.Waiting = 0, nil
+	next, found, err = tx.db.Begin(ctx, tx.set, once)
+	if err != nil { // the caller's Begin returns it
+		return r, nil, database.Found{}, nil
+	}
+	next.(*transaction).opts = opts
+	return r, next, found, nil
+}
+
 // publish makes all of the transaction part of the target, or nothing. mu is held.
 func (tx *transaction) publish() error {
 	t := tx.db.target

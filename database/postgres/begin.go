@@ -51,7 +51,6 @@ type lockKeys struct {
 func (db *Database) beginQueries(c *conn, l location, set string, opts database.LockOptions, got *bool, h *head) []query {
 	b := db.beginning(c, l, set, opts)
 	keys := b.of.keys
-	c.attending(b.of.ours && !b.of.attends)
 	lock := query{
 		sql: b.lock, path: callers, often: true,
 		fail: func(pg *pgconn.PgError) error {
@@ -68,6 +67,7 @@ func (db *Database) beginQueries(c *conn, l location, set string, opts database.
 			*got = r.boolean()
 			c.backend = r.number()
 			c.prepareFromNowOn(c.backend)
+			c.attending(b.of.ours && !b.of.attends)
 			c.server = r.server()
 			return r.err
 		},

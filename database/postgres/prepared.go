@@ -61,18 +61,23 @@ func (c *conn) attends() (attends bool) {
 // attending notes whether the transaction that begins makes the session detect a dead client until
 // it ends. That takes effect when the transaction is committed.
 func (c *conn) attending(attending bool) {
-	c.with(func(pc *pgx.Conn) {
-		if p := preparedOn(pc); p != nil {
-			p.attending = attending
-		}
-	})
+	c.ifOurs(func(p *prepared) { p.attending = attending })
 }
 
 // attended notes that the transaction was committed.
 func (c *conn) attended() {
+	c.ifOurs(func(p *prepared) { p.attended, p.attending = p.attended || p.attending, false })
+}
+
+// ifOurs calls f if the session certainly belongs to the driver alone. It can be called while an
+// answer is read.
+func (c *conn) ifOurs(f func(*prepared)) {
+	if !c.isOwn() {
+		return
+	}
 	c.with(func(pc *pgx.Conn) {
 		if p := preparedOn(pc); p != nil {
-			p.attended, p.attending = p.attended || p.attending, false
+			f(p)
 		}
 	})
 }

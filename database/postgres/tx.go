@@ -44,8 +44,14 @@ func (db *Database) beginOnce(ctx context.Context, set string, opts database.Loc
 	}
 	b := &transaction{db: db, c: c, set: set, own: l, schema: l.schema, head: h, opts: opts}
 	b.app = db.ownApp(c)
-	c.watch = db.newWatcher(c, l, opts, func() int64 { return c.backend })
+	b.watch()
 	return b, db.opened(&b.Held, b.end, c)
+}
+
+// watch finds out what the statements of the Tx wait for.
+func (b *transaction) watch() {
+	c := b.c
+	c.watch = b.db.newWatcher(c, b.own, b.opts, func() int64 { return c.backend })
 }
 
 type transaction struct {
@@ -66,6 +72,7 @@ type transaction struct {
 	recorded []database.Entry
 	session  session // its state before the first script, once known
 	limiter  limiter
+	passed   bool // the connection belongs to the next Tx
 }
 
 // add queues queries, and sends a long queue.
@@ -249,21 +256,65 @@ func (b *transaction) Commit(ctx context.Context) (database.Recorded, error) {
 		return database.Recorded{}, err
 	}
 	defer leave()
+	_, err = b.commit(ctx)
+	b.End()
+	return b.outcome(err)
+}
+
+// CommitAndBegin implements database.Chainer: the queries that begin the next Tx follow COMMIT in
+// the same round trip. If the pool has no other connection, the caller may need this one.
+func (b *transaction) CommitAndBegin(ctx context.Context, opts database.LockOptions) (r database.Recorded, next database.Tx, found database.Found, err error) {
+	ctx, leave, err := b.Enter(ctx)
+	if err != nil {
+		return r, nil, found, err
+	}
+	defer leave()
+	if !b.c.unusable && !b.db.src.exhausted() {
+		next, found, err = b.commitAndBegin(ctx, opts)
+	} else {
+		_, err = b.commit(ctx)
+	}
+	b.End()
+	r, err = b.outcome(err)
+	return r, next, found, err
+}
+
+func (b *transaction) commitAndBegin(ctx context.Context, opts database.LockOptions) (database.Tx, database.Found, error) {
+	got, n := false, &transaction{db: b.db, c: b.c, set: b.set, own: b.own, schema: b.schema, app: b.app, opts: opts}
+	begun, err := b.commit(ctx, b.db.beginQueries(b.c, b.own, b.set, opts, &got, &n.head)...)
+	if !begun || !got || b.db.checkServer(b.c, got) != nil || n.head.check() != nil || n.head.journal != 0 {
+		return nil, database.Found{}, err
+	}
+	b.c.watch.close()
+	b.passed = true
+	n.watch()
+	if err := b.db.opened(&n.Held, n.end, n.c); err != nil { // Begin returns it
+		return nil, database.Found{}, nil
+	}
+	return n, n.head.found(), nil
+}
+
+// commit sends the queue, COMMIT and what follows it. It reports whether all of that succeeded.
+func (b *transaction) commit(ctx context.Context, then ...query) (bool, error) {
 	queries := b.queue
 	if _, was := b.session.Settings["search_path"]; b.session.known && !was {
 		// A script may have set the path. After COMMIT, a later pinned path would otherwise look as
 		// if the session had set it.
 		queries = append(queries, silent("RESET search_path"))
 	}
-	committed, err := commit(ctx, b.c, queries, func(pg *pgconn.PgError) error { return commitError(pg, b.last) })
+	fail := func(pg *pgconn.PgError) error { return commitError(pg, b.last) }
+	committed, all, err := commitThen(ctx, b.c, queries, fail, b.c.attended, then)
 	if committed {
-		b.c.attended()
 		if n := len(b.recorded); n > 0 {
 			b.head.mine = b.recorded[n-1].ID
 		}
 		b.session.known = false // it was restored before
 	}
-	b.End()
+	return all, err
+}
+
+// outcome returns what Commit returns after an error, or nil.
+func (b *transaction) outcome(err error) (database.Recorded, error) {
 	if err = b.db.unknownCommit(b.c, err); err != nil {
 		return database.Recorded{}, err
 	}
@@ -273,6 +324,14 @@ func (b *transaction) Commit(ctx context.Context) (database.Recorded, error) {
 // commit sends queries and COMMIT, and determines whether COMMIT took effect. If it did, err is
 // nil, even if the connection broke afterwards.
 func commit(ctx context.Context, c *conn, queries []query, fail func(*pgconn.PgError) error) (committed bool, err error) {
+	committed, _, err = commitThen(ctx, c, queries, fail, func() {}, nil)
+	return committed, err
+}
+
+// commitThen is commit with queries that follow COMMIT in the same round trip. all reports whether
+// these have succeeded, too; their error is not returned. It calls done after COMMIT took effect,
+// before it reads their answers.
+func commitThen(ctx context.Context, c *conn, queries []query, fail func(*pgconn.PgError) error, done func(), then []query) (committed, all bool, err error) {
 	reached := len(queries) == 0 // COMMIT is the next query to execute
 	if !reached {
 		last := &queries[len(queries)-1]
@@ -290,17 +349,18 @@ func commit(ctx context.Context, c *conn, queries []query, fail func(*pgconn.PgE
 			return fmt.Errorf("the server answered COMMIT with %s", tag)
 		}
 		committed = true
+		done()
 		return nil
 	}})
-	err = c.pipeline(ctx, queries...)
+	err = c.pipeline(ctx, append(queries, then...)...)
 	if committed || err == nil {
-		return committed, nil
+		return committed, err == nil, nil
 	}
 	var pg *pgconn.PgError
 	if errors.As(err, &pg) && (!ended(pg) || !reached) || !c.broken() {
-		return false, err // also if the server ended the connection in a statement before COMMIT
+		return false, false, err // also if the server ended the connection in a statement before COMMIT
 	}
-	return false, &database.CommitUnknownError{Err: err}
+	return false, false, &database.CommitUnknownError{Err: err}
 }
 
 // Rollback ends the transaction and releases the connection.
@@ -311,6 +371,9 @@ func (b *transaction) Rollback(context.Context) error {
 
 func (b *transaction) end() {
 	b.queue = nil
+	if b.passed {
+		return
+	}
 	b.abort()
 	b.c.watch.close()
 	b.c.giveBack()
