@@ -84,7 +84,7 @@ type Driver interface {
 	Version() (version int64, dirty bool, err error)
 
 	// Reset empties the database: its migrated schemas, the applied versions, the metadata. A
-	// protected database refuses.
+	// protected database refuses. Called with the lock, it gives the lock back and takes it again.
 	Reset() error
 
 	// First returns the lowest applied version. It and the methods below work on the versions that

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log"
 	"slices"
@@ -436,6 +437,15 @@ func TestSettings(t *testing.T) {
 	noError(t, d.UnLock())
 }
 
+// bomb is a list whose aliases stand for a billion values.
+var bomb = func() string {
+	text := "- &a0 [x, x]\n"
+	for i := range 30 {
+		text += fmt.Sprintf("- &a%d [*a%d, *a%d]\n", i+1, i, i)
+	}
+	return text
+}()
+
 func TestRequests(t *testing.T) {
 	m := memdb.New()
 	d := open(t, m, classic.Config{})
@@ -457,6 +467,8 @@ func TestRequests(t *testing.T) {
 		"- type: run_sql\n  args: {sql: DELETE FROM t, cascade: on}":  "1.yaml: request 1: ",
 		"- type: run_sql\n  args: {sql: \"INSERT INTO t VALUES ('\"}": "1.yaml:1:",
 		"- 7":                         "1.yaml: request 1: it is neither",
+		strings.Repeat("- [", 200):    "1.yaml:1:",
+		bomb:                          "1.yaml",
 		"tables: {t: {owner: [a]}}":   "1.yaml:1:",
 		"tables:\n  t:\n    nope: me": "1.yaml:3:",
 	} {
@@ -589,7 +601,7 @@ func TestPasswordsOfALooseScriptAreNotShown(t *testing.T) {
 }
 
 // The directives of a script count, whichever way it is sent.
-func TestDirectives(t *testing.T) {
+func TestDirectivesOfAnySend(t *testing.T) {
 	m := memdb.New()
 	d := open(t, m, classic.Config{})
 	const secret = "-- whimbrel: secret\n"

@@ -307,15 +307,15 @@ func (d *driver) Reset() error {
 	if len(d.queue) > 0 {
 		return errors.New("Reset would lose what is queued; call UnLock or ResetQuery first")
 	}
-	locked := d.held != nil
+	if d.held == nil {
+		return exactly(d.reset())
+	}
+	// A reset reads the history, for which the database may have no second connection.
+	if err := d.release(); err != nil {
+		return err
+	}
 	err := d.reset()
-	if !locked {
-		return exactly(err)
-	}
-	if rerr := d.release(); err == nil {
-		err = rerr
-	}
-	return errors.Join(err, d.lock())
+	return exactly(cmp.Or(err, d.lock()))
 }
 
 func (d *driver) reset() error {
@@ -324,21 +324,14 @@ func (d *driver) reset() error {
 	if err != nil {
 		return err
 	}
-	if _, err := d.migrator(d.locked(), nil).Reset(ctx, whimbrel.ResetOptions{Confirm: st.Database}); err != nil {
+	m := d.migrator(d.db, nil)
+	if _, err := m.Reset(ctx, whimbrel.ResetOptions{Confirm: st.Database}); err != nil {
 		return err
 	}
-	if d.held != nil {
-		if err := d.held.end(ctx); err != nil {
-			return err
-		}
+	if _, err := metadb.Reset(ctx, m, metadb.Options{}); err != nil && !errors.Is(err, errors.ErrUnsupported) {
+		return err
 	}
-	_, err = metadb.Reset(ctx, d.migrator(d.db, nil), metadb.Options{})
-	if errors.Is(err, errors.ErrUnsupported) {
-		err = nil // the database has no metadata
-	}
-	if err == nil && d.held == nil {
-		_, err = d.read()
-	}
+	_, err = d.read()
 	return err
 }
 

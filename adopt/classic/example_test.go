@@ -1,14 +1,17 @@
 package classic_test
 
 import (
+	"database/sql"
 	"fmt"
 	"log"
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	database "github.com/whimbrel-db/whimbrel/adopt/classic"
-	_ "github.com/whimbrel-db/whimbrel/database/sqlite"
+	whimbrel "github.com/whimbrel-db/whimbrel/database"
+	"github.com/whimbrel-db/whimbrel/database/sqlite"
 )
 
 // A program of the old contract changes its import. Everything between Lock and UnLock is one
@@ -41,4 +44,27 @@ func Example() {
 	}
 	fmt.Println(d.Version())
 	// Output: 1 false <nil>
+}
+
+// A program that has a connection pool passes it to Whimbrel's driver, and the result here. The
+// pool stays open.
+func ExampleWithInstance() {
+	pool, err := sql.Open("sqlite", ":memory:")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer pool.Close()
+	pool.SetMaxOpenConns(1) // a database in memory belongs to its connection
+
+	db, err := sqlite.New(pool, whimbrel.Options{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	d, err := database.WithInstance(db, database.Config{Set: "jobs", LockTimeout: time.Minute})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer d.Close()
+	fmt.Println(d.Version())
+	// Output: -1 false <nil>
 }

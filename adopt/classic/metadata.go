@@ -7,9 +7,11 @@ import (
 	"slices"
 
 	"github.com/goccy/go-yaml"
+	"github.com/goccy/go-yaml/ast"
 
 	"github.com/whimbrel-db/whimbrel"
 	"github.com/whimbrel-db/whimbrel/database"
+	"github.com/whimbrel-db/whimbrel/internal/yamltext"
 	"github.com/whimbrel-db/whimbrel/metadata"
 	"github.com/whimbrel-db/whimbrel/metadata/metadb"
 	"github.com/whimbrel-db/whimbrel/metadata/metayaml"
@@ -61,25 +63,34 @@ func (i inconsistent) GetDescription() string { return i.Description }
 func (i inconsistent) GetReason() string      { return i.Reason }
 
 func (d *driver) ExportMetadata() (any, error) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	doc, err := metadb.Read(context.Background(), d.db)
+	st, err := d.metadata()
 	if err != nil {
 		return nil, err
 	}
 	exported := map[string]any{}
-	return exported, yaml.Unmarshal([]byte(metayaml.Write(doc)), &exported)
+	return exported, yaml.Unmarshal([]byte(metayaml.Write(st.Document())), &exported)
 }
 
 func (d *driver) GetInconsistentMetadata() (bool, []InconsistentMetadataInterface, error) {
+	st, err := d.metadata()
+	if err != nil {
+		return false, nil, err
+	}
+	all := []InconsistentMetadataInterface{}
+	for _, in := range st.Inconsistent() {
+		all = append(all, inconsistent{in})
+	}
+	return len(all) == 0, all, nil
+}
+
+// metadata reads the metadata, under the lock with the connection that has it.
+func (d *driver) metadata() (*metadata.State, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	found, err := metadb.Inconsistent(context.Background(), d.db)
-	all := make([]InconsistentMetadataInterface, len(found))
-	for i, in := range found {
-		all[i] = inconsistent{in}
+	if d.held != nil {
+		return database.TxMetadata(context.Background(), d.held.tx)
 	}
-	return err == nil && len(all) == 0, all, err
+	return database.ReadMetadata(context.Background(), d.db)
 }
 
 func (d *driver) ResetMetadata() error { return d.changeMetadata("ResetMetadata", metadb.Reset) }
@@ -150,8 +161,7 @@ func (d *driver) Query(data []any) error {
 
 // requests returns what a file of type meta contains: a metadata document, or a list of requests.
 func (d *driver) requests(file string, text []byte) ([]item, error) {
-	var all []any
-	if yaml.Unmarshal(text, &all) == nil && len(all) > 0 {
+	if all := listOf(string(text)); all != nil {
 		return d.sql(file, all)
 	}
 	doc, err := metayaml.Read(file, string(text))
@@ -159,6 +169,22 @@ func (d *driver) requests(file string, text []byte) ([]item, error) {
 		return nil, err
 	}
 	return []item{{document: doc}}, nil
+}
+
+// listOf returns the values of a YAML list; nil for any other text.
+func listOf(text string) (all []any) {
+	if yamltext.Check(text, yamltext.Limits{Bytes: metayaml.MaxSize, Signs: 1 << 19}) != nil {
+		return nil
+	}
+	f, err := yamltext.Parse(text)
+	if err != nil || len(f.Docs) != 1 || yamltext.Expanded(f, metayaml.MaxSize) > metayaml.MaxSize {
+		return nil
+	}
+	list, ok := f.Docs[0].Body.(*ast.SequenceNode)
+	if !ok || yaml.NodeToValue(list, &all) != nil {
+		return nil
+	}
+	return all
 }
 
 // request is an item of Query, or of a file of type meta that is a list.

@@ -38,6 +38,34 @@ func TestAnyQueue(t *testing.T) {
 	})
 }
 
+// TestAnyText runs any text as a file of any type: an error or not, but the driver still works.
+func TestAnyText(t *testing.T) {
+	db, err := memdb.New().Open(t.Context(), database.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	d, err := classic.WithInstance(db, classic.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	piece := rapid.SampledFrom([]string{"- ", "type: run_sql", "\n", "  ", "args:", "sql: ", "tables:", "t:", "{", "}", "[", "]", "&a", "*a", "'", "\"", "--", "whimbrel: secret", "; ", "BEGIN", "COMMIT", "SELECT 1", "\x00", "|", "é"})
+	rapid.Check(t, func(t *rapid.T) {
+		text := strings.Join(rapid.SliceOfN(piece, 0, 12).Draw(t, "text"), "")
+		check(t, d.Lock())
+		_ = d.Run(strings.NewReader(text), rapid.SampledFrom([]string{"sql", "meta", "x"}).Draw(t, "type"), "file")
+		d.ResetQuery()
+		_ = d.Run(strings.NewReader(text), "meta", "file")
+		_ = d.UnLock()
+		_ = d.ApplyMetadata(text)
+		if _, _, err := d.Version(); err != nil {
+			t.Fatal(err)
+		}
+		check(t, d.Lock())
+		check(t, d.UnLock())
+	})
+}
+
 // unit calls any methods between Lock and UnLock, and returns what they lead to.
 func unit(t *rapid.T, d classic.Driver, before map[uint64]bool, rowsBefore int) (map[uint64]bool, int) {
 	after, rows, valid := maps.Clone(before), rowsBefore, true

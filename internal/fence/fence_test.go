@@ -133,7 +133,7 @@ var rules = []rule{
 	},
 	{
 		pkg:     "adopt/classic", // links no driver: the program imports the one that it needs
-		imports: []string{".", "database", "metadata/...", "migration", "query", "source", "sqltext"},
+		imports: []string{".", "database", "internal/yamltext", "metadata/...", "migration", "query", "source", "sqltext"},
 		outside: []string{diffLibrary, "github.com/goccy/go-yaml"},
 	},
 	{
