@@ -70,7 +70,7 @@ func (f *folder) detect() (Format, error) {
 	}
 	var p problems
 	for _, file := range unclear {
-		p.add(file, "does not show its format: its name does not end in .up.sql or .down.sql, and it has no line of goose, dbmate, sql-migrate or tern; name the format, or rename the file")
+		p.add(file, "does not show its format: its name does not end in .up.sql or .down.sql, and it has no line of goose, dbmate, sql-migrate or tern; name the format (sqlx has files that are only SQL), or rename the file")
 	}
 	if err := p.err(); err != nil {
 		return Auto, err

@@ -90,7 +90,7 @@ func TestDetectRefusesDoubt(t *testing.T) {
 		{
 			"nothing to tell it from",
 			files("1_a.sql", up, "2_b.go", "x"),
-			"db/1_a.sql: does not show its format: its name does not end in .up.sql or .down.sql, and it has no line of goose, dbmate, sql-migrate or tern; name the format, or rename the file",
+			"db/1_a.sql: does not show its format: its name does not end in .up.sql or .down.sql, and it has no line of goose, dbmate, sql-migrate or tern; name the format (sqlx has files that are only SQL), or rename the file",
 		},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/whimbrel-db/whimbrel/internal/lazyregexp"
 	"github.com/whimbrel-db/whimbrel/migration"
@@ -57,8 +58,9 @@ var flywayVersion = lazyregexp.New(`^[0-9]+([._][0-9]+)*$`)
 // flywayName reads a file's name. ok is false for one that is no migration's.
 func flywayName(file string) (n flywayFile, ok bool) {
 	base := path.Base(file)
-	n.end = strings.ToLower(path.Ext(base))
-	stem := base[:len(base)-len(n.end)]
+	end := path.Ext(base)
+	stem := base[:len(base)-len(end)]
+	n.end = strings.ToLower(end)
 	if len(stem) < 2 || n.end == "" || strings.IndexByte("VUBR", stem[0]) < 0 {
 		return n, false
 	}
@@ -167,6 +169,10 @@ func (f *folder) walk(dir string, entries []fs.DirEntry, depth int) {
 		name := path.Join(dir, e.Name())
 		switch {
 		case strings.HasPrefix(e.Name(), "."):
+		case !utf8.ValidString(e.Name()):
+			if hasSQLSuffix(e.Name()) {
+				f.add(f.path(name), "the name is not UTF-8: %q; rename it", e.Name())
+			}
 		case depth > 0 && e.Type()&fs.ModeSymlink != 0 && f.linksToFolder(name):
 			f.add(f.path(name), "is a link to a folder, which is not read below the first folder; replace it by the folder")
 		case len(f.walked) >= maxNames:

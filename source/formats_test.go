@@ -574,11 +574,11 @@ func TestFlyway(t *testing.T) {
 			files: files("V1__a.sql", "SELECT 1;\n  SELECT 'é${x}', '${x}', '${flyway:defaultSchema}';\n-- ${y\nz}", "R__b.sql", "SELECT '${",
 				"B1__c.sql", "SELECT ${}"),
 			opts: source.Options{Placeholders: map[string]string{"z": ""}},
-			errors: `B1__c.sql:1:8: the placeholder ${} has no value; give it one, or say that there are no placeholders
-R__b.sql:1:9: a placeholder begins here and does not end; if it is text, say that there are no placeholders
-V1__a.sql:2:12: the placeholder ${x} has no value; give it one, or say that there are no placeholders
-V1__a.sql:2:28: the placeholder ${flyway:defaultSchema} has no value, because only Flyway sets it; give it one, or say that there are no placeholders
-V1__a.sql:3:4: the placeholder ${y…} has no value; give it one, or say that there are no placeholders`,
+			errors: `B1__c.sql:1:8: the placeholder ${} has no value; give it one (Options.Placeholders), or say that ${…} is text (Options.NoPlaceholders)
+R__b.sql:1:9: a placeholder begins here and does not end; if it is text, say so (Options.NoPlaceholders)
+V1__a.sql:2:12: the placeholder ${x} has no value; give it one (Options.Placeholders), or say that ${…} is text (Options.NoPlaceholders)
+V1__a.sql:2:28: the placeholder ${flyway:defaultSchema} has no value, because only Flyway sets it; give it one (Options.Placeholders), or say that ${…} is text (Options.NoPlaceholders)
+V1__a.sql:3:4: the placeholder ${y…} has no value; give it one (Options.Placeholders), or say that ${…} is text (Options.NoPlaceholders)`,
 		},
 		{
 			name: "what is wrong with names",
@@ -664,7 +664,7 @@ func TestPlaceholderError(t *testing.T) {
 	if !errors.As(err, &missing) || missing.Name != "Owner" {
 		t.Errorf("got %v", err)
 	}
-	if want := "db/V1__a.sql:2:2: the placeholder ${Owner} has no value; give it one, or say that there are no placeholders"; errorText(err) != want {
+	if want := "db/V1__a.sql:2:2: the placeholder ${Owner} has no value; give it one (Options.Placeholders), or say that ${…} is text (Options.NoPlaceholders)"; errorText(err) != want {
 		t.Errorf("got %v, want %s", err, want)
 	}
 }

@@ -61,7 +61,7 @@ func (f *folder) fill(file, text string) string {
 		name, behind, closed := strings.Cut(after, "}")
 		if !closed {
 			e := problemAt(file, text, at)
-			e.Msg = "a placeholder begins here and does not end; if it is text, say that there are no placeholders"
+			e.Msg = "a placeholder begins here and does not end; if it is text, say so (Options.NoPlaceholders)"
 			f.problems.all = append(f.problems.all, e)
 			return text
 		}
@@ -88,7 +88,7 @@ func (f *folder) noValue(file, text string, at int, name string) {
 	if strings.HasPrefix(strings.ToLower(name), "flyway:") {
 		e.Msg += ", because only Flyway sets it"
 	}
-	e.Msg += "; give it one, or say that there are no placeholders"
+	e.Msg += "; give it one (Options.Placeholders), or say that ${…} is text (Options.NoPlaceholders)"
 	f.problems.all = append(f.problems.all, e)
 }
 

@@ -53,11 +53,22 @@ func (a *app) configAbove(other string) string {
 	}
 }
 
-var migrationFile = lazyregexp.New(`^[0-9]+[^/]*\.sql$`)
+// migrationFile matches names by which a folder is recognised as one of migrations, of any format.
+var migrationFile = lazyregexp.New(`^[0-9]+[^/]*\.sql$|^[VU][0-9][^/]*__[^/]*\.sql$|^(sqitch\.plan|migration_lock\.toml|atlas\.sum)$`)
+
+// migrationFolder matches the names of folders that are migrations.
+var migrationFolder = lazyregexp.New(`^([0-9]{8,}|[0-9]{4}(-[0-9]{2}){2}[0-9-]*)_`)
+
+// holdsMigrations reports whether a folder has migrations, as far as its names tell.
+func holdsMigrations(dir string) bool {
+	return slices.ContainsFunc(namesIn(dir), func(name string) bool {
+		return migrationFile.MatchString(name) || migrationFolder.MatchString(name)
+	})
+}
 
 // otherFolder names the folder that was probably meant by one that does not exist, or "".
 func otherFolder(dir string) string {
-	if slices.ContainsFunc(namesIn("."), migrationFile.MatchString) {
+	if holdsMigrations(".") {
 		return "The working folder has migrations: to use them, add --dir ."
 	}
 	parent, name := filepath.Split(filepath.Clean(dir))
@@ -65,12 +76,12 @@ func otherFolder(dir string) string {
 		info, err := os.Stat(filepath.Join(parent, sibling))
 		return err != nil || !info.IsDir()
 	}))
-	candidates := []string{"db/migrations", "db/migrate", "sql/migrations"}
+	candidates := []string{"db/migrations", "db/migrate", "sql/migrations", "prisma/migrations", "drizzle", "db/migration", "src/main/resources/db/migration", "sql"}
 	if best != "" {
 		candidates = slices.Insert(candidates, 0, filepath.Join(parent, best))
 	}
 	for _, c := range candidates {
-		if slices.ContainsFunc(namesIn(c), migrationFile.MatchString) {
+		if holdsMigrations(c) {
 			return "Did you mean --dir " + shown(filepath.ToSlash(c)) + "?"
 		}
 	}

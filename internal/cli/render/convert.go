@@ -68,6 +68,6 @@ func (d *Converted) write(pg *page) {
 		pg.line("Not proved: the folders were not applied to scratch databases.")
 	}
 	if changed {
-		pg.line(`A database that has applied a changed script needs "whimbrel accept VERSION".`)
+		pg.line(`A database that has applied a changed script needs "whimbrel accept VERSION --reason WHY".`)
 	}
 }
