@@ -201,3 +201,14 @@ func readText(fsys fs.FS, name string, limit int64) ([]byte, error) {
 	}
 	return text, err
 }
+
+// readBeginning reads at most limit bytes of a file.
+func readBeginning(fsys fs.FS, name string, limit int64) (string, error) {
+	r, err := openText(fsys, name)
+	if err != nil {
+		return "", err
+	}
+	defer r.Close()
+	text, err := io.ReadAll(io.LimitReader(r, limit))
+	return string(text), err
+}

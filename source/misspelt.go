@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/whimbrel-db/whimbrel/internal/lazyregexp"
 	"github.com/whimbrel-db/whimbrel/internal/spelling"
 	"github.com/whimbrel-db/whimbrel/migration"
 )
@@ -69,7 +70,7 @@ func letters(text string) (word, rest string) {
 
 // noteMisspelt keeps a comment line that is nearly a marker of a tool whose markers are heeded.
 func (s *skim) noteMisspelt(line []byte) {
-	if !begins(line, "gmtc") || len(s.misspelt) >= maxMisspelt {
+	if !begins(line, "gmtcr") || len(s.misspelt) >= maxMisspelt {
 		return
 	}
 	tool, meant := nearMark(string(line), s.formats)
@@ -93,11 +94,18 @@ func nearMark(line string, heeds func(Format) bool) (tool Format, meant string) 
 		return Goose, nearGoose(rest)
 	case len(word) >= 6 && spelling.Distance(word, "migrate") <= 1 && strings.Contains(text, "+") && heeds(SQLMigrate):
 		return SQLMigrate, nearSQLMigrate(rest)
+	case heeds(Liquibase) && spelling.Distance(word, liquibaseChangeset) <= 2 && changesetLike.MatchString(rest):
+		return Liquibase, "--changeset author:id"
+	case heeds(Liquibase) && word == liquibaseRollback && strings.HasPrefix(rest, ":"):
+		return Liquibase, "--rollback SQL"
 	case len(word) >= 6 && spelling.Distance(word, "migrate") <= 1:
 		return Dbmate, nearDbmate(rest)
 	}
 	return Auto, ""
 }
+
+// changesetLike matches what follows the word of a line that was to begin a changeset.
+var changesetLike = lazyregexp.New(`^\s+[^\s:]+:\S`)
 
 // ternMarkers are tern's markers by their letters.
 var ternMarkers = map[string]string{"createabovedropbelow": ternSeparator, "terndisabletx": ternDisableTx}

@@ -24,6 +24,7 @@ type skim struct {
 	tooMany   int           // the line of the first marker that is not kept; 0: all are
 	firstLine string        // at most lineLimit bytes of it
 	bom       bool
+	liquibase bool // the first line is that of a changelog of Liquibase
 
 	rest    []byte // of the text, without its end of line
 	indent  int    // the white space at the beginning of the line, in bytes
@@ -75,7 +76,9 @@ type mark struct {
 }
 
 // section reports whether the mark opens a section.
-func (m mark) section() bool { return m.word == wordUp || m.word == wordDown }
+func (m mark) section() bool {
+	return m.word == wordUp || m.word == wordDown || m.tool == Liquibase && m.word == liquibaseChangeset
+}
 
 // The words that open sections.
 const (
@@ -188,6 +191,11 @@ func runes(p []byte) int {
 // marker checks whether a line is a marker. end is the offset of the next line.
 func (s *skim) marker(line []byte, end int64) {
 	m, ok := markOf(string(line))
+	if s.formats(Liquibase) && (s.liquibase || s.inkEnd == 0) {
+		if l, is := liquibaseMark(string(line)); is && (s.liquibase || l.word == liquibaseHeader) {
+			m, ok, s.liquibase = l, true, true
+		}
+	}
 	if !ok || !s.formats(m.tool) {
 		s.noteMisspelt(line)
 		return

@@ -53,6 +53,7 @@ const (
 	Atlas         Format = "atlas"
 	Drizzle       Format = "drizzle"
 	Sqitch        Format = "sqitch"
+	Liquibase     Format = "liquibase"
 )
 
 // layout is how to read and write a format.
@@ -103,6 +104,10 @@ var layouts = []layout{
 	{
 		format: Sqitch, read: (*folder).sqitch, takesEmpty: true, numbering: numbering{digits: 1, why: "Sqitch orders changes by its plan: a version can't be a timestamp"},
 		scripts: sqitchScriptsOf, shows: sqitchShows, newest: sqitchNewest, skeleton: sqitchFiles,
+	},
+	{
+		format: Liquibase, read: (*folder).liquibase, takesEmpty: true, numbering: numbering{digits: 4, stamp: seconds},
+		scripts: liquibaseScripts, shows: liquibaseShows, newest: liquibaseNewest, skeleton: liquibaseFiles,
 	},
 }
 

@@ -404,7 +404,7 @@ func TestFormats(t *testing.T) {
 		}
 	}
 	_, err := source.ParseFormat("flywheel")
-	if want := `unknown format "flywheel"; valid formats: auto, native, golang-migrate, goose, dbmate, tern, hasura, sql-migrate, flyway, sqlx, diesel, prisma, atlas, drizzle, sqitch`; errorText(err) != want {
+	if want := `unknown format "flywheel"; valid formats: auto, native, golang-migrate, goose, dbmate, tern, hasura, sql-migrate, flyway, sqlx, diesel, prisma, atlas, drizzle, sqitch, liquibase`; errorText(err) != want {
 		t.Errorf("got %v", err)
 	}
 	if _, err := source.Read(fstest.MapFS{}, source.Options{Format: "flywheel"}); err == nil {
