@@ -390,7 +390,7 @@ func flywayNewest(f *folder) numbered {
 func (f *folder) newestFlyway() (newest numbered, dir string) {
 	var files []flywayFile
 	for _, name := range f.tree() {
-		if n, ok := flywayName(name); ok && n.kind != 'R' {
+		if n, ok := flywayName(name); ok && n.kind != 'R' && (n.end == ".sql" || slices.Contains(flywayPrograms, n.end)) {
 			files = append(files, n)
 		}
 	}
@@ -401,7 +401,7 @@ func (f *folder) newestFlyway() (newest numbered, dir string) {
 			newest, dir = v, path.Dir(n.path)
 		}
 	}
-	if dotted && !strings.ContainsAny(newest.digits, "._") {
+	if dotted && newest.digits != "" && !strings.ContainsAny(newest.digits, "._") {
 		newest.digits += ".0"
 	}
 	return newest, dir

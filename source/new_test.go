@@ -62,6 +62,8 @@ func TestNewFilesVersions(t *testing.T) {
 		{"a Flyway folder with dots", files("V1.9__a.sql", up, "V1_2_3__a.sql", up), source.NewOptions{}, "V1.10__x.sql"},
 		{"a Flyway folder whose newest version has no dot", files("V1.9__a.sql", up, "V2__a.sql", up), source.NewOptions{}, "V2.1__x.sql"},
 		{"a Flyway folder without room", files("V1.999__a.sql", up), source.NewOptions{}, "there is no version after 1.999"},
+		{"a Flyway folder whose version does not fit", files("V1.1000__a.sql", up), source.NewOptions{}, "V1__x.sql"},
+		{"a Flyway folder with Java", files("V1__a.sql", up, "V2__b.java", "x", "V3__c.txt", "x"), source.NewOptions{}, "V3__x.sql"},
 		{"a Flyway folder with dots, timestamps asked", files("V1.9__a.sql", up), source.NewOptions{Timestamp: at}, "the folder has versions with dots (the newest is 1.9); a timestamp would not fit"},
 		{"a Flyway folder with timestamps", files("V20240131093000__a.sql", up), source.NewOptions{Timestamp: at}, "V20260301000203__x.sql"},
 		{"an empty sql-migrate folder", files(), source.NewOptions{Format: source.SQLMigrate, Timestamp: at}, "20260301000203-x.sql"},
