@@ -43,6 +43,7 @@ type driver struct {
 	mu     sync.Mutex
 	held   *held           // the transaction that holds the lock; nil without the lock
 	state  *database.State // as last read
+	index  *Migrations     // the applied versions with what is queued; nil if it is to be made
 	queue  []item
 	failed error // of a Run since the queue was empty
 }
@@ -111,11 +112,10 @@ func (d *driver) lock() error {
 		d.logf("can't take the migration lock: %v", err)
 		return exactly(err)
 	}
-	h := &held{Database: d.db, tx: tx, found: found}
-	if d.state, err = tx.State(ctx); err != nil {
-		return errors.Join(err, tx.Rollback(ctx))
+	d.held = &held{Database: d.db, tx: tx, found: found}
+	if _, err := d.refresh(); err != nil {
+		return errors.Join(err, d.release())
 	}
-	d.held = h
 	return nil
 }
 
@@ -219,7 +219,7 @@ func (d *driver) ResetQuery() {
 	d.empty()
 }
 
-func (d *driver) empty() { d.queue, d.failed = nil, nil }
+func (d *driver) empty() { d.queue, d.failed, d.index = nil, nil, nil }
 
 func (d *driver) InsertVersion(version int64) error { return d.version(version, insert) }
 
@@ -232,7 +232,7 @@ func (d *driver) version(version int64, what action) error {
 		d.failed = fmt.Errorf("version %d can't be recorded; versions count from 0", version)
 	}
 	if d.failed == nil {
-		d.queue = append(d.queue, item{action: what, version: version})
+		d.queue, d.index = append(d.queue, item{action: what, version: version}), nil
 	}
 	if d.held == nil {
 		return exactly(d.send())
@@ -259,16 +259,23 @@ func (d *driver) read() (*database.State, error) {
 	if d.held != nil {
 		return d.state, nil
 	}
-	st, err := d.db.State(context.Background(), d.config.Set)
+	return d.refresh()
+}
+
+func (d *driver) refresh() (*database.State, error) {
+	st, err := d.locked().State(context.Background(), d.config.Set)
 	if err != nil {
 		return nil, err
 	}
-	d.state = st
+	d.state, d.index = st, nil
 	return st, nil
 }
 
 // applied returns the applied versions as last read, with what is queued.
 func (d *driver) applied() *Migrations {
+	if d.index != nil {
+		return d.index
+	}
 	all := d.state.Applied.Clone()
 	for _, i := range d.queue {
 		switch i.action {
@@ -278,24 +285,24 @@ func (d *driver) applied() *Migrations {
 			all.Remove(i.version)
 		}
 	}
-	m := NewMigrations()
+	d.index = NewMigrations()
 	for _, v := range all.Versions() {
-		m.Append(uint64(v))
+		d.index.Append(uint64(v))
 	}
-	return m
+	return d.index
 }
 
-func (d *driver) First() (version uint64, ok bool) { return d.index().First() }
+func (d *driver) First() (version uint64, ok bool) { return d.now().First() }
 
-func (d *driver) Last() (version uint64, ok bool) { return d.index().Last() }
+func (d *driver) Last() (version uint64, ok bool) { return d.now().Last() }
 
-func (d *driver) Prev(version uint64) (prevVersion uint64, ok bool) { return d.index().Prev(version) }
+func (d *driver) Prev(version uint64) (prevVersion uint64, ok bool) { return d.now().Prev(version) }
 
-func (d *driver) Next(version uint64) (nextVersion uint64, ok bool) { return d.index().Next(version) }
+func (d *driver) Next(version uint64) (nextVersion uint64, ok bool) { return d.now().Next(version) }
 
-func (d *driver) Read(version uint64) (ok bool) { return d.index().Read(version) }
+func (d *driver) Read(version uint64) (ok bool) { return d.now().Read(version) }
 
-func (d *driver) index() *Migrations {
+func (d *driver) now() *Migrations {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return d.applied()

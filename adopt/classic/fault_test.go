@@ -76,6 +76,8 @@ func cutUnit(t *testing.T, u unitCase, fault error, n int) (cut bool) {
 	if err == nil {
 		err = errors.Join(u.queue(d), d.UnLock())
 	}
+	d.First() // does not panic
+	_, _, _ = d.Version()
 	other := open(t, m, classic.Config{LockTimeout: -1})
 	sent := other.Read(u.last)
 	if err == nil && !sent {

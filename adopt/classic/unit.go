@@ -161,41 +161,43 @@ func (d *driver) send() error {
 	if err != nil || len(all) == 0 {
 		return err
 	}
-	ctx := context.Background()
-	st, err := d.locked().State(ctx, d.config.Set)
+	st, err := d.refresh()
 	if err != nil {
 		return err
 	}
-	if d.state, err = st, check(st, all); err != nil {
+	after, err := applied(st, all)
+	if err != nil {
 		return err
 	}
-	if err = d.perform(ctx, st, all); err != nil {
+	if err := d.perform(context.Background(), st, all); err != nil {
+		_, _ = d.refresh() // some of it may have happened; the next call reports what prevents this
 		return err
 	}
-	d.state, err = d.locked().State(ctx, d.config.Set)
-	return err
+	now := *st
+	now.Applied = after
+	d.state, d.index = &now, nil
+	return nil
 }
 
-// check refuses steps that the state doesn't allow.
-func check(st *database.State, all []step) error {
+// applied returns what is applied after steps, and refuses steps that the state doesn't allow.
+func applied(st *database.State, all []step) (*database.AppliedSet, error) {
 	now := st.Applied.Clone()
 	for _, s := range all {
-		_, applied := now.Get(s.version)
-		j := st.Interrupted
-		switch s.direction {
-		case database.Up, database.Mark:
-			if applied {
-				return &whimbrel.AlreadyAppliedError{Set: st.Set, Version: s.version}
-			}
-			now.Append(database.AppliedMigration{Version: s.version})
-		case database.Down, database.Forget:
-			if !applied && !(s.direction == database.Forget && j != nil && j.Version == s.version) {
-				return &whimbrel.NotAppliedError{Set: st.Set, Version: s.version}
-			}
+		_, found := now.Get(s.version)
+		found = found || s.direction == database.Forget && st.Interrupted != nil && st.Interrupted.Version == s.version
+		switch {
+		case s.removes() && !found:
+			return nil, &whimbrel.NotAppliedError{Set: st.Set, Version: s.version}
+		case s.removes():
 			now.Remove(s.version)
+		case s.version == NilVersion:
+		case found:
+			return nil, &whimbrel.AlreadyAppliedError{Set: st.Set, Version: s.version}
+		default:
+			now.Append(database.AppliedMigration{Version: s.version})
 		}
 	}
-	return nil
+	return now, nil
 }
 
 // perform does steps: those of one kind with the engine's plan for them, others in one transaction.
@@ -330,7 +332,8 @@ func (d *driver) transaction(ctx context.Context, all []step) error {
 				return err
 			}
 		}
-		return check(st, all)
+		_, err := applied(st, all)
+		return err
 	}
 	err := m.Locked(ctx, allowed, func(tx database.Tx) error {
 		for _, s := range all {
