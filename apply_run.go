@@ -48,7 +48,7 @@ func (a *applier) runOutside(ctx context.Context, index, _ int) (err error) {
 	a.retry.start()
 	x := &runner{
 		m: a.m, result: &a.result, attempt: &a.attempt, retry: a.retry, head: &a.expect.Head, ours: ours,
-		r: r, step: s, opts: g.opts, journal: interrupted, tx: sqltext.TxState{Dialect: a.m.db.Dialect()},
+		r: r, step: s, opts: g.opts, journal: interrupted, tx: sqltext.TxState{Dialect: a.m.db.Dialect()}, groups: grouperOf(r),
 	}
 	start := time.Now()
 	err = x.run(ctx)
@@ -162,6 +162,7 @@ type runner struct {
 	owed    *database.Journal // as it must become: the statement that it announces is done
 	from    int               // how many statements had been executed before
 	leaves  bool              // a statement may have left something in the session
+	groups  grouper
 
 	seen  int                 // statements that have been executed, in this run or before
 	sum   migration.Checksum  // of these
@@ -179,10 +180,11 @@ func (x *runner) run(ctx context.Context) error {
 			return err
 		}
 	}
-	next, stop := iter.Pull2(an.All())
+	pull, stop := iter.Pull2(an.All())
 	defer stop()
+	all := &lookahead{pull: pull}
 	for {
-		st, err, ok := next()
+		st, err, ok := all.next()
 		if err != nil {
 			return err
 		}
@@ -197,7 +199,13 @@ func (x *runner) run(ctx context.Context) error {
 		}
 		var data io.Reader
 		if st.Kind == sqltext.CopyIn && x.seen >= x.from {
-			data = database.CopyData(next)
+			data = database.CopyData(all.next)
+		}
+		if group := x.group(st, all); group != nil {
+			if err := x.executeGroup(ctx, group); err != nil {
+				return err
+			}
+			continue
 		}
 		if err := x.statement(ctx, st, data); err != nil {
 			return err
@@ -356,8 +364,7 @@ func (x *runner) mark() database.Journal {
 func (x *runner) statement(ctx context.Context, st sqltext.Statement, data io.Reader) error {
 	before := x.mark()
 	x.leaves = x.leaves || st.Session
-	shown := x.m.masked(x.step.Script, st.Text)
-	x.seen, x.sum = x.seen+1, database.NextSum(x.sum, shown)
+	shown := x.count(st)
 	if x.seen <= x.from {
 		return x.replay(ctx, st)
 	}
@@ -369,7 +376,7 @@ func (x *runner) statement(ctx context.Context, st sqltext.Statement, data io.Re
 	if !x.tx.Open() {
 		x.retry.start()
 	}
-	started := StatementStarted{Step: x.step, Index: x.seen - 1, Of: x.step.Statements, SQL: shown, Backend: database.Backend(x.r), Leftover: st.Leftover(x.m.db.Dialect())}
+	started := x.starts(st, shown, 1)
 	x.m.observe(started)
 	err := x.commitBefore(ctx, st, before)
 	for was := x.tx; err == nil; x.tx = was {
@@ -392,6 +399,21 @@ func (x *runner) statement(ctx context.Context, st sqltext.Statement, data io.Re
 		x.retry.committed()
 	}
 	return nil
+}
+
+// count adds a statement to those that have been executed, and returns it as it is shown.
+func (x *runner) count(st sqltext.Statement) string {
+	shown := x.m.masked(x.step.Script, st.Text)
+	x.seen, x.sum = x.seen+1, database.NextSum(x.sum, shown)
+	return shown
+}
+
+// starts returns the event for the last statement that was counted, and others after it.
+func (x *runner) starts(st sqltext.Statement, shown string, together int) StatementStarted {
+	return StatementStarted{
+		Step: x.step, Index: x.seen - 1, Of: x.step.Statements, Together: together, SQL: shown,
+		Backend: database.Backend(x.r), Leftover: st.Leftover(x.m.db.Dialect()),
+	}
 }
 
 // retries reports whether to execute a statement again that failed because of a lock, in the same

@@ -61,10 +61,11 @@ type StatementWaiting struct {
 	Blockage database.Blockage // what it waits for; its SQL is masked
 }
 
-// StatementStarted reports that a run starts its next statement.
+// StatementStarted reports that a run starts its next statement, or the next few together.
 type StatementStarted struct {
 	Step      Step
 	Index, Of int    // among the script's statements, from 0
+	Together  int    // how many statements start, from this one on
 	SQL       string // the statement
 	Backend   int64  // the server's process that executes it; 0 if unknown
 	// Leftover is what the statement may leave behind if it is interrupted, such as "an invalid
@@ -166,7 +167,7 @@ func Log(l *slog.Logger) func(context.Context, Event) {
 		case Terminated:
 			l.WarnContext(ctx, "terminated a session that blocked a migration", append(stepAttrs(e.Step), "session", e.Blocker.Holder.String())...)
 		case StatementStarted:
-			l.DebugContext(ctx, "statement started", append(stepAttrs(e.Step), "statement", e.Index+1, "of", e.Of)...)
+			l.DebugContext(ctx, "statement started", append(stepAttrs(e.Step), "statement", e.Index+1, "of", e.Of, "together", e.Together)...)
 		case StepDone:
 			logDone(ctx, l, e)
 		case Retrying:

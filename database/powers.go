@@ -8,6 +8,7 @@ import (
 
 	"github.com/whimbrel-db/whimbrel/catalog"
 	"github.com/whimbrel-db/whimbrel/metadata"
+	"github.com/whimbrel-db/whimbrel/migration"
 	"github.com/whimbrel-db/whimbrel/sqltext"
 )
 
@@ -312,6 +313,18 @@ func Backend(r Run) int64 {
 		return b.Backend()
 	}
 	return 0
+}
+
+// Grouper is a Run that executes several statements in one transaction.
+type Grouper interface {
+	// Groups reports whether a statement may be in a group: it only changes rows, quickly, and if
+	// its transaction is rolled back, nothing of it remains. It sends no query.
+	Groups(st sqltext.Statement) bool
+	// ExecGroup executes statements of s for which Groups is true, one after the other, in one
+	// transaction that also makes done the set's journal. If it returns false and no error, nothing
+	// of that has happened, for whatever reason, and Exec can execute the statements one by one. An
+	// error is one of those of Exec.
+	ExecGroup(ctx context.Context, s *migration.Script, all []sqltext.Statement, done *Journal) (bool, error)
 }
 
 // HolderReader is a Database that can tell which process migrates.

@@ -5,6 +5,8 @@ import (
 	"database/sql"
 	"database/sql/driver"
 	"encoding/binary"
+	"fmt"
+	"io"
 	"net"
 	"sync"
 	"syscall"
@@ -19,6 +21,8 @@ type wire struct {
 	net.Conn
 	reads    int // since the last write
 	warnings int // in the answer that the first of them contained; -1 if it is unknown
+	keeps    bool
+	answer   []byte // what was read since keep
 	forget   func()
 }
 
@@ -33,7 +37,54 @@ func (w *wire) Read(b []byte) (int, error) {
 	if w.reads++; w.reads == 1 {
 		w.warnings = warningsIn(b[:n])
 	}
+	if w.keeps {
+		w.answer = append(w.answer, b[:n]...)
+	}
 	return n, err
+}
+
+// keep begins to keep what the server answers.
+func (w *wire) keep() { w.keeps, w.answer = true, w.answer[:0] }
+
+// kept returns how many statements the answer since keep says that the server has executed, and how
+// many warnings they caused. Statements with rows and those that follow them are not counted.
+func (w *wire) kept() (executed, warnings int) {
+	rest := w.answer
+	w.keeps = false
+	for len(rest) > packetHead {
+		size := packetHead + int(binary.LittleEndian.Uint32(rest)&0xffffff)
+		_, n, ok := okIn(rest[:min(size, len(rest))])
+		if !ok {
+			break
+		}
+		executed, warnings, rest = executed+1, warnings+n, rest[size:]
+	}
+	return executed, warnings
+}
+
+// several tells the server whether a message may contain several statements. No other message may
+// be under way.
+func (w *wire) several(may bool) error {
+	const comSetOption, off = 0x1b, 1
+	message := []byte{3, 0, 0, 0, comSetOption, 0, 0}
+	if !may {
+		message[packetHead+1] = off
+	}
+	if _, err := w.Conn.Write(message); err != nil {
+		return client.ErrInvalidConn
+	}
+	answer := make([]byte, packetHead, 64)
+	if _, err := io.ReadFull(w.Conn, answer); err != nil {
+		return client.ErrInvalidConn
+	}
+	answer = append(answer, make([]byte, binary.LittleEndian.Uint32(answer)&0xffffff)...)
+	if _, err := io.ReadFull(w.Conn, answer[packetHead:]); err != nil || len(answer) == packetHead {
+		return client.ErrInvalidConn
+	}
+	if answer[packetHead] == 0xff {
+		return fmt.Errorf("the server refuses several statements in one message: %w", errOneByOne)
+	}
+	return nil
 }
 
 // Close closes the connection.
@@ -53,17 +104,29 @@ func (w *wire) SyscallConn() (syscall.RawConn, error) {
 	return c.SyscallConn()
 }
 
+// packetHead is the length of the head of a packet: its length, and its number.
+const packetHead = 4
+
 // warningsIn returns the number of warnings in an answer, if it is exactly one OK packet and the
 // last one; -1 otherwise.
 func warningsIn(answer []byte) int {
-	const head, moreResults = 4, 0x08
-	if len(answer) < head+1 || int(binary.LittleEndian.Uint32(answer)&0xffffff) != len(answer)-head || answer[head] != 0 {
+	more, warnings, ok := okIn(answer)
+	if !ok || more {
 		return -1
 	}
-	rest := answer[head+1:]
+	return warnings
+}
+
+// okIn reads an OK packet: whether another answer follows, and the number of warnings.
+func okIn(packet []byte) (more bool, warnings int, ok bool) {
+	const moreResults = 0x08
+	if len(packet) < packetHead+1 || int(binary.LittleEndian.Uint32(packet)&0xffffff) != len(packet)-packetHead || packet[packetHead] != 0 {
+		return false, 0, false
+	}
+	rest := packet[packetHead+1:]
 	for range 2 { // the affected rows and the inserted id
 		if len(rest) == 0 {
-			return -1
+			return false, 0, false
 		}
 		size := 1
 		switch rest[0] {
@@ -75,14 +138,14 @@ func warningsIn(answer []byte) int {
 			size += 8
 		}
 		if len(rest) < size {
-			return -1
+			return false, 0, false
 		}
 		rest = rest[size:]
 	}
-	if len(rest) < 4 || binary.LittleEndian.Uint16(rest)&moreResults != 0 {
-		return -1
+	if len(rest) < 4 {
+		return false, 0, false
 	}
-	return int(binary.LittleEndian.Uint16(rest[2:]))
+	return binary.LittleEndian.Uint16(rest)&moreResults != 0, int(binary.LittleEndian.Uint16(rest[2:])), true
 }
 
 // wires finds the wire of a connection of the pool.

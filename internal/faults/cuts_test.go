@@ -167,5 +167,5 @@ func TestEveryMessageToMariaDB(t *testing.T) {
 	messages(t, "MariaDB", func(t *testing.T) *rig {
 		t.Helper()
 		return &rig{place: newMariaDB(t, testdb.MariaDB(t))}
-	}, withoutDDL...)
+	}, onMariaDB...)
 }

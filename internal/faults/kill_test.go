@@ -144,7 +144,7 @@ func TestKilledProcess(t *testing.T) {
 	t.Run("MariaDB", func(t *testing.T) {
 		t.Parallel()
 		p := newMariaDB(t, testdb.MariaDB(t))
-		killProcesses(t, &rig{place: p}, &p.wire, "MariaDB", withoutDDL)
+		killProcesses(t, &rig{place: p}, &p.wire, "MariaDB", onMariaDB)
 	})
 }
 
@@ -208,7 +208,7 @@ func TestKilledServer(t *testing.T) {
 		t.Parallel()
 		server := testdb.PrivateMariaDB(t)
 		p := newMariaDB(t, server.New())
-		killServer(t, server, p, &p.wire, "MariaDB", withoutDDL)
+		killServer(t, server, p, &p.wire, "MariaDB", onMariaDB)
 	})
 }
 

@@ -192,8 +192,23 @@ var patient = &scenario{
 // withoutDDL are the scenarios that need no schema changes in a transaction.
 var withoutDDL = slices.DeleteFunc(slices.Clone(scenarios), func(s *scenario) bool { return s.ddl })
 
+// grouped is a run whose rows a driver may insert in groups, which commit with the journal.
+var grouped = &scenario{name: "a run of many rows", files: []file{tableA, {up: "CREATE TABLE r (x int);\n" + inserts("r", 100)}, after}, before: to(1), do: up}
+
+// inserts returns statements that insert one row each.
+func inserts(table string, n int) string {
+	var b strings.Builder
+	for i := range n {
+		fmt.Fprintf(&b, "INSERT INTO %s VALUES (%d);\n", table, i)
+	}
+	return b.String()
+}
+
+// onMariaDB are the scenarios for MariaDB.
+var onMariaDB = append(slices.Clone(withoutDDL), grouped)
+
 func scenarioOf(name string) *scenario {
-	for _, s := range append([]*scenario{unnamed, oneMore, patient}, scenarios...) {
+	for _, s := range append([]*scenario{unnamed, oneMore, patient, grouped}, scenarios...) {
 		if s.name == name {
 			return s
 		}

@@ -1,0 +1,261 @@
+package mysql
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/whimbrel-db/whimbrel/database"
+	"github.com/whimbrel-db/whimbrel/database/internal/drivers"
+	"github.com/whimbrel-db/whimbrel/migration"
+	"github.com/whimbrel-db/whimbrel/sqltext"
+)
+
+// groupTime limits the time of a group. Statements that take longer, or wait for a lock, are
+// executed one by one.
+const groupTime = time.Second
+
+// groupTables is how many tables a group may change.
+const groupTables = 8
+
+// table is the name of a table as in a statement. Without a database it is in the session's.
+type table struct{ schema, name string }
+
+// quoted returns the name for a statement.
+func (t table) quoted() string {
+	if t.schema == "" {
+		return quote(t.name)
+	}
+	return quote(t.schema) + "." + quote(t.name)
+}
+
+// in is a condition that two columns of a catalog have this name.
+func (t table) in(schema, name string) string {
+	if t.schema == "" {
+		return schema + " = DATABASE() AND " + name + " = " + literal(t.name)
+	}
+	return schema + " = " + literal(t.schema) + " AND " + name + " = " + literal(t.name)
+}
+
+// constant are words that may be among the values of a statement in a group. Other words may name
+// functions, which can change any table.
+var constant = []string{
+	"NULL", "DEFAULT", "TRUE", "FALSE", "NOW", "CURRENT_TIMESTAMP", "UTC_TIMESTAMP", "CURDATE", "CURRENT_DATE", "UUID", "UNHEX",
+	"_binary", "_utf8mb4", "X", "B", "DATE", "TIMESTAMP",
+}
+
+// rowsOf returns the table of a statement that inserts or replaces rows of constants.
+func rowsOf(st sqltext.Statement) (t table, ok bool) {
+	if st.Kind != sqltext.SQL || st.Tx != sqltext.TxAny || st.Session || !mayHaveRows(st.Text) {
+		return t, false
+	}
+	l := sqltext.List(st.Text, sqltext.MySQL)
+	at := l.Skip(1, "IGNORE")
+	at = l.Skip(at, "INTO")
+	t.name = l.At(at).Name()
+	if at++; l.Is(at, ".") {
+		t.schema, t.name = t.name, l.At(at+1).Name()
+		at += 2
+	}
+	if l.Is(at, "(") {
+		at = l.Closing(at)
+	}
+	if t.name == "" || !l.Any(at, "VALUES", "VALUE") || !l.Is(at+1, "(") {
+		return t, false
+	}
+	for i := at + 1; i < len(l); i++ {
+		switch word := l[i]; word.Kind {
+		case sqltext.TokenString, sqltext.TokenNumber:
+		case sqltext.TokenPunct:
+			if !strings.Contains("(),-+.", word.Text) {
+				return t, false
+			}
+		case sqltext.TokenWord:
+			if !slices.ContainsFunc(constant, word.Is) || l.Is(i+1, "(") && l[i+1].Pos != word.End() {
+				return t, false
+			}
+		default:
+			return t, false
+		}
+	}
+	return t, true
+}
+
+// mayHaveRows excludes statements by their text alone: those with code in comments, and those
+// whose end depends on sql_mode.
+func mayHaveRows(text string) bool {
+	verb, _, _ := strings.Cut(text, " ")
+	return (strings.EqualFold(verb, "INSERT") || strings.EqualFold(verb, "REPLACE")) && !strings.Contains(text, "/*") &&
+		!(strings.Contains(text, `\`) && strings.Contains(text, `"`))
+}
+
+// Groups implements database.Grouper.
+func (r *run) Groups(st sqltext.Statement) bool {
+	_, ok := rowsOf(st)
+	return ok
+}
+
+// ExecGroup implements database.Grouper. Its tables must be InnoDB's, without triggers, so that a
+// rollback undoes everything.
+func (r *run) ExecGroup(ctx context.Context, s *migration.Script, all []sqltext.Statement, done *database.Journal) (did bool, err error) {
+	err = r.do(ctx, func(ctx context.Context) error {
+		if err := r.h.checkNow(ctx); err != nil {
+			return err
+		}
+		if r.timed != s || r.own || r.h.worker.unusable { // the script may have changed how it is read
+			return nil
+		}
+		did, err = r.group(ctx, s, all, done)
+		return err
+	})
+	return did, err
+}
+
+func (r *run) group(ctx context.Context, s *migration.Script, all []sqltext.Statement, done *database.Journal) (did bool, err error) {
+	e := executor{db: r.db, h: r.h, c: r.h.worker, script: s, n: r.executed}
+	limited, stop := context.WithTimeout(ctx, groupTime)
+	defer stop()
+	err = r.begun(limited, all[0])
+	if err == nil {
+		err = e.group(limited, all)
+	}
+	if err == nil {
+		err = r.h.putJournal(ctx, r.h.worker, done, r.h.head.mine)
+	}
+	if err == nil {
+		err = r.h.seal(ctx, r.h.worker)
+	}
+	if err == nil {
+		err = r.h.unknownCommit(r.h.worker.commit(ctx))
+	}
+	if err == nil {
+		r.executed += len(all)
+		r.h.wrote(done)
+		return true, nil
+	}
+	if _, unknown := drivers.AsType[*database.CommitUnknownError](err); unknown {
+		return false, err
+	}
+	r.h.worker.finish("ROLLBACK")
+	_, lost := drivers.AsType[*database.LockLostError](err)
+	if lost || ctx.Err() != nil || r.h.worker.gone {
+		return false, statementError(all[0], err)
+	}
+	return false, nil
+}
+
+// errOneByOne is the reason not to execute statements as a group.
+var errOneByOne = errors.New("the statements can't be a group")
+
+// group executes statements in the open transaction.
+func (e *executor) group(ctx context.Context, all []sqltext.Statement) error {
+	tables, size, err := groupTablesOf(all)
+	if err != nil {
+		return err
+	}
+	for _, st := range all {
+		if e.db.Check(st) != "" {
+			return errOneByOne
+		}
+	}
+	if d := e.script.StatementTimeout; d > 0 {
+		limited, stop := context.WithTimeout(ctx, d)
+		defer stop()
+		ctx = limited
+	}
+	var may bool
+	if err := e.c.row(ctx, mayGroup(tables, size), nil, &may); err != nil {
+		return err
+	}
+	listens := e.db.opts.Notice != nil && e.n+len(all) <= manyStatements // to their warnings
+	switch {
+	case !may:
+		return errOneByOne
+	case e.c.wire != nil:
+		warnings, err := e.sendAll(ctx, all)
+		if err == nil && warnings > 0 && listens {
+			err = errOneByOne
+		}
+		return err
+	case listens:
+		return errOneByOne
+	}
+	for _, st := range all {
+		if err := e.send(ctx, st); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// groupTablesOf returns the tables of a group, and the length of its statements.
+func groupTablesOf(all []sqltext.Statement) (tables []table, size int, err error) {
+	for _, st := range all {
+		t, ok := rowsOf(st)
+		if !ok {
+			return nil, 0, errOneByOne
+		}
+		if !slices.Contains(tables, t) {
+			tables = append(tables, t)
+		}
+		size += len(st.Text) + len(terminator)
+	}
+	if len(tables) > groupTables {
+		return nil, 0, errOneByOne
+	}
+	return tables, size, nil
+}
+
+// terminator ends a statement among several. The statement may end with a comment.
+const terminator = "\n;\n"
+
+// mayGroup returns a query whether a rollback undoes everything that rows for some tables change,
+// and whether the server accepts a message with them. It keeps the tables as they are: until the
+// transaction ends, no other session can change their engine or create a trigger. Who lacks the
+// privilege TRIGGER doesn't see triggers.
+func mayGroup(tables []table, size int) string {
+	const me = `grantee = CONCAT('''', SUBSTRING_INDEX(CURRENT_USER(), '@', 1), '''@''', SUBSTRING_INDEX(CURRENT_USER(), '@', -1), '''') AND privilege_type = 'TRIGGER'`
+	all := []string{
+		"@@max_allowed_packet > " + number64(int64(size)+1024),
+		"(EXISTS (SELECT 1 FROM information_schema.user_privileges WHERE " + me + ") OR EXISTS (SELECT 1 FROM information_schema.schema_privileges WHERE " + me + " AND DATABASE() LIKE table_schema))",
+	}
+	for _, t := range tables {
+		all = append(all, "EXISTS (SELECT 1 FROM information_schema.tables WHERE "+t.in("table_schema", "table_name")+" AND engine = 'InnoDB' AND table_type = 'BASE TABLE')",
+			"NOT EXISTS (SELECT 1 FROM information_schema.triggers WHERE "+t.in("event_object_schema", "event_object_table")+")",
+			"NOT EXISTS (SELECT 1 FROM "+t.quoted()+" WHERE FALSE)")
+	}
+	return "SELECT " + strings.Join(all, " AND ")
+}
+
+// sendAll sends statements in one message, and returns how many warnings they caused. The server
+// stops at the first that fails.
+func (e *executor) sendAll(ctx context.Context, all []sqltext.Statement) (warnings int, err error) {
+	var text strings.Builder
+	for i, st := range all {
+		if i > 0 {
+			text.WriteString(terminator)
+		}
+		text.WriteString(st.Text)
+	}
+	w, executed := e.c.wire, 0
+	err = e.c.do(ctx, func(ctx context.Context) error {
+		if err := w.several(true); err != nil {
+			return err
+		}
+		w.keep()
+		_, err := e.c.ExecContext(ctx, text.String())
+		executed, warnings = w.kept()
+		if !broken(err) {
+			if err := w.several(false); err != nil {
+				return err
+			}
+		}
+		return err
+	})
+	if err == nil && executed != len(all) {
+		err = errOneByOne // the server has read the text in another way
+	}
+	return warnings, err
+}

@@ -1,0 +1,67 @@
+package mysql
+
+import (
+	"testing"
+
+	"github.com/whimbrel-db/whimbrel/sqltext"
+)
+
+// Only statements that insert rows of constants may be in a group.
+func TestRowsOf(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{
+		"INSERT INTO a VALUES (1, 'x;y', NULL, -2.5, x'00')":           "`a`",
+		"insert a (b, c) values (default, now(6)), (1, uuid())":        "`a`",
+		"REPLACE INTO `d`.`a` (b) VALUES ('it''s')":                    "`d`.`a`",
+		"INSERT IGNORE INTO a VALUES (_utf8mb4'x') -- a comment":       "`a`",
+		"INSERT INTO a VALUES ('a\\'b')":                               "`a`",
+		"INSERT INTO a VALUES (\"a\\\"b\")":                            "", // depends on sql_mode
+		"INSERT INTO a VALUES (f(1))":                                  "",
+		"INSERT INTO a VALUES (now ())":                                "", // a function of the user
+		"INSERT INTO a VALUES (@x)":                                    "",
+		"INSERT INTO a VALUES (`b`)":                                   "",
+		"INSERT INTO a VALUES ((SELECT 1))":                            "",
+		"INSERT INTO a VALUES (last_insert_id())":                      "",
+		"INSERT INTO a VALUES (1) ON DUPLICATE KEY UPDATE b = 2":       "",
+		"INSERT INTO a VALUES (1) RETURNING b":                         "",
+		"INSERT INTO a VALUES (1) /*! ; DROP TABLE b */":               "",
+		"INSERT INTO a SELECT 1":                                       "",
+		"INSERT INTO a SET b = 1":                                      "",
+		"INSERT LOW_PRIORITY INTO a VALUES (1)":                        "",
+		"INSERT INTO a PARTITION (p) VALUES (1)":                       "",
+		"UPDATE a SET b = 1":                                           "",
+		"DELETE FROM a":                                                "",
+		"SELECT 1":                                                     "",
+		"CREATE TABLE a (b int)":                                       "",
+		"WITH a AS (SELECT 1) SELECT * FROM a":                         "",
+		"INSERT INTO a VALUES (1); INSERT INTO a VALUES (2)":           "`a`", // the first
+		"INSERT INTO a VALUES (LOAD_FILE('/etc/passwd'))":              "",
+		"INSERT INTO a VALUES (nextval(s))":                            "",
+		"INSERT INTO a VALUES (1 + 1, (2 - 1.5e3), CURRENT_TIMESTAMP)": "`a`",
+	} {
+		var got string
+		all, err := sqltext.Split(text, sqltext.MySQL, sqltext.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if table, ok := rowsOf(all[0]); ok {
+			got = table.quoted()
+		}
+		if got != want {
+			t.Errorf("%s: got %q, want %q", text, got, want)
+		}
+	}
+}
+
+// The OK packets of an answer are counted until the first that is none.
+func TestKeptAnswer(t *testing.T) {
+	t.Parallel()
+	ok := "\x07\x00\x00\x01\x00\x01\x00\x0a\x00\x02\x00" // one row; another answer follows; two warnings
+	failed := "\x09\x00\x00\x03\xff\x26\x04#23000"
+	for answer, want := range map[string][2]int{"": {}, ok: {1, 2}, ok + ok: {2, 4}, ok + failed + ok: {1, 2}, ok + ok[:5]: {1, 2}} {
+		w := &wire{answer: []byte(answer)}
+		if executed, warnings := w.kept(); executed != want[0] || warnings != want[1] {
+			t.Errorf("%q: got %d executed with %d warnings, want %v", answer, executed, warnings, want)
+		}
+	}
+}

@@ -1,0 +1,121 @@
+package mysql_test
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/whimbrel-db/whimbrel"
+	"github.com/whimbrel-db/whimbrel/database"
+	"github.com/whimbrel-db/whimbrel/internal/testdb"
+)
+
+// rows returns statements that insert the rows from first to last, one each.
+func rows(table string, first, last int) string {
+	var b strings.Builder
+	for i := first; i <= last; i++ {
+		fmt.Fprintf(&b, "INSERT INTO %s VALUES (%d);\n", table, i)
+	}
+	return b.String()
+}
+
+// Many statements that insert rows take few round trips, and each row exists once.
+func TestRowsAreSentTogether(t *testing.T) {
+	t.Parallel()
+	url, pool := newDatabase(t)
+	for name, tt := range map[string]struct {
+		table string
+		most  int // round trips
+		least int
+	}{
+		"InnoDB":     {table: "CREATE TABLE innodb (x int) ENGINE=InnoDB;\n", most: 80},
+		"aria":       {table: "CREATE TABLE aria (x int) ENGINE=Aria;\n", most: 500, least: 380},
+		"trigger":    {table: "CREATE TABLE `trigger` (x int);\nCREATE TRIGGER t BEFORE INSERT ON `trigger` FOR EACH ROW SET NEW.x = NEW.x + 0;\n", most: 500, least: 380},
+		"a database": {table: "CREATE TABLE `a database` (x int);\n", most: 80},
+	} {
+		t.Run(name, func(t *testing.T) {
+			proxy := testdb.NewProxy(t, url)
+			table := "`" + strings.ToLower(name) + "`"
+			_, err := up(t, open(t, proxy.URL), setOf(t, name, tt.table+rows(table, 1, 100)))
+			must(t, err)
+			if n := proxy.Turns(); n > tt.most || n < tt.least {
+				t.Errorf("100 statements took %d round trips, want %d to %d", n, tt.least, tt.most)
+			}
+			equal(t, "the rows", value(t, pool, "SELECT concat(count(*), ' ', count(DISTINCT x)) FROM "+table), "100 100")
+		})
+	}
+}
+
+// If a statement of a group fails, those before it are applied as without groups, and the run
+// resumes at it.
+func TestFailureInAGroup(t *testing.T) {
+	t.Parallel()
+	url, pool := newDatabase(t)
+	db := open(t, url)
+	first := "CREATE TABLE a (x int PRIMARY KEY);\n" + rows("a", 1, 150)
+	_, err := up(t, db, setOf(t, "s", first+"INSERT INTO a\n VALUES (7);\n"+rows("a", 151, 300)))
+	e := as[*database.StatementError](t, err)
+	equal(t, "the place", fmt.Sprintf("%s, index %d", e.Pos, e.Index), "1_m.up.sql:152:1, index 151")
+	equal(t, "the code", e.Code, "23000")
+	equal(t, "the rows", value(t, pool, "SELECT concat(count(*), ' ', max(x)) FROM a"), "150 150")
+	res, err := up(t, db, setOf(t, "s", first+"INSERT INTO a VALUES (1000);\n"+rows("a", 151, 300)))
+	must(t, err)
+	equal(t, "the first statement", fmt.Sprint(res.Resumed[0].FromStatement), "152")
+	equal(t, "the rows", value(t, pool, "SELECT concat(count(*), ' ', max(x)) FROM a"), "301 1000")
+}
+
+// A process that is killed in the middle of a group leaves nothing of it.
+func TestKilledInAGroup(t *testing.T) {
+	t.Parallel()
+	url, pool := newDatabase(t)
+	before := "CREATE TABLE a (x int PRIMARY KEY)"
+	ups := []string{before, "CREATE TABLE b (x int);\n" + rows("a", 1, 20) + rows("b", 1, 5) + rows("a", 21, 60)}
+	_, err := up(t, open(t, url), setOf(t, "s", before))
+	must(t, err)
+	tx, err := pool.Begin()
+	must(t, err)
+	defer tx.Rollback()
+	_, err = tx.Exec("INSERT INTO a VALUES (15)")
+	must(t, err)
+	p := start(t, job{URL: url, Ups: ups})
+	p.begin()
+	eventually(t, "a group waits", func() bool { return isRunning(t, pool, "%INSERT INTO a VALUES (15)%") })
+	p.kill()
+	must(t, tx.Rollback())
+	_, err = up(t, open(t, url), setOf(t, "s", ups...))
+	must(t, err)
+	equal(t, "the rows", value(t, pool, "SELECT concat((SELECT count(*) FROM a), ' ', (SELECT count(*) FROM b), ' ', (SELECT count(DISTINCT x) FROM b))"), "60 5 5")
+}
+
+// A group waits for a lock for a second at most. Then its statements are executed one by one, so
+// the wait has its place, its blockers, and its retries.
+func TestGroupThatWaits(t *testing.T) {
+	t.Parallel()
+	url, pool := newDatabase(t)
+	db := open(t, url)
+	_, err := up(t, db, setOf(t, "s", "CREATE TABLE a (x int PRIMARY KEY)"))
+	must(t, err)
+	tx, err := pool.Begin()
+	must(t, err)
+	defer tx.Rollback()
+	_, err = tx.Exec("INSERT INTO a VALUES (15)")
+	must(t, err)
+	retried := -1
+	_, err = whimbrel.New(db, setOf(t, "s", "CREATE TABLE a (x int PRIMARY KEY)", "CREATE TABLE b (x int);\n"+rows("a", 1, 40)), whimbrel.Options{
+		MigrationLockTimeout: waitLimit, Observe: func(_ context.Context, e whimbrel.Event) {
+			switch e := e.(type) {
+			case whimbrel.StatementStarted:
+				if e.Together == 1 {
+					retried = e.Index
+				}
+			case whimbrel.Retrying:
+				if retried == 15 {
+					tx.Rollback()
+				}
+			}
+		},
+	}).Up(background(t))
+	must(t, err)
+	equal(t, "the rows", value(t, pool, "SELECT count(*) FROM a"), "40")
+}
