@@ -122,11 +122,22 @@ type found struct {
 	table  *table
 }
 
-// owns reports whether an object of a snapshot is the tool's.
+// ownSchemas are the schemas that tools create for themselves.
+var ownSchemas = []string{"sqitch", "drizzle", "hdb_catalog", "atlas_schema_revisions"}
+
+// owns reports whether an object of a snapshot is the tool's: its history table, what belongs to
+// that, and a schema that only the tool uses.
 func (f *found) owns(o *catalog.Object) bool {
-	name := o.ID()
-	_, name, _ = strings.Cut(name, " ")
-	return strings.Trim(name[strings.LastIndexByte(name, '.')+1:], "\"`") == f.table.name
+	if slices.Contains(ownSchemas, f.table.schema) {
+		return o.Schema == f.table.schema || o.Kind == catalog.Schema && o.Name == f.table.schema
+	}
+	if o.Schema != "" && f.table.schema != "" && o.Schema != f.table.schema {
+		return false
+	}
+	names := []string{f.table.name, f.table.name + "lock"} // Liquibase has DATABASECHANGELOGLOCK
+	return slices.ContainsFunc(names, func(name string) bool {
+		return strings.EqualFold(o.Name, name) || strings.EqualFold(o.Of, name)
+	})
 }
 
 // tables returns the tables that readers recognise. If r is not nil, only those of that reader, or,

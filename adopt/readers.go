@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"strings"
 
 	"github.com/whimbrel-db/whimbrel/database"
@@ -118,6 +119,9 @@ func (q *querier) databaseName(ctx context.Context) (string, error) {
 	return asText(v), err
 }
 
-func unsupported(err error) bool { return errors.Is(err, errors.ErrUnsupported) }
+// unsupported reports an error of a driver that can't query, or of a file that does not exist yet.
+func unsupported(err error) bool {
+	return errors.Is(err, errors.ErrUnsupported) || errors.Is(err, fs.ErrNotExist)
+}
 
 func adopted(e database.Entry) bool { return strings.HasPrefix(e.Remark, "adopted from ") }

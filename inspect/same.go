@@ -3,6 +3,7 @@ package inspect
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/whimbrel-db/whimbrel"
 	"github.com/whimbrel-db/whimbrel/catalog"
@@ -33,4 +34,36 @@ func Same(ctx context.Context, first, second *migration.Set, scratch Scratch) ([
 		}
 	}
 	return catalog.Compare(made[0], made[1]), nil
+}
+
+// Against returns how a database differs from the schema that a set makes on a scratch database.
+// Objects for which ignore returns true don't count; ignore may be nil. Against changes nothing in
+// the database. Drift compares it with its history instead.
+func Against(ctx context.Context, db database.Database, set *migration.Set, scratch Scratch, ignore func(*catalog.Object) bool) ([]catalog.Change, error) {
+	t, set, err := scratch.forSet(ctx, set)
+	if err != nil {
+		return nil, err
+	}
+	var expected *catalog.Snapshot
+	err = t.on(ctx, func(empty database.Database) error {
+		if _, err := whimbrel.New(empty, set, t.options(whimbrel.Options{TextLimit: -1, ReadMetadata: noMetadata})).Up(ctx); err != nil {
+			return fmt.Errorf("on scratch: %w", err)
+		}
+		if err := mirror(ctx, db, empty); err != nil {
+			return err
+		}
+		expected, err = database.Snapshot(ctx, empty, catalog.Options{})
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	found, err := database.Snapshot(ctx, db, catalog.Options{})
+	if err != nil {
+		return nil, err
+	}
+	if ignore != nil {
+		found.Objects = slices.DeleteFunc(found.Objects, func(o catalog.Object) bool { return ignore(&o) })
+	}
+	return Compare(ctx, expected, found, scratch)
 }

@@ -37,13 +37,13 @@ func TestTerminatedBlocker(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	if got := a.answer("whimbrel up --lock-timeout 500ms --retry-for 0"); !strings.Contains(got, "canceling statement due to lock timeout") {
+	if got := a.answer("whimbrel up --allow-unrecorded --lock-timeout 500ms --retry-for 0"); !strings.Contains(got, "canceling statement due to lock timeout") {
 		t.Errorf("without the flag, up answers\n%s", got)
 	}
 	if _, err := tx.Exec("SELECT 1"); err != nil {
 		t.Fatalf("without the flag, the session ends: %v", err)
 	}
-	got := a.answer("whimbrel up --lock-timeout 500ms --terminate-blockers-after 1s")
+	got := a.answer("whimbrel up --allow-unrecorded --lock-timeout 500ms --terminate-blockers-after 1s")
 	for _, part := range []string{"terminated: pid ", ", user " + role + ",", "Applied 1 migration in "} {
 		if !strings.Contains(got, part) {
 			t.Errorf("up lacks %q:\n%s", part, got)

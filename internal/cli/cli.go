@@ -84,6 +84,8 @@ type app struct {
 	sideNames   map[string]string // the environments of their URLs
 	// allowEmpty is the value of --allow-empty.
 	allowEmpty bool
+	// allowUnrecorded is the value of --allow-unrecorded.
+	allowUnrecorded bool
 	// completing says that the shell asks for a completion, so no program is started.
 	completing bool
 	printer    atomic.Pointer[render.Printer] // the signal goroutine reads it

@@ -80,6 +80,9 @@ func (a *app) refusal(ctx context.Context, t *target) error {
 	if err := a.needMigrations(ctx, t); err != nil {
 		return err
 	}
+	if err := a.needRecorded(ctx, t); err != nil {
+		return err
+	}
 	t.options.Atomic, t.options.AllowOutOfOrder = t.atomic, t.outOfOrder
 	plan, err := t.plan(ctx, t.migrator(), whimbrel.Latest())
 	if err != nil || len(plan.Steps) == 0 {

@@ -59,6 +59,8 @@ const (
 //	squashed           5     the database has only some of the versions of a squash, and their files are gone
 //	history            5     baseline for a set that already has a history
 //	unresolved         5     an interrupted migration needs a decision
+//	unrecorded         5     up in a database that another tool or a person has made, without a history of ours
+//	not_adopted        5     the history of another tool does not match the files
 //	interrupted        128+  a signal ended the command
 const (
 	kindUsage       render.Kind = "usage"
@@ -82,6 +84,8 @@ const (
 	kindHistory     render.Kind = "history"
 	kindUnresolved  render.Kind = "unresolved"
 	kindInterrupted render.Kind = "interrupted"
+	kindUnrecorded  render.Kind = "unrecorded"
+	kindRefused     render.Kind = "not_adopted"
 )
 
 func exitCode(k render.Kind) int {
@@ -90,7 +94,7 @@ func exitCode(k render.Kind) int {
 		return exitUsage
 	case kindLocked, kindBlocked:
 		return exitLocked
-	case kindChecksum, kindOrder, kindNoDown, kindFrozen, kindSquashed, kindHistory, kindUnresolved, kindProtected, kindInUse, kindNotEmpty:
+	case kindChecksum, kindOrder, kindNoDown, kindFrozen, kindSquashed, kindHistory, kindUnresolved, kindProtected, kindInUse, kindNotEmpty, kindUnrecorded, kindRefused:
 		return exitRefused
 	}
 	return exitFailed
@@ -220,7 +224,7 @@ const (
 // rules returns all rules. The first one that applies explains an error, so the rules for what
 // matters most to the user come first.
 func rules() []rule {
-	return slices.Concat(usageRules(), serverRules(), interruptedRules(), scratchRules(), loadRules(), recordRules(), settingRules(), lockRules(), statementRules(), scriptRules(), otherRules())
+	return slices.Concat(usageRules(), adoptRules(), serverRules(), interruptedRules(), scratchRules(), loadRules(), recordRules(), settingRules(), lockRules(), statementRules(), scriptRules(), otherRules())
 }
 
 func applyRule(rules []rule, f *render.Failure, err error) {

@@ -120,6 +120,15 @@ func (a *app) migrate(cmd *cobra.Command, m *migrateFlags, goal whimbrel.Goal, i
 			return err
 		}
 	}
+	var unrecorded *render.Unrecorded
+	if goesUp := cmd.Flags().Lookup("allow-unrecorded") != nil && !m.all && !m.down && !a.allowUnrecorded; goesUp {
+		if unrecorded, err = a.unrecorded(ctx, t); err == nil && unrecorded != nil && !m.dryRun {
+			err = &unrecordedError{unrecorded}
+		}
+		if err != nil {
+			return err
+		}
+	}
 	if cmd.Name() == "to" && m.to > 0 {
 		idle = "Nothing to do: the database is at version " + a.print().Digits().Label(m.to) + "."
 	}
@@ -144,7 +153,7 @@ func (a *app) migrate(cmd *cobra.Command, m *migrateFlags, goal whimbrel.Goal, i
 			return err
 		}
 		doc := render.NewPlan(plan, frozen)
-		doc.Idle = idle
+		doc.Idle, doc.Unrecorded = idle, unrecorded
 		a.print().Show(doc)
 		return nil
 	}

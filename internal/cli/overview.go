@@ -25,6 +25,9 @@ func (a *app) overview(cmd *cobra.Command) error {
 		if err != nil {
 			return nil, err
 		}
-		return render.NewOverview(s, database.Redact(url), t.where(), t.dir), nil
+		doc := render.NewOverview(s, database.Redact(url), t.where(), t.dir)
+		u, err := a.unrecorded(cmd.Context(), t)
+		doc.SetUnrecorded(u)
+		return doc, err
 	})(cmd, nil)
 }

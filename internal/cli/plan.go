@@ -39,6 +39,7 @@ with its transaction, file and number of statements. It changes nothing and take
 	cmd.Flags().BoolVar(&m.all, "all", false, "with --down: roll back everything")
 	m.addPolicy(cmd)
 	a.addAllowEmpty(cmd)
+	a.addAllowUnrecorded(cmd)
 	a.completeVersionFlag(cmd, everyVersion)
 	return cmd
 }

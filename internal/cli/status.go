@@ -39,6 +39,9 @@ pending; 1 if a script can't run or the folder has no migrations.`,
 				}
 				pending = len(s.PendingVersions())+len(s.PendingRepeatables()) > 0
 				doc := render.NewStatus(s, t.dir)
+				if doc.Unrecorded, err = a.unrecorded(cmd.Context(), t); err != nil {
+					return nil, err
+				}
 				if exitCode {
 					if err := a.refusal(cmd.Context(), t); err != nil {
 						refused, refusedCode = a.explain(cmd.Context(), err)

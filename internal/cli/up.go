@@ -32,6 +32,7 @@ Several processes can run up at once: one works, and the others wait for it.`,
 	m.addSteps(cmd, "apply at most `n` migrations")
 	m.addRun(a, cmd)
 	a.addAllowEmpty(cmd)
+	a.addAllowUnrecorded(cmd)
 	a.completeVersionFlag(cmd, pendingFirst)
 	return cmd
 }

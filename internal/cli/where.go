@@ -25,6 +25,8 @@ const (
 	accepting       = "Accepting the schema of"
 	describing      = "Changing the metadata of"
 	writing         = "Writing to"
+	takingOver      = "Taking over"
+	givingBack      = "Giving back"
 )
 
 // begin prints what a command is about to do, and to which database: "Migrating app on db1:5432

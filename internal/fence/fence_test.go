@@ -144,7 +144,7 @@ var rules = []rule{
 	},
 	{
 		pkg:     "adopt", // links no driver
-		imports: []string{".", "catalog", "database", "migration", "sqltext"},
+		imports: []string{".", "catalog", "database", "inspect", "migration", "sqltext"},
 		outside: []string{diffLibrary},
 	},
 	{

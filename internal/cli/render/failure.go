@@ -66,6 +66,9 @@ type Failure struct {
 	// Entry is the history entry that another process added.
 	Entry *Entry `json:"entry,omitempty"`
 
+	// Unrecorded is what a database without a history has.
+	Unrecorded *Unrecorded `json:"unrecorded,omitempty"`
+
 	Excerpt string `json:"-"` // the lines of the file
 	Outcome string `json:"-"` // what the command did before it failed
 	Next    string `json:"-"` // what to do now

@@ -33,7 +33,9 @@ type Overview struct {
 	// Interrupted is the interrupted or running run, nil for none.
 	Interrupted *Interrupted `json:"interrupted"`
 	Drift       string       `json:"drift"` // always "unknown": only a scratch database shows drift
-	Next        string       `json:"next"`
+	// Unrecorded is what a database without a history has, nil for nothing.
+	Unrecorded *Unrecorded `json:"unrecorded,omitempty"`
+	Next       string      `json:"next"`
 
 	place  string // the database, its server and the environment
 	status *Status
@@ -64,6 +66,13 @@ func NewOverview(s *whimbrel.Status, url, place, dir string) *Overview {
 		d.Next = "whimbrel new NAME"
 	}
 	return d
+}
+
+// SetUnrecorded adds what a database without a history has.
+func (d *Overview) SetUnrecorded(u *Unrecorded) {
+	if d.Unrecorded = u; u != nil {
+		d.Next = u.Next
+	}
 }
 
 // labelWidth is the width of a label and the space behind it.
@@ -103,6 +112,10 @@ func (d *Overview) write(pg *page) {
 	}
 	pg.hanging("Frozen   "+frozen, labelWidth)
 	pg.hanging(pg.aim.at("Drift    unknown (\"whimbrel drift\" checks)"), labelWidth)
+	if d.Unrecorded != nil {
+		pg.line("")
+		pg.line(pg.wrap(d.Unrecorded.remark(pg)))
+	}
 	pg.line("")
 	pg.line("Next: " + pg.bold(d.Next))
 }

@@ -19,6 +19,9 @@ type Plan struct {
 	// Downs lists the down scripts that the plan records and that can't run.
 	Downs []DownProblem `json:"down_problems,omitempty"`
 
+	// Unrecorded is what a database without a history has, nil for nothing: up would be refused.
+	Unrecorded *Unrecorded `json:"unrecorded,omitempty"`
+
 	Idle string `json:"-"`
 
 	frozen string // by whom, since when and why; "" if the database is not frozen
@@ -98,6 +101,11 @@ func (d *Plan) write(pg *page) {
 	}
 	if d.Frozen {
 		pg.whileFrozen(d.frozen, "this plan")
+	}
+	if d.Unrecorded != nil {
+		pg.line(pg.wrap(d.Unrecorded.remark(pg)))
+		pg.line("Until then, this plan would be refused.")
+		pg.line()
 	}
 	t := table{head: []string{"TRANSACTION", "STEP", "VERSION", "NAME", "STATEMENTS", "FILE"}, right: map[int]bool{4: true}, give: []int{3}, drop: []int{5, 4}}
 	last := 0

@@ -33,8 +33,11 @@ type Status struct {
 	// Running is the process that migrates now, if it is not that of Interrupted.
 	Running *Running `json:"running,omitempty"`
 	// Refused is why the next up would fail, for status --exit-code.
-	Refused  *Failure `json:"refused,omitempty"`
-	frozen   string   // by whom, since when and why; "" if the database is not frozen
+	Refused *Failure `json:"refused,omitempty"`
+	// Unrecorded is what a database without a history has, nil for nothing.
+	Unrecorded *Unrecorded `json:"unrecorded,omitempty"`
+
+	frozen   string // by whom, since when and why; "" if the database is not frozen
 	dir      string
 	problems []string // of unfinished scripts
 }
@@ -234,6 +237,9 @@ func (s *Status) lacks(i *Interrupted) bool {
 // remarks explains the states that need attention, and what to do.
 func (s *Status) remarks(pg *page) []string {
 	var all []string
+	if s.Unrecorded != nil {
+		all = append(all, s.Unrecorded.remark(pg))
+	}
 	if s.Running != nil {
 		all = append(all, pg.warn(s.Running.words(pg))+".")
 	}
