@@ -133,3 +133,24 @@ func TestSettings(t *testing.T) {
 		must(t, err)
 	}
 }
+
+// The state doesn't depend on the order in which the server stores the entries.
+func TestStateOfEntriesInAnyOrder(t *testing.T) {
+	t.Parallel()
+	url := testdb.Postgres(t)
+	c := connect(t, url)
+	db := open(t, url)
+	must(t, apply(t, db, "s", 1, script("SELECT 1")))
+	do(t, c, `INSERT INTO whimbrel_history (set_name, version, name, direction, started_at, duration_us, db_user, os_user, host, app, actor, tool_version, reason)
+		SELECT 's', 1, 'a', direction, now(), 1, '', '', '', '', '', '', '' FROM unnest(ARRAY['down', 'up', 'down']) direction`)
+	before, err := db.State(background(t), "s")
+	must(t, err)
+	equal(t, "what is applied", fmt.Sprint(before.Applied.Versions()), "[]")
+	// An update stores a row anew, behind the others.
+	do(t, c, "UPDATE whimbrel_history SET remark = 'moved' WHERE id IN (SELECT id FROM whimbrel_history WHERE set_name = 's' AND direction = 'up' ORDER BY id DESC LIMIT 1)")
+	equal(t, "the entry that is stored last", value(t, c, "SELECT direction FROM whimbrel_history ORDER BY ctid DESC LIMIT 1"), "up")
+	after, err := db.State(background(t), "s")
+	must(t, err)
+	equal(t, "what is applied after a row has moved", fmt.Sprint(after.Applied.Versions()), "[]")
+	equal(t, "the head", after.Head, before.Head)
+}
