@@ -121,6 +121,9 @@ type facts struct {
 
 const factsQuery = `SELECT DATABASE(), VERSION(), @@lower_case_table_names, @@character_set_client, @@character_set_connection, ifnull(@@character_set_results, 'utf8mb4'), @@sql_mode, @@autocommit, @@performance_schema, @@sql_select_limit, ` + idleLimits
 
+// inCluster says whether a MariaDB server is part of a cluster: ON or OFF; "" is another server.
+const inCluster = `, CONCAT('' /*M!100000 , @@wsrep_on */)`
+
 // learnt returns the facts about the server, nil if it was not asked.
 func (db *Database) learnt() *facts {
 	db.mu.Lock()
@@ -137,8 +140,14 @@ func (db *Database) learn(ctx context.Context, c *conn) (*facts, error) {
 	var name sql.NullString
 	var charset, connection, results, mode, limit string
 	var autocommit bool
-	var idle string
-	err := c.row(ctx, factsQuery, nil, &name, &f.version, &f.fold, &charset, &connection, &results, &mode, &autocommit, &f.perf, &limit, &idle)
+	var idle, cluster string
+	read := func(query string) error {
+		return c.row(ctx, query, nil, &name, &f.version, &f.fold, &charset, &connection, &results, &mode, &autocommit, &f.perf, &limit, &idle, &cluster)
+	}
+	err := read(factsQuery + inCluster)
+	if number(err) == erUnknownVariable { // built without clusters
+		err = read(factsQuery + ", 'OFF'")
+	}
 	if err != nil {
 		return nil, ownError("reading the server's properties", err)
 	}
@@ -160,14 +169,16 @@ func (db *Database) learn(ctx context.Context, c *conn) (*facts, error) {
 	case !autocommit:
 		return nil, errors.New("autocommit is off on the pool's connections, but Whimbrel controls transactions itself: connect without that setting")
 	}
-	err = c.each(ctx, "SHOW VARIABLES LIKE 'wsrep_on'", nil, func(scan func(...any) error) error {
-		var variable, value string
-		err := scan(&variable, &value)
-		f.cluster = value == "ON"
-		return err
-	})
-	if err != nil {
-		return nil, ownError("asking the server whether it is part of a cluster", err)
+	if f.cluster = cluster == "ON"; cluster == "" {
+		err = c.each(ctx, "SHOW VARIABLES LIKE 'wsrep_on'", nil, func(scan func(...any) error) error {
+			var variable, value string
+			err := scan(&variable, &value)
+			f.cluster = value == "ON"
+			return err
+		})
+		if err != nil {
+			return nil, ownError("asking the server whether it is part of a cluster", err)
+		}
 	}
 	db.mu.Lock()
 	defer db.mu.Unlock()

@@ -38,6 +38,7 @@ const (
 	erNoSuchTable      = 1146
 	erNoSuchIndex      = 1176
 	erPacketTooLarge   = 1153
+	erUnknownVariable  = 1193
 	erNotRolledBack    = 1196
 	erLockWait         = 1205
 	erDeadlock         = 1213

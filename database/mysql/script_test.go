@@ -232,6 +232,11 @@ func TestTurns(t *testing.T) {
 	_, err = db.State(background(t), "s")
 	must(t, err)
 	equal(t, "the round trips of State", fmt.Sprint(proxy.Turns()), "1")
+	other := open(t, proxy.URL)
+	proxy.Reset()
+	_, _, err = database.LockHolder(background(t), other, "s")
+	must(t, err)
+	equal(t, "the round trips of LockHolder, those for facts about the server included", fmt.Sprint(proxy.Turns()), "2")
 	for range 2 {
 		proxy.Reset()
 		b, _, err := db.Begin(background(t), "s", database.LockOptions{})

@@ -51,7 +51,7 @@ func (db *Database) State(ctx context.Context, set string) (st *database.State, 
 var errNoHistory = errors.New("the history table does not exist: it was dropped")
 
 func (db *Database) readState(ctx context.Context, c *conn, set string) (*database.State, error) {
-	r := stateReader{st: &database.State{Set: set, Applied: &database.AppliedSet{}}}
+	r := newStateReader(set)
 	err := c.each(ctx, bounded(db.opts.ReadTimeout(), db.sql.state), []any{set, set, set, set}, r.row)
 	c.uncommitted = r.isolation == "READ-UNCOMMITTED"
 	switch {
@@ -114,7 +114,9 @@ func (h head) check() error {
 // stateReader builds a State from the rows.
 type stateReader struct {
 	st      *database.State
-	events  []database.Entry
+	columns columns
+	into    []any // pointers to the columns
+	events  []event
 	stored  []database.StoredSetting
 	head    head
 	journal *database.Journal
@@ -123,47 +125,84 @@ type stateReader struct {
 	isolation string // of the session
 }
 
+// columns are those of a row. Each row is read into the same ones.
+type columns struct {
+	id, version, duration                             int64
+	mine, hasDown                                     bool
+	name, direction, checksum, downChecksum, at, last sql.RawBytes
+}
+
+// event is what a State needs of a history entry.
+type event struct {
+	database.AppliedMigration
+	direction, tried database.Direction
+}
+
+// entry returns the event for State.Fold.
+func (e *event) entry() database.Entry {
+	return database.Entry{
+		ID: e.EntryID, Version: e.Version, Name: e.Name, Direction: e.direction, Tried: e.tried, Checksum: e.Checksum, DownChecksum: e.DownChecksum,
+		HasDownText: e.HasDownText, StartedAt: e.AppliedAt, Duration: e.Duration,
+	}
+}
+
+func newStateReader(set string) *stateReader {
+	r := &stateReader{st: &database.State{Set: set, Applied: &database.AppliedSet{}}}
+	c := &r.columns
+	r.into = []any{&c.id, &c.mine, &c.version, &c.name, &c.direction, &c.checksum, &c.downChecksum, &c.hasDown, &c.at, &c.duration, &c.last}
+	return r
+}
+
 func (r *stateReader) row(scan func(...any) error) error {
-	var id, version, duration int64
-	var mine, hasDown bool
-	var name, direction, checksum, downChecksum, at, last sql.RawBytes
-	if err := scan(&id, &mine, &version, &name, &direction, &checksum, &downChecksum, &hasDown, &at, &duration, &last); err != nil {
+	if err := scan(r.into...); err != nil {
 		return err
 	}
-	t, err := parseTime(string(at))
+	c := &r.columns
+	t, err := parseTime(string(c.at))
 	if err != nil {
 		return err
 	}
-	switch id {
+	switch c.id {
 	case -2:
-		if r.journal, err = readJournal(name); err == nil {
-			r.journal.Held, r.since = hasDown, version
+		if r.journal, err = readJournal(c.name); err == nil {
+			r.journal.Held, r.since = c.hasDown, c.version
 		}
 		return err
 	case -1:
-		r.st.Database, r.isolation = string(name), string(direction)
+		r.st.Database, r.isolation = string(c.name), string(c.direction)
 		return nil
 	case 0:
-		return r.setting(database.StoredSetting{Name: string(name), Value: string(direction), Reason: string(checksum), ChangedBy: string(downChecksum), ChangedAt: t}, string(last))
+		return r.setting(database.StoredSetting{Name: string(c.name), Value: string(c.direction), Reason: string(c.checksum), ChangedBy: string(c.downChecksum), ChangedAt: t}, string(c.last))
 	}
-	e := database.Entry{
-		ID: id, Version: version, Name: string(name), Direction: database.Direction(direction), Tried: database.Direction(last), HasDownText: hasDown,
-		StartedAt: t, Duration: time.Duration(duration) * time.Microsecond,
+	return r.event(c, t)
+}
+
+// event reads a row that is an entry of the history.
+func (r *stateReader) event(c *columns, at time.Time) error {
+	e := event{direction: direction(c.direction), tried: direction(c.last)}
+	e.EntryID, e.Version, e.Name, e.HasDownText, e.AppliedAt, e.Duration = c.id, c.version, string(c.name), c.hasDown, at, time.Duration(c.duration)*time.Microsecond
+	if err := errors.Join(e.Checksum.UnmarshalText(c.checksum), e.DownChecksum.UnmarshalText(c.downChecksum)); err != nil {
+		return fmt.Errorf("event %d of the history: %w", c.id, err)
 	}
-	if err := errors.Join(e.Checksum.UnmarshalText(checksum), e.DownChecksum.UnmarshalText(downChecksum)); err != nil {
-		return fmt.Errorf("event %d of the history: %w", id, err)
-	}
-	if mine {
+	if c.mine {
 		r.events = append(r.events, e)
-		r.head.mine = max(r.head.mine, id)
+		r.head.mine = max(r.head.mine, c.id)
 	}
-	if !mine || r.st.Set == migration.ReservedSet {
-		r.head.own = max(r.head.own, id)
-		if e.Direction == database.Up {
+	if !c.mine || r.st.Set == migration.ReservedSet {
+		r.head.own = max(r.head.own, c.id)
+		if e.direction == database.Up {
 			r.head.tables = max(r.head.tables, e.Version)
 		}
 	}
 	return nil
+}
+
+// direction is database.Direction(b) without allocating for the common value.
+func direction(b []byte) database.Direction {
+	if string(b) == string(database.Up) {
+		return database.Up
+	}
+	return database.Direction(b)
 }
 
 func (r *stateReader) setting(s database.StoredSetting, until string) (err error) {
@@ -179,9 +218,11 @@ func (r *stateReader) finish() (*database.State, error) {
 	if r.head.tables > tablesVersion {
 		return nil, &database.TablesNewerError{Found: r.head.tables, Known: tablesVersion}
 	}
-	slices.SortFunc(r.events, func(a, b database.Entry) int { return cmp.Compare(a.ID, b.ID) })
-	for _, e := range r.events {
-		r.st.Fold(e)
+	slices.SortFunc(r.events, func(a, b event) int { return cmp.Compare(a.EntryID, b.EntryID) })
+	const most = 1 << 12 // a history can have many entries of few migrations
+	r.st.Applied.Grow(min(len(r.events), most))
+	for i := range r.events {
+		r.st.Fold(r.events[i].entry())
 	}
 	r.st.Head = r.head.sum()
 	if !r.ended() {
@@ -193,5 +234,5 @@ func (r *stateReader) finish() (*database.State, error) {
 
 // ended reports whether a later entry has ended the run of the journal. The row can remain.
 func (r *stateReader) ended() bool {
-	return r.journal != nil && slices.ContainsFunc(r.events, func(e database.Entry) bool { return e.ID > r.since && r.journal.EndedBy(e) })
+	return r.journal != nil && slices.ContainsFunc(r.events, func(e event) bool { return e.EntryID > r.since && r.journal.EndedBy(e.entry()) })
 }

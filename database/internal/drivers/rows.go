@@ -18,8 +18,9 @@ func Each(ctx context.Context, q Queryer, query string, args []any, f func(scan 
 		return err
 	}
 	defer rows.Close()
+	scan := rows.Scan // one allocation for all rows
 	for rows.Next() {
-		if err := f(rows.Scan); err != nil {
+		if err := f(scan); err != nil {
 			return err
 		}
 	}
