@@ -83,6 +83,27 @@ func ExampleParseFormat() {
 	// Output: goose <nil>
 }
 
+// A Flyway folder gets the values of its placeholders from the program.
+func ExampleRead_placeholders() {
+	files := fstest.MapFS{
+		"V1__ports.sql":   {Data: []byte("CREATE TABLE ports (name text);")},
+		"V1.2__oslo.sql":  {Data: []byte("INSERT INTO ports VALUES ('${home}');")},
+		"V1.10__sail.sql": {Data: []byte("CREATE TABLE sails (size integer);")},
+	}
+	set, err := source.Read(files, source.Options{Placeholders: map[string]string{"home": "Oslo"}})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	for m := range set.Each() {
+		fmt.Println(m.Origin.ID, m)
+	}
+	// Output:
+	// 1 1000000000 ports
+	// 1.2 1002000000 oslo
+	// 1.10 1010000000 sail
+}
+
 func ExampleFormats() {
 	fmt.Println(source.Formats()[:3])
 	// Output: [native golang-migrate goose]

@@ -17,7 +17,7 @@ func TestConvertKeepsAnySet(t *testing.T) {
 		up, "", "-- only a comment", "\ufeffSELECT 1;\r\nSELECT 2 -- the end", "SELECT '${x}', '${a2:b}';", "SELECT E'\\'', $$ -- +migrate Up $$;\n",
 		"-- whimbrel: lock-timeout 3s\nSELECT 1;", "/* a\n-- b */ SELECT 1", "BEGIN;\nSELECT 1;\nCOMMIT;\n",
 	}
-	for _, format := range []source.Format{source.SQLMigrate, source.Flyway, source.Sqlx, source.Diesel, source.Prisma} {
+	for _, format := range []source.Format{source.GolangMigrate, source.Goose, source.Dbmate, source.Tern, source.Hasura, source.SQLMigrate, source.Flyway, source.Sqlx, source.Diesel, source.Prisma} {
 		t.Run(string(format), func(t *testing.T) {
 			t.Parallel()
 			rng := rand.New(rand.NewPCG(3, 4))
@@ -47,20 +47,34 @@ func TestConvertKeepsAnySet(t *testing.T) {
 	}
 }
 
+// markers are the lines of formats that have up and down in one file.
+var markers = map[source.Format]struct{ up, upAlone, down string }{
+	source.Goose:      {"-- +goose Up\n", "-- +goose NO TRANSACTION\n-- +goose Up\n", "-- +goose Down"},
+	source.Dbmate:     {"-- migrate:up\n", "-- migrate:up transaction:false\n", "-- migrate:down"},
+	source.Tern:       {"", "---- tern: disable-tx ----\n", "---- create above / drop below ----"},
+	source.SQLMigrate: {"-- +migrate Up\n", "-- +migrate Up notransaction\n", "-- +migrate Down"},
+}
+
 // randomMigration adds the files of a migration.
 func randomMigration(rng *rand.Rand, format source.Format, name string, text func() string, add func(name, text string)) {
 	version := randomVersion(rng, format)
 	down, alone := rng.IntN(2) == 0, rng.IntN(3) == 0
 	switch format {
-	case source.SQLMigrate:
-		all := "-- +migrate Up"
+	case source.Goose, source.Dbmate, source.Tern, source.SQLMigrate:
+		m := markers[format]
+		all := m.up
 		if alone {
-			all += " notransaction"
+			all = m.upAlone
 		}
-		if all += "\n" + text(); down {
-			all += "\n-- +migrate Down\n" + text()
+		if all += text(); down {
+			all += "\n" + m.down + "\n" + text()
 		}
-		add(version+"-"+name+".sql", all)
+		add(version+"_"+name+".sql", all)
+	case source.GolangMigrate:
+		add(version+"_"+name+".up.sql", text())
+		if down {
+			add(version+"_"+name+".down.sql", text())
+		}
 	case source.Flyway:
 		add("V"+version+"__"+name+".sql", text())
 		if alone {
@@ -79,13 +93,16 @@ func randomMigration(rng *rand.Rand, format source.Format, name string, text fun
 		} else {
 			add(version+"_"+name+".sql", map[bool]string{true: "-- no-transaction\n"}[alone]+all)
 		}
-	case source.Diesel, source.Prisma:
-		dir, script := version+"_"+name, map[source.Format]string{source.Diesel: "/up.sql", source.Prisma: "/migration.sql"}[format]
+	case source.Hasura, source.Diesel, source.Prisma:
+		dir, script := version+"_"+name, "/up.sql"
+		if format == source.Prisma {
+			script = "/migration.sql"
+		}
 		add(dir+script, text())
 		if down {
 			add(dir+"/down.sql", text())
 		}
-		if alone && format == source.Diesel {
+		if alone && format != source.Prisma {
 			add(dir+"/metadata.toml", "run_in_transaction = false\n")
 		}
 	}
