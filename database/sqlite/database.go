@@ -37,6 +37,9 @@ type db struct {
 	seen  seen              // guarded by mu
 	files map[any]*openFile // by connection; guarded by mu
 
+	keeper any  // the connection that keepJournal has asked for its mode; guarded by mu
+	keeps  bool // a connection keeps its journal, or did; guarded by mu
+
 	from    target     // that Open was called with; zero for New
 	cloning sync.Mutex // guards clones
 	clones  *cloner    // once Clone was called
@@ -122,25 +125,6 @@ func (d *db) read(ctx context.Context, f func(context.Context) error) error {
 	return err
 }
 
-// journalWatch returns a function that reports whether another process has ended a transaction
-// since its last call. In the rollback modes, in which writers block readers, a transaction has a
-// journal beside the file, which disappears or shrinks at its end.
-func (d *db) journalWatch() func() bool {
-	last, _ := os.Stat(d.path + "-journal")
-	return func() bool {
-		now, _ := os.Stat(d.path + "-journal")
-		before := last
-		last = now
-		switch {
-		case d.path == "" || before == nil:
-			return false
-		case now == nil:
-			return true
-		}
-		return !os.SameFile(before, now) || now.Size() < before.Size()
-	}
-}
-
 // History reads the entries that q selects.
 func (d *db) History(ctx context.Context, q database.HistoryQuery) iter.Seq2[database.Entry, error] {
 	return drivers.History(ctx, q, func(ctx context.Context, q database.HistoryQuery, after int64) (page []database.Entry, err error) {
@@ -191,6 +175,7 @@ func (d *db) Close() error {
 	if d.clones != nil {
 		d.clones.end()
 	}
+	d.endJournal()
 	return d.pool.Close()
 }
 

@@ -36,7 +36,9 @@
 //
 // Besides the scripts, the driver sends BEGIN IMMEDIATE, COMMIT, ROLLBACK, reads of and writes to
 // its own tables, PRAGMA busy_timeout, and, for scripts that may change the session, the PRAGMAs
-// that read its settings before and after. It doesn't change the journal mode.
+// that read its settings before and after. It doesn't change the journal mode of the file. In the
+// mode delete, a connection that commits one Tx after the other has the mode persist until a Run or
+// Close.
 //
 // A Run executes a transactional statement together with the journal: BEGIN IMMEDIATE, the
 // statement, the journal, COMMIT. For any other statement, it writes the journal before and after.

@@ -139,7 +139,9 @@ func TestReadersOutlastManyTransactions(t *testing.T) {
 		t.Errorf("tries = %v, want at least %v", tries, 50)
 	}
 
-	write := func(text string) { must(t, os.WriteFile(path+"-journal", []byte(text), 0o600)) }
+	write := func(number, pages string) {
+		must(t, os.WriteFile(path+"-journal", []byte(strings.Repeat("\x00", 12)+number+pages), 0o600))
+	}
 	progressed := sqlite.JournalWatch(connect(t, "sqlite:"+path, database.Options{}))
 	for _, step := range []struct {
 		what string
@@ -147,11 +149,16 @@ func TestReadersOutlastManyTransactions(t *testing.T) {
 		want bool
 	}{
 		{"nobody is there", func() {}, false},
-		{"a transaction begins", func() { write("pages") }, false},
-		{"it grows", func() { write("more pages") }, false},
-		{"another follows it", func() { write("page") }, true},
-		{"it is ended", func() { must(t, os.Remove(path+"-journal")) }, true},
+		{"a transaction begins", func() { write("1234", "pages") }, false},
+		{"it grows", func() { write("1234", "more pages") }, false},
+		{"another follows it", func() { write("1235", "more pages") }, true},
+		{"it is ended, and the journal kept", func() { write("\x00\x00\x00\x00", "more pages") }, true},
 		{"nothing comes", func() {}, false},
+		{"a transaction uses the journal", func() { write("1236", "more pages") }, false},
+		{"it is ended, and the journal truncated", func() { must(t, os.Truncate(path+"-journal", 0)) }, true},
+		{"another transaction begins", func() { write("1237", "pages") }, false},
+		{"it is ended, and the journal deleted", func() { must(t, os.Remove(path+"-journal")) }, true},
+		{"nothing comes again", func() {}, false},
 	} {
 		if step.do(); progressed() != step.want {
 			t.Errorf("%s: others got on: %t", step.what, !step.want)

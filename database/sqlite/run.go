@@ -47,6 +47,9 @@ func (d *db) Guard(ctx context.Context, set string, opts database.LockOptions) (
 	if err != nil {
 		return nil, found, err
 	}
+	if d.hasKept() {
+		d.dropJournal(c) // the script may change the mode
+	}
 	r := &run{d: d, c: c, set: set, opts: opts, mark: d.mark()}
 	if err = r.take(ctx, w); err == nil {
 		err = r.settle(ctx)

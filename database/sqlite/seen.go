@@ -20,7 +20,7 @@ func (d *db) recall(c *conn, set string) (standing, bool) {
 		return standing{}, false
 	}
 	version, ok := c.dataVersion()
-	return standing{head: s.head}, ok && version == s.version
+	return standing{head: s.head, recalled: true}, ok && version == s.version
 }
 
 // remember is called after the COMMIT, before the connection takes another lock: until then it does

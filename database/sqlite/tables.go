@@ -255,6 +255,8 @@ type standing struct {
 	fresh   bool       // the tables were just created
 	foreign string     // foreign objects on the tables
 	open    bool       // the set has an interrupted run
+
+	recalled bool // the connection has just committed a Tx of the set
 }
 
 // guardMark is the row that a Run keeps in the settings while it holds the lock.

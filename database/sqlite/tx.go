@@ -86,6 +86,9 @@ func (b *transaction) begin(ctx context.Context, w *waiter) error {
 	if err != nil {
 		return err
 	}
+	if st.recalled {
+		b.d.keepJournal(b.c)
+	}
 	b.found, b.fresh, b.foreign = database.Found{Head: st.head, Interrupted: st.open}, st.fresh, st.foreign
 	b.last = time.Now()
 	return nil
