@@ -18,13 +18,15 @@ type block struct {
 	trigger bool
 	// marks returns a change of the table's rows that the tool respects before it runs anything; nil
 	// for none.
-	marks func(q *querier) *mark
+	marks func(q *querier, t *table) *mark
+	// beside returns the other table that the marks change; nil for none.
+	beside func(t *table) *table
 	// except says why there is no block in a kind of database.
 	except map[sqltext.Dialect]string
 }
 
-// mark is a change of rows, as statements with %s for the table.
-type mark struct{ put, take string }
+// mark is a change of rows, as statements.
+type mark struct{ put, take []string }
 
 // blockName is how the names of our triggers and functions begin.
 const blockName = "whimbrel_block_"
@@ -54,6 +56,40 @@ func (q *querier) mayWrite(f *found) error {
 	return &TableError{Tool: f.reader.tool, Table: q.name(f.table), Problem: problem}
 }
 
+// mayMark returns an error if the other table that the marks change must not be written.
+func (q *querier) mayMark(ctx context.Context, f *found) error {
+	if f.reader.block == nil || f.reader.block.beside == nil {
+		return nil
+	}
+	name := f.reader.block.beside(f.table)
+	other, err := q.sibling(ctx, f.reader.tool, f.table, name)
+	if err != nil {
+		return err
+	}
+	if other == nil {
+		return &TableError{Tool: f.reader.tool, Table: q.name(name), Problem: "it does not exist"}
+	}
+	return q.mayWrite(&found{reader: f.reader, table: other})
+}
+
+// sibling returns a table beside a tool's table; nil if it does not exist.
+func (q *querier) sibling(ctx context.Context, tool Tool, t, name *table) (*table, error) {
+	all, err := q.find(ctx, []string{name.name, strings.ToLower(name.name)})
+	if err != nil {
+		return nil, err
+	}
+	for _, s := range all {
+		if s.schema != t.schema || s.name != name.name {
+			continue
+		}
+		if s.unsafe != "" {
+			return nil, &TableError{Tool: tool, Table: q.name(s), Problem: s.unsafe}
+		}
+		return s, nil
+	}
+	return nil, nil
+}
+
 // put adds the block of a tool to its table.
 func (q *querier) putBlock(ctx context.Context, f *found) error {
 	b := f.reader.block
@@ -67,10 +103,13 @@ func (q *querier) putBlock(ctx context.Context, f *found) error {
 	if err := q.mayWrite(f); err != nil {
 		return err
 	}
+	if err := q.mayMark(ctx, f); err != nil {
+		return err
+	}
 	var statements []string
 	if b.marks != nil {
-		if m := b.marks(q); m != nil {
-			statements = append(statements, fmt.Sprintf(m.put, q.full(f.table)))
+		if m := b.marks(q, f.table); m != nil {
+			statements = append(statements, m.put...)
 		}
 	}
 	if b.trigger {
@@ -90,10 +129,14 @@ func (q *querier) takeBlock(ctx context.Context, f *found) error {
 			return err
 		}
 	}
-	if b.marks == nil || b.marks(q) == nil {
+	if b.marks == nil {
 		return nil
 	}
-	return q.exec(ctx, fmt.Sprintf(b.marks(q).take, q.full(f.table)))
+	m := b.marks(q, f.table)
+	if m == nil {
+		return nil
+	}
+	return q.exec(ctx, m.take...)
 }
 
 // blockOf returns the name of the trigger, or of its function, on a table.

@@ -37,6 +37,9 @@ type Table struct {
 	// Adoptable reports that From reads tables of this tool; otherwise only a baseline can be
 	// recorded.
 	Adoptable bool
+	// Component reports that the tool migrates only tables of its own, beside those of the
+	// application, as River does: nothing needs to be taken over.
+	Component bool
 	// Blocked reports that the tool is kept from migrating: the history was taken over with
 	// Options.Block.
 	Blocked bool
@@ -48,7 +51,7 @@ type Table struct {
 func Detect(ctx context.Context, db database.Database) (*Found, error) {
 	f := &Found{}
 	q := outside(db)
-	all, err := q.tables(ctx, nil)
+	all, err := q.tables(ctx, "", "")
 	if unsupported(err) {
 		return f, nil
 	}
@@ -67,7 +70,7 @@ func Detect(ctx context.Context, db database.Database) (*Found, error) {
 
 // describe reads a tool's table.
 func (q *querier) describe(ctx context.Context, f *found) (Table, error) {
-	t := Table{Tool: f.reader.tool, Name: q.name(f.table), Problem: f.table.unsafe, Adoptable: f.reader.read != nil}
+	t := Table{Tool: f.reader.tool, Name: q.name(f.table), Problem: f.table.unsafe, Adoptable: f.reader.read != nil, Component: f.reader.component}
 	if t.Problem != "" || f.reader.read == nil {
 		return t, nil
 	}
@@ -75,7 +78,7 @@ func (q *querier) describe(ctx context.Context, f *found) (Table, error) {
 	if err != nil {
 		return t, err
 	}
-	t.Blocked = h.blocked
+	t.Blocked = h.blocked || f.table.hasBlock()
 	t.Applied = len(h.records)
 	switch {
 	case h.upTo != nil:
@@ -140,20 +143,20 @@ func (f *found) owns(o *catalog.Object) bool {
 	})
 }
 
-// tables returns the tables that readers recognise. If r is not nil, only those of that reader, or,
-// with the name of a table, that table.
-func (q *querier) tables(ctx context.Context, r *reader, table ...string) ([]*found, error) {
+// tables returns the tables that readers recognise: those of a tool, if one is given, and only the
+// one with a name, if one is given.
+func (q *querier) tables(ctx context.Context, tool Tool, table string) ([]*found, error) {
 	var names []string
 	candidates := readers
-	if r != nil {
-		candidates = []*reader{r}
+	if tool != "" {
+		candidates = slices.DeleteFunc(slices.Clone(readers), func(r *reader) bool { return r.tool != tool })
 	}
 	for _, c := range candidates {
 		names = append(names, c.tables...)
 	}
 	schema := ""
-	if len(table) > 0 && table[0] != "" {
-		name := table[0]
+	if table != "" {
+		name := table
 		if q.dialect == sqltext.PostgreSQL {
 			if s, n, ok := strings.Cut(name, "."); ok {
 				schema, name = s, n
@@ -173,7 +176,7 @@ func (q *querier) tables(ctx context.Context, r *reader, table ...string) ([]*fo
 			continue
 		}
 		for _, c := range candidates {
-			if q.reads(c, t, beside, len(table) > 0 && table[0] != "") {
+			if q.reads(c, t, beside, table != "") {
 				all = append(all, &found{reader: c, table: t})
 			}
 		}
@@ -192,20 +195,20 @@ func (q *querier) reads(r *reader, t *table, beside []*table, named bool) bool {
 	if t.unsafe != "" && len(t.columns) == 0 {
 		return true // such as a view of SQLite, whose columns are not asked for
 	}
-	return t.has(r.columns, r.optional) && (r.is == nil || r.is(t, beside))
+	return (r.anyColumns || t.has(r.columns, r.optional)) && (r.is == nil || r.is(t, beside))
 }
 
 // choose returns the table whose history is taken over.
 func (q *querier) choose(ctx context.Context, tool Tool, table string) (*found, error) {
-	var r *reader
-	if tool != "" {
-		if r = readerOf(tool); r == nil {
-			return nil, &UnsupportedError{Tool: tool, What: "take over the history", Why: "Whimbrel does not know this tool"}
-		}
+	if tool != "" && readerOf(tool) == nil {
+		return nil, &UnsupportedError{Tool: tool, What: "take over the history", Why: "Whimbrel does not know this tool"}
 	}
-	all, err := q.tables(ctx, r, table)
+	all, err := q.tables(ctx, tool, table)
 	if err != nil {
 		return nil, err
+	}
+	if tool == "" && table == "" {
+		all = slices.DeleteFunc(all, func(f *found) bool { return f.reader.component })
 	}
 	switch len(all) {
 	case 0:

@@ -19,13 +19,13 @@ var golangMigrate = &reader{
 	read: readGolangMigrate, lock: lockGolangMigrate, write: writeGolangMigrate, single: true,
 	block: &block{
 		how: "a dirty row in MySQL, else a trigger on its table", trigger: true,
-		marks: func(q *querier) *mark {
+		marks: func(q *querier, t *table) *mark {
 			if q.dialect != sqltext.MySQL {
 				return nil
 			}
 			return &mark{
-				put:  fmt.Sprintf("INSERT INTO %%s (version, dirty) VALUES (%d, 1)", golangMigrateBlock),
-				take: fmt.Sprintf("DELETE FROM %%s WHERE version = %d", golangMigrateBlock),
+				put:  []string{fmt.Sprintf("INSERT INTO %s (version, dirty) VALUES (%d, 1)", q.full(t), golangMigrateBlock)},
+				take: []string{fmt.Sprintf("DELETE FROM %s WHERE version = %d", q.full(t), golangMigrateBlock)},
 			}
 		},
 	},
@@ -79,8 +79,7 @@ func lockGolangMigrate(ctx context.Context, q *querier, t *table) (statement, wh
 		statement, what = advisory(int64(golangMigrateKey(t.schema, t.name, name)))
 		return statement, what, nil
 	}
-	key := golangMigrateKey(name + ":" + t.name)
-	return fmt.Sprintf("SELECT GET_LOCK('%d', 0)", key), fmt.Sprintf("GET_LOCK('%d')", key), nil
+	return namedLock(fmt.Sprint(golangMigrateKey(name + ":" + t.name)))
 }
 
 // golangMigrateKey is GenerateAdvisoryLockId of golang-migrate.

@@ -12,11 +12,11 @@ import (
 // the same transaction if there is one.
 var goose = &reader{
 	tool: Goose, tables: []string{"goose_db_version"}, columns: []string{"id", "version_id", "is_applied", "tstamp"},
-	read: readGoose, write: writeGoose,
-	block: &block{how: "a version above all others, with which every file is missing, and a trigger on its table", trigger: true, marks: func(q *querier) *mark {
+	read: readGoose, lock: onPostgres(4097083626), write: writeGoose, // the lock of its library
+	block: &block{how: "a version above all others, with which every file is missing, and a trigger on its table", trigger: true, marks: func(q *querier, t *table) *mark {
 		return &mark{
-			put:  fmt.Sprintf("INSERT INTO %%s (version_id, is_applied) VALUES (%d, true)", gooseBlock),
-			take: fmt.Sprintf("DELETE FROM %%s WHERE version_id = %d", gooseBlock),
+			put:  []string{fmt.Sprintf("INSERT INTO %s (version_id, is_applied) VALUES (%d, true)", q.full(t), gooseBlock)},
+			take: []string{fmt.Sprintf("DELETE FROM %s WHERE version_id %s %d", q.full(t), q.equal(), gooseBlock)},
 		}
 	}},
 }

@@ -28,15 +28,24 @@ type history struct {
 
 // record is an applied migration of a tool's table. It names the migration in at least one way.
 type record struct {
-	id      string // as the table has it
-	version int64  // whimbrel.NilVersion if the table names migrations in another way only
-	origin  string // migration.Origin.ID
-	file    string // the name of the file
+	id      string    // as the table has it
+	version int64     // whimbrel.NilVersion if the table names migrations in another way only
+	origin  string    // migration.Origin.ID
+	file    string    // the name of the file
+	when    time.Time // migration.Origin.When
 	at      time.Time
 	// covers reports that everything below counts as applied, too.
 	covers bool
 	// repeatable is the name of a repeatable script.
 	repeatable string
+	// also is another name: of a repeatable script, or the origin without folders.
+	also string
+	// dotted is a version of Flyway in one form.
+	dotted string
+	// change is the name of a change of Sqitch, and instance which of the changes with that name it
+	// is, from 0.
+	change   string
+	instance int
 	// edited returns whether the tool's checksum shows that a script is not the one that it ran, and
 	// how. It may be nil.
 	edited func(migration.Migration) (how string, err error)
@@ -78,6 +87,10 @@ type matcher struct {
 	set      *migration.Set
 	byOrigin map[string]int64
 	byFile   map[string]int64
+	byWhen   map[int64]int64    // by milliseconds
+	byDotted map[string]int64   // the versions of Flyway
+	changes  map[string][]int64 // of Sqitch by name, in the order of the plan
+	dotted   map[int64]string
 	matched  map[int64]match
 	repeats  []match
 	refused  []Refused
@@ -85,14 +98,34 @@ type matcher struct {
 }
 
 func newMatcher(set *migration.Set) *matcher {
-	m := &matcher{set: set, byOrigin: map[string]int64{}, byFile: map[string]int64{}, matched: map[int64]match{}, covered: whimbrel.NilVersion}
+	m := &matcher{set: set, byOrigin: map[string]int64{}, byFile: map[string]int64{}, byWhen: map[int64]int64{}, byDotted: map[string]int64{}, changes: map[string][]int64{}, dotted: map[int64]string{}, matched: map[int64]match{}, covered: whimbrel.NilVersion}
 	for _, mig := range slices.Concat(set.Baselines(), set.All()) { // a migration wins over a baseline
-		m.byFile[path.Base(mig.Up.File)] = mig.Version
-		if o := mig.Origin; o != nil && o.ID != "" {
-			m.byOrigin[o.ID] = mig.Version
-		}
+		m.index(mig)
 	}
 	return m
+}
+
+// index adds the names of a migration.
+func (m *matcher) index(mig migration.Migration) {
+	v := mig.Version
+	m.byFile[path.Base(mig.Up.File)] = v
+	o := mig.Origin
+	if o == nil {
+		m.byDotted[fmt.Sprint(v)], m.dotted[v] = v, fmt.Sprint(v)
+		m.changes[mig.Name] = append(m.changes[mig.Name], v)
+		return
+	}
+	if o.ID != "" {
+		m.byOrigin[o.ID] = v
+		name, _, _ := strings.Cut(o.ID, "@")
+		m.changes[name] = append(m.changes[name], v)
+	}
+	if !o.When.IsZero() {
+		m.byWhen[o.When.UnixMilli()] = v
+	}
+	if d := dotted(o.ID); d != "" {
+		m.byDotted[d], m.dotted[v] = v, d
+	}
 }
 
 // find returns the migration with a version, also one that a squash replaces.
@@ -137,6 +170,10 @@ func (m *matcher) record(r record) {
 		m.repeat(r)
 		return
 	}
+	if r.covers && r.dotted != "" {
+		m.coverDotted(r)
+		return
+	}
 	mig, ok := m.named(r)
 	if !ok {
 		m.refused = append(m.refused, Refused{
@@ -151,6 +188,11 @@ func (m *matcher) record(r record) {
 	if r.covers {
 		m.covered = max(m.covered, mig.Version)
 	}
+	m.add(mig, r)
+}
+
+// add matches a migration with a record.
+func (m *matcher) add(mig migration.Migration, r record) {
 	if _, twice := m.matched[mig.Version]; twice {
 		m.refused = append(m.refused, Refused{
 			Why: Unreadable, Version: mig.Version, ID: r.id,
@@ -161,12 +203,37 @@ func (m *matcher) record(r record) {
 	m.matched[mig.Version] = match{Migration: mig, id: r.id, at: r.at}
 }
 
+// coverDotted matches a baseline of Flyway, which needs no file: all versions up to it count as
+// applied.
+func (m *matcher) coverDotted(r record) {
+	for v, d := range m.dotted {
+		if compareDotted(d, r.dotted) <= 0 {
+			m.covered = max(m.covered, v)
+		}
+	}
+	if mig, ok := m.find(m.byDotted[r.dotted]); ok && m.dotted[mig.Version] == r.dotted {
+		m.add(mig, r)
+	}
+}
+
 // named returns the migration that a record names.
 func (m *matcher) named(r record) (migration.Migration, bool) {
 	if v, ok := m.byOrigin[r.origin]; ok && r.origin != "" {
 		return m.find(v)
 	}
 	if v, ok := m.byFile[r.file]; ok && r.file != "" {
+		return m.find(v)
+	}
+	if v, ok := m.byWhen[r.when.UnixMilli()]; ok && !r.when.IsZero() {
+		return m.find(v)
+	}
+	if v, ok := m.byDotted[r.dotted]; ok && r.dotted != "" {
+		return m.find(v)
+	}
+	if all := m.changes[r.change]; r.change != "" && r.instance < len(all) {
+		return m.find(all[r.instance])
+	}
+	if v, ok := m.byOrigin[r.also]; ok && r.also != "" {
 		return m.find(v)
 	}
 	return m.find(r.version)
@@ -191,7 +258,7 @@ func (m *matcher) isEdited(mig migration.Migration, r record) bool {
 // repeat matches a repeatable script.
 func (m *matcher) repeat(r record) {
 	for _, s := range m.set.Repeatables() {
-		if s.Name != r.repeatable {
+		if s.Name != r.repeatable && s.Name != r.also {
 			continue
 		}
 		mig := migration.Migration{Version: whimbrel.NilVersion, Name: s.Name, Up: s.Script}
@@ -219,7 +286,7 @@ func (m *matcher) gaps() {
 		}
 		switch {
 		case mig.Version <= m.covered:
-			m.matched[mig.Version] = match{Migration: mig, id: fmt.Sprint(m.covered), at: m.matched[m.covered].at}
+			m.matched[mig.Version] = match{Migration: mig, at: m.matched[m.covered].at}
 		case mig.Version < newest && !m.partly(mig):
 			m.refused = append(m.refused, Refused{
 				Why: NeverRan, Version: mig.Version, File: mig.Up.File,

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 	"strings"
 
 	"github.com/whimbrel-db/whimbrel/database"
@@ -20,13 +21,33 @@ const (
 	Goose         Tool = "goose"
 	Dbmate        Tool = "dbmate"
 	Tern          Tool = "tern"
+	SQLMigrate    Tool = "sql-migrate"
+	Flyway        Tool = "flyway"
+	Liquibase     Tool = "liquibase"
+	Atlas         Tool = "atlas"
+	Prisma        Tool = "prisma"
+	Drizzle       Tool = "drizzle"
+	Sqlx          Tool = "sqlx"
+	Diesel        Tool = "diesel"
+	Sqitch        Tool = "sqitch"
+	Hasura        Tool = "hasura"
+	Rails         Tool = "rails"
+	River         Tool = "river"
+	Ecto          Tool = "ecto"
+	Django        Tool = "django"
+	Alembic       Tool = "alembic"
+	Bun           Tool = "bun"
+	Pgmigrate     Tool = "pgmigrate"
+	Godwit        Tool = "godwit"
 )
 
 // Tools returns the tools that Detect recognises, in the order of preference for lists.
 func Tools() []Tool {
-	all := make([]Tool, len(readers))
-	for i, r := range readers {
-		all[i] = r.tool
+	var all []Tool
+	for _, r := range readers {
+		if !slices.Contains(all, r.tool) {
+			all = append(all, r.tool)
+		}
 	}
 	return all
 }
@@ -51,11 +72,14 @@ type reader struct {
 	// tables are the names that its history table can have, in lower case; columns and optional are
 	// the columns by which it is recognised, and is has further conditions.
 	tables, columns, optional []string
+	anyColumns                bool
 	is                        func(t *table, beside []*table) bool
 	dialects                  []sqltext.Dialect // none means all
 	// read reads the table; nil for a tool that is only detected, why then says what the reason is.
 	read func(ctx context.Context, q *querier, t *table) (*history, error)
 	why  string
+	// component reports that the tool migrates tables of its own only.
+	component bool
 	// lock returns a statement that tries the tool's lock, which ends with the transaction, and what
 	// to call it. An empty statement means that the tool has none in this database.
 	lock func(ctx context.Context, q *querier, t *table) (statement, what string, err error)
@@ -68,7 +92,10 @@ type reader struct {
 }
 
 // readers are the tools in the order of Tools.
-var readers = []*reader{golangMigrate, goose, dbmate, tern}
+var readers = []*reader{
+	golangMigrate, goose, dbmate, tern, sqlMigrate, flyway, liquibase, atlas, prisma, drizzle, sqlx, diesel, sqitch, hasura, hasuraState, rails,
+	river, ecto, django, alembic, bun, pgmigrate, godwit,
+}
 
 // companions are tables that distinguish tools whose history tables look alike.
 var companions = []string{"ar_internal_metadata"}

@@ -192,7 +192,7 @@ func compare(ours, theirs []match) changes {
 		}
 	}
 	for _, m := range theirs {
-		if m.Version != whimbrel.NilVersion && !has(ours, m.Version) {
+		if m.Version != whimbrel.NilVersion && m.id != "" && !has(ours, m.Version) {
 			c.removed = append(c.removed, m)
 		}
 	}

@@ -17,10 +17,10 @@ var tern = &reader{
 	read: readTern, lock: onPostgres(9628173550095224), write: writeTern, single: true,
 	block: &block{
 		how: "a version that no folder has, and a trigger on its table", trigger: true,
-		marks: func(*querier) *mark {
+		marks: func(q *querier, t *table) *mark {
 			return &mark{
-				put:  fmt.Sprintf("UPDATE %%s SET version = version OPERATOR(pg_catalog.+) '%d'::pg_catalog.int4", ternBlock),
-				take: fmt.Sprintf("UPDATE %%s SET version = version OPERATOR(pg_catalog.-) '%[1]d'::pg_catalog.int4 WHERE version OPERATOR(pg_catalog.>=) '%[1]d'::pg_catalog.int4", ternBlock),
+				put:  []string{fmt.Sprintf("UPDATE %s SET version = version OPERATOR(pg_catalog.+) '%d'::pg_catalog.int4", q.full(t), ternBlock)},
+				take: []string{fmt.Sprintf("UPDATE %s SET version = version OPERATOR(pg_catalog.-) '%[2]d'::pg_catalog.int4 WHERE version OPERATOR(pg_catalog.>=) '%[2]d'::pg_catalog.int4", q.full(t), ternBlock)},
 			}
 		},
 	},

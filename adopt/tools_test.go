@@ -27,6 +27,8 @@ type program struct {
 	// command returns the arguments that bring a database to the newest version of a folder, and
 	// the environment.
 	command func(dir, db string, kind sqltext.Dialect) (args, env []string)
+	// config returns files of the working directory; nil for none.
+	config func(dir, db string, kind sqltext.Dialect) map[string]string
 	// on are the databases that the program migrates.
 	on []sqltext.Dialect
 	// neverBlocked are those in which nothing keeps it from migrating.
@@ -80,6 +82,23 @@ var programs = map[string]program{
 			return []string{"--migrations-dir", dir, "--no-dump-schema", "migrate"}, []string{"DATABASE_URL=" + db}
 		},
 	},
+	"sql-migrate": {
+		tool: adopt.SQLMigrate, format: source.SQLMigrate, on: everywhere,
+		files: func(v int, up, down string) map[string]string {
+			return map[string]string{fmt.Sprintf("%d-step.sql", v): "-- +migrate Up\n" + up + "\n-- +migrate Down\n" + down + "\n"}
+		},
+		command: func(_, _ string, _ sqltext.Dialect) (args, env []string) { return []string{"up", "-env", "test"}, nil },
+		config: func(dir, db string, kind sqltext.Dialect) map[string]string {
+			dialect := "postgres"
+			switch kind {
+			case sqltext.MySQL:
+				dialect, db = "mysql", goMySQL(db)+"?parseTime=true"
+			case sqltext.SQLite:
+				dialect = "sqlite3"
+			}
+			return map[string]string{"dbconfig.yml": fmt.Sprintf("test:\n  dialect: %s\n  datasource: %s\n  dir: %s\n", dialect, db, dir)}
+		},
+	},
 	"tern": {
 		tool: adopt.Tern, format: source.Tern, on: []sqltext.Dialect{sqltext.PostgreSQL},
 		files: func(v int, up, down string) map[string]string {
@@ -114,7 +133,14 @@ func (p program) run(t *testing.T, name, dir, db string, kind sqltext.Dialect) (
 	defer cancel()
 	c := exec.CommandContext(ctx, path(t, name), args...)
 	c.Env = append(os.Environ(), env...)
-	c.Dir = t.TempDir() // without a configuration
+	c.Dir = t.TempDir() // without a configuration of this machine
+	if p.config != nil {
+		for name, text := range p.config(dir, db, kind) {
+			if err := os.WriteFile(filepath.Join(c.Dir, name), []byte(text), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
 	out, err := c.CombinedOutput()
 	return string(out), err
 }

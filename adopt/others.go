@@ -1,0 +1,40 @@
+package adopt
+
+import (
+	"hash/crc32"
+	"iter"
+	"maps"
+)
+
+// railsKey is the key of Rails' lock.
+func railsKey(database string) int64 {
+	return 2053462845 * int64(crc32.ChecksumIEEE([]byte(database)))
+}
+
+func mapKeys[V any](m map[string]V) iter.Seq[string] { return maps.Keys(m) }
+
+// The tools below are detected only. Their migrations are programs, or their tables don't say which
+// migrations are applied.
+const programs = "its migrations are programs, not SQL; record a baseline instead"
+
+var (
+	// river is the migrations of River's own tables, which are in its library. They belong to a
+	// component beside the application's, so nothing is taken over.
+	river = &reader{
+		tool: River, tables: []string{"river_migration"}, columns: []string{"version", "created_at"}, optional: []string{"id", "line"}, component: true,
+		why: "its migrations are in its library, and it migrates its own tables beside those of the application",
+	}
+	ecto      = &reader{tool: Ecto, tables: []string{"schema_migrations"}, columns: []string{"version", "inserted_at"}, why: programs}
+	django    = &reader{tool: Django, tables: []string{"django_migrations"}, columns: []string{"id", "app", "name", "applied"}, why: programs}
+	alembic   = &reader{tool: Alembic, tables: []string{"alembic_version"}, columns: []string{"version_num"}, why: "its table has heads only, and their order is in Python files; record a baseline instead"}
+	bun       = &reader{tool: Bun, tables: []string{"bun_migrations"}, columns: []string{"id", "name", "group_id", "migrated_at"}, why: programs}
+	pgmigrate = &reader{
+		tool: Pgmigrate, tables: []string{"pgmigrate_migrations"}, columns: []string{"id", "checksum", "execution_time_in_millis", "applied_at"},
+		why: "Whimbrel does not read its table; record a baseline instead",
+	}
+	godwit = &reader{
+		tool: Godwit, tables: []string{"migrations"}, anyColumns: true,
+		is:  func(t *table, beside []*table) bool { return t.schema == "godwit" },
+		why: "Whimbrel does not read its tables; record a baseline instead",
+	}
+)
