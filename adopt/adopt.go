@@ -128,7 +128,7 @@ func (t *takeover) look(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return t.decide(ctx, q, f, st)
+	return q.running(ctx, f, t.decide(ctx, q, f, st))
 }
 
 // take decides again under the locks, and returns what to record.

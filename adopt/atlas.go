@@ -81,13 +81,12 @@ func readAtlas(ctx context.Context, q *querier, t *table) (*history, error) {
 	return h, nil
 }
 
-func lockAtlas(_ context.Context, q *querier, _ *table) (statement, what string, err error) {
+func lockAtlas(_ context.Context, q *querier, _ *table) (*toolLock, error) {
 	switch q.dialect {
 	case sqltext.PostgreSQL:
-		statement, what = advisory(2686470616)
-		return statement, what, nil
+		return advisory(2686470616), nil
 	case sqltext.MySQL:
-		return namedLock("atlas_migrate_execute")
+		return namedLock("atlas_migrate_execute"), nil
 	}
-	return "", "", nil
+	return nil, nil
 }

@@ -2,6 +2,7 @@ package adopt
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -257,23 +258,23 @@ func (q *querier) lock(ctx context.Context, f *found, timeout time.Duration) (*f
 
 // toolLock tries the tool's lock until it gets it or the time is over.
 func (q *querier) toolLock(ctx context.Context, f *found, timeout time.Duration) error {
-	statement, what, err := f.reader.lock(ctx, q, f.table)
-	if err != nil || statement == "" {
+	l, err := f.reader.lock(ctx, q, f.table)
+	if err != nil || l == nil {
 		return err
 	}
 	if timeout == 0 {
 		timeout = database.DefaultMigrationLockTimeout
 	}
 	for end := time.Now().Add(timeout); ; {
-		got, err := q.one(ctx, statement)
+		got, err := q.one(ctx, l.try)
 		if err != nil {
 			return err
 		}
-		if ok, _ := asBool(got); ok {
+		if ok, known := asBool(got); ok || !known {
 			return nil
 		}
 		if time.Now().After(end) {
-			return &LockedError{Tool: f.reader.tool, Lock: what}
+			return &LockedError{Tool: f.reader.tool, Lock: l.what}
 		}
 		select {
 		case <-ctx.Done():
@@ -281,4 +282,26 @@ func (q *querier) toolLock(ctx context.Context, f *found, timeout time.Duration)
 		case <-time.After(lockPoll):
 		}
 	}
+}
+
+// running replaces a refusal because of a migration that stopped part-way, if the tool holds its
+// lock: then it has not stopped.
+func (q *querier) running(ctx context.Context, f *found, err error) error {
+	var refused *RefusedError
+	if !errors.As(err, &refused) || f.reader.lock == nil {
+		return err
+	}
+	unfinished := slices.ContainsFunc(refused.Refused, func(r Refused) bool { return r.Why == Dirty || r.Why == Failed })
+	if !unfinished {
+		return err
+	}
+	l, lerr := f.reader.lock(ctx, q, f.table)
+	if lerr != nil || l == nil {
+		return errors.Join(err, lerr)
+	}
+	got, lerr := q.one(ctx, l.free)
+	if free, known := asBool(got); lerr == nil && known && !free {
+		return &LockedError{Tool: f.reader.tool, Lock: l.what}
+	}
+	return err
 }

@@ -185,15 +185,14 @@ func compareDotted(a, b string) int {
 }
 
 // lockFlyway returns Flyway's lock, whose key has the hash of the table's quoted name.
-func lockFlyway(ctx context.Context, q *querier, t *table) (statement, what string, err error) {
+func lockFlyway(ctx context.Context, q *querier, t *table) (*toolLock, error) {
 	switch q.dialect {
 	case sqltext.PostgreSQL:
-		statement, what = advisory(77431708279161 + int64(javaHash(q.full(t))))
-		return statement, what, nil
+		return advisory(77431708279161 + int64(javaHash(q.full(t)))), nil
 	case sqltext.MySQL:
-		return namedLock(fmt.Sprintf("Flyway-%d", javaHash(q.full(t))))
+		return namedLock(fmt.Sprintf("Flyway-%d", javaHash(q.full(t)))), nil
 	}
-	return "", "", nil
+	return nil, nil
 }
 
 // javaHash is String.hashCode of Java, for ASCII.

@@ -67,19 +67,18 @@ func readGolangMigrate(ctx context.Context, q *querier, t *table) (*history, err
 
 // lockGolangMigrate returns golang-migrate's lock, whose key has the names of the database, the
 // schema and the table.
-func lockGolangMigrate(ctx context.Context, q *querier, t *table) (statement, what string, err error) {
+func lockGolangMigrate(ctx context.Context, q *querier, t *table) (*toolLock, error) {
 	if q.dialect == sqltext.SQLite {
-		return "", "", nil
+		return nil, nil
 	}
 	name, err := q.databaseName(ctx)
 	if err != nil {
-		return "", "", err
+		return nil, err
 	}
 	if q.dialect == sqltext.PostgreSQL {
-		statement, what = advisory(int64(golangMigrateKey(t.schema, t.name, name)))
-		return statement, what, nil
+		return advisory(int64(golangMigrateKey(t.schema, t.name, name))), nil
 	}
-	return namedLock(fmt.Sprint(golangMigrateKey(name + ":" + t.name)))
+	return namedLock(fmt.Sprint(golangMigrateKey(name + ":" + t.name))), nil
 }
 
 // golangMigrateKey is GenerateAdvisoryLockId of golang-migrate.

@@ -90,20 +90,21 @@ func readLiquibase(ctx context.Context, q *querier, t *table) (*history, error) 
 	return h, err
 }
 
-func lockLiquibase(ctx context.Context, q *querier, t *table) (statement, what string, err error) {
+func lockLiquibase(ctx context.Context, q *querier, t *table) (*toolLock, error) {
 	lock, err := q.lockTable(ctx, t)
 	if err != nil || lock == nil {
-		return "", "", err
+		return nil, err
 	}
 	notEqual := "<>"
 	if q.dialect == sqltext.PostgreSQL {
 		notEqual = "OPERATOR(pg_catalog.<>)"
 	}
-	statement = fmt.Sprintf("SELECT CASE WHEN locked AND COALESCE(lockedby, '') %s '%s' THEN 0 ELSE 1 END FROM %s WHERE id %s 1", notEqual, blockRow, q.full(lock), q.equal())
+	statement := fmt.Sprintf("SELECT CASE WHEN locked AND COALESCE(lockedby, '') %s '%s' THEN 0 ELSE 1 END FROM %s WHERE id %s 1", notEqual, blockRow, q.full(lock), q.equal())
+	l := &toolLock{what: "the row of " + q.name(lock), try: statement, free: statement}
 	if q.dialect != sqltext.SQLite && lock.writable {
-		statement += " FOR UPDATE"
+		l.try += " FOR UPDATE"
 	}
-	return statement, "the row of " + q.name(lock), nil
+	return l, nil
 }
 
 func writeLiquibase(ctx context.Context, q *querier, t *table, c changes) error {

@@ -43,18 +43,17 @@ func readRails(ctx context.Context, q *querier, t *table) (*history, error) {
 	return h, nil
 }
 
-func lockRails(ctx context.Context, q *querier, _ *table) (statement, what string, err error) {
+func lockRails(ctx context.Context, q *querier, _ *table) (*toolLock, error) {
 	if q.dialect == sqltext.SQLite {
-		return "", "", nil
+		return nil, nil
 	}
 	name, err := q.databaseName(ctx)
 	if err != nil {
-		return "", "", err
+		return nil, err
 	}
 	key := railsKey(name)
 	if q.dialect == sqltext.PostgreSQL {
-		statement, what = advisory(key)
-		return statement, what, nil
+		return advisory(key), nil
 	}
-	return namedLock(fmt.Sprint(key))
+	return namedLock(fmt.Sprint(key)), nil
 }

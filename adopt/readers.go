@@ -80,9 +80,8 @@ type reader struct {
 	why  string
 	// component reports that the tool migrates tables of its own only.
 	component bool
-	// lock returns a statement that tries the tool's lock, which ends with the transaction, and what
-	// to call it. An empty statement means that the tool has none in this database.
-	lock func(ctx context.Context, q *querier, t *table) (statement, what string, err error)
+	// lock returns the tool's lock; nil if it has none in this database.
+	lock func(ctx context.Context, q *querier, t *table) (*toolLock, error)
 	// block keeps the tool out; nil if nothing can.
 	block *block
 	// single reports that the table keeps one version, up to which everything is applied.
@@ -119,20 +118,41 @@ func hasBeside(t *table, beside []*table, name string) bool {
 	return false
 }
 
-// advisory returns the statement that tries an advisory lock of PostgreSQL. A lock of the
-// transaction excludes one of a session.
-func advisory(key int64) (statement, what string) {
-	return fmt.Sprintf("SELECT pg_catalog.pg_try_advisory_xact_lock('%d'::pg_catalog.int8)", key), fmt.Sprintf("advisory lock %d", key)
+// toolLock is the lock that a tool holds while it migrates.
+type toolLock struct {
+	what string
+	// try is a statement that takes the lock until the transaction ends, and free one that only reads
+	// whether it could. Both return one truth value.
+	try, free string
+}
+
+// advisory returns an advisory lock of PostgreSQL. One of a transaction excludes one of a session.
+func advisory(key int64) *toolLock {
+	return &toolLock{
+		what: fmt.Sprintf("advisory lock %d", key),
+		try:  fmt.Sprintf("SELECT pg_catalog.pg_try_advisory_xact_lock('%d'::pg_catalog.int8)", key),
+		free: fmt.Sprintf(`SELECT NOT EXISTS (SELECT FROM pg_catalog.pg_locks l JOIN pg_catalog.pg_database d ON d.oid OPERATOR(pg_catalog.=) l.database
+WHERE d.datname OPERATOR(pg_catalog.=) pg_catalog.current_database() AND l.locktype OPERATOR(pg_catalog.=) 'advisory'::pg_catalog.text AND l.granted
+AND l.classid OPERATOR(pg_catalog.=) '%d'::pg_catalog.oid AND l.objid OPERATOR(pg_catalog.=) '%d'::pg_catalog.oid AND l.objsubid OPERATOR(pg_catalog.=) '1'::pg_catalog.int2)`,
+			uint32(uint64(key)>>32), uint32(uint64(key))), // #nosec G115: the halves
+	}
+}
+
+// namedLock returns a lock of MySQL. The server releases it with the connection, which is not used
+// again.
+func namedLock(name string) *toolLock {
+	return &toolLock{
+		what: fmt.Sprintf("GET_LOCK('%s')", name), try: fmt.Sprintf("SELECT GET_LOCK('%s', 0)", name), free: fmt.Sprintf("SELECT IS_FREE_LOCK('%s')", name),
+	}
 }
 
 // onPostgres is the lock of a tool that has one key in each database of PostgreSQL, and no other.
-func onPostgres(key int64) func(context.Context, *querier, *table) (string, string, error) {
-	return func(_ context.Context, q *querier, _ *table) (string, string, error) {
+func onPostgres(key int64) func(context.Context, *querier, *table) (*toolLock, error) {
+	return func(_ context.Context, q *querier, _ *table) (*toolLock, error) {
 		if q.dialect != sqltext.PostgreSQL {
-			return "", "", nil
+			return nil, nil
 		}
-		statement, what := advisory(key)
-		return statement, what, nil
+		return advisory(key), nil
 	}
 }
 

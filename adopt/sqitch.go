@@ -89,17 +89,16 @@ func (h *history) sqitchBlocked(ctx context.Context, q *querier, t *table) error
 	return err
 }
 
-func lockSqitch(ctx context.Context, q *querier, _ *table) (statement, what string, err error) {
+func lockSqitch(ctx context.Context, q *querier, _ *table) (*toolLock, error) {
 	switch q.dialect {
 	case sqltext.PostgreSQL:
-		statement, what = advisory(75474063)
-		return statement, what, nil
+		return advisory(75474063), nil
 	case sqltext.MySQL:
 		name, err := q.databaseName(ctx)
 		if err != nil || strings.ContainsAny(name, `'\`) {
-			return "", "", err
+			return nil, err
 		}
-		return namedLock("sqitch working on " + name)
+		return namedLock("sqitch working on " + name), nil
 	}
-	return "", "", nil
+	return nil, nil
 }

@@ -78,24 +78,17 @@ func (q *querier) hex(column string) string {
 }
 
 // lockSqlx returns sqlx's lock, whose key has the name of the database.
-func lockSqlx(ctx context.Context, q *querier, _ *table) (statement, what string, err error) {
+func lockSqlx(ctx context.Context, q *querier, _ *table) (*toolLock, error) {
 	if q.dialect == sqltext.SQLite {
-		return "", "", nil
+		return nil, nil
 	}
 	name, err := q.databaseName(ctx)
 	if err != nil {
-		return "", "", err
+		return nil, err
 	}
 	key := 0x3d32ad9e * int64(crc32.ChecksumIEEE([]byte(name)))
 	if q.dialect == sqltext.PostgreSQL {
-		statement, what = advisory(key)
-		return statement, what, nil
+		return advisory(key), nil
 	}
-	return namedLock(fmt.Sprintf("%x", key))
-}
-
-// namedLock returns the statement that tries a lock of MySQL. The server releases it with the
-// connection, which is not used again.
-func namedLock(name string) (statement, what string, err error) {
-	return fmt.Sprintf("SELECT GET_LOCK('%s', 0)", name), fmt.Sprintf("GET_LOCK('%s')", name), nil
+	return namedLock(fmt.Sprintf("%x", key)), nil
 }
