@@ -23,7 +23,7 @@ func (e *DifferentError) Error() string {
 // of other tools and Whimbrel's own don't count.
 func Verify(db database.Database, scratch inspect.Scratch) func(context.Context, *migration.Set) error {
 	return func(ctx context.Context, applied *migration.Set) error {
-		all, err := outside(db).tables(ctx, nil)
+		all, err := outside(db).tables(ctx, "", "")
 		if err != nil {
 			return err
 		}
