@@ -73,7 +73,7 @@ func (d *driver) UpdateSetting(name string, value string) error {
 	m := d.migrator(d.db, nil)
 	if name != migrationMode {
 		_, err := m.ChangeSetting(ctx, database.SettingUpdate{Name: name, Value: value})
-		return err
+		return exactly(err)
 	}
 	on, err := strconv.ParseBool(value)
 	switch {
@@ -84,5 +84,5 @@ func (d *driver) UpdateSetting(name string, value string) error {
 	default:
 		_, err = m.Freeze(ctx, frozenReason, time.Time{})
 	}
-	return err
+	return exactly(err)
 }

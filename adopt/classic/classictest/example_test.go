@@ -11,7 +11,7 @@ import (
 )
 
 // A driver's test describes an empty database for each case.
-func Example() {
+func ExampleRun() {
 	TestDriver := func(t *testing.T) {
 		classictest.Run(t, func(*testing.T) classictest.Target {
 			db := memdb.New()
