@@ -184,12 +184,3 @@ func writeNew(path, content string) error {
 	_, err = f.WriteString(content)
 	return errors.Join(err, f.Close())
 }
-
-// parseLeadingVersion parses the version at the start of a file name.
-func parseLeadingVersion(name string) (int64, error) {
-	n := 0
-	for n < len(name) && name[n] >= '0' && name[n] <= '9' {
-		n++
-	}
-	return parseVersion(name[:n])
-}
