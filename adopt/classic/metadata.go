@@ -213,7 +213,7 @@ func (d *driver) sql(file string, data []any) ([]item, error) {
 		if err != nil {
 			return nil, fmt.Errorf("request %d: %w", i+1, err)
 		}
-		all = append(all, item{script: s})
+		all = append(all, item{script: s, meta: true})
 	}
 	return all, nil
 }

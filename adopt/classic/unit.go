@@ -30,6 +30,7 @@ type item struct {
 	action   action
 	version  int64
 	script   *migration.Script
+	meta     bool // script is a request of a file of type meta
 	document *metadata.Document
 }
 
@@ -53,12 +54,14 @@ func steps(queue []item) ([]step, error) {
 	var all []step
 	var scripts []*migration.Script
 	var documents []*metadata.Document
+	meta := true // nothing but files of type meta since the last version
 	for _, i := range queue {
 		switch {
 		case i.script != nil:
-			if len(scripts) == 0 && follow(all, documents) {
-				documents = nil
+			if meta && !i.meta && follow(&all, scripts, documents) {
+				scripts, documents = nil, nil
 			}
+			meta = meta && i.meta
 			scripts = append(scripts, i.script)
 			continue
 		case i.document != nil:
@@ -71,28 +74,36 @@ func steps(queue []item) ([]step, error) {
 		}
 		s := step{direction: directionOf(i.action, script != nil), version: i.version, script: script, documents: documents}
 		all = append(removedOnce(all, &s), s)
-		scripts, documents = nil, nil
+		scripts, documents, meta = nil, nil, true
 	}
-	if follow(all, documents) && len(scripts) == 0 {
+	if meta && follow(&all, scripts, documents) {
 		return all, nil
 	}
-	for _, script := range scripts {
-		all = append(all, step{direction: database.Query, version: NilVersion, script: script})
-	}
+	all = loose(all, scripts)
 	if len(documents) > 0 {
 		all = append(all, step{direction: database.Metadata, version: NilVersion, documents: documents})
 	}
 	return all, nil
 }
 
-// follow adds documents that follow a version's script to its step, and reports whether it did.
-func follow(all []step, documents []*metadata.Document) bool {
-	if len(all) == 0 || all[len(all)-1].direction != database.Up {
+// follow adds what files of type meta contain after the script of their version: the documents
+// belong to its step. It reports whether the last step is one with a script.
+func follow(all *[]step, scripts []*migration.Script, documents []*metadata.Document) bool {
+	if len(*all) == 0 || (*all)[len(*all)-1].direction != database.Up {
 		return false
 	}
-	last := &all[len(all)-1]
+	last := &(*all)[len(*all)-1]
 	last.documents = append(last.documents, documents...)
+	*all = loose(*all, scripts)
 	return true
+}
+
+// loose adds scripts that belong to no version.
+func loose(all []step, scripts []*migration.Script) []step {
+	for _, s := range scripts {
+		all = append(all, step{direction: database.Query, version: NilVersion, script: s})
+	}
+	return all
 }
 
 func directionOf(a action, hasScript bool) database.Direction {

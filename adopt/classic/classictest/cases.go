@@ -452,7 +452,7 @@ func (c *check) unit(d classic.Driver, queue func()) {
 func (c *check) insertOnce(d classic.Driver) error {
 	err := d.Lock()
 	for ; err == classic.ErrLocked; err = d.Lock() { //nolint:errorlint // see locked
-		time.Sleep(time.Millisecond)
+		time.Sleep(20 * time.Millisecond)
 	}
 	if err == nil && !d.Read(2) {
 		err = c.tryRun(d, insertT, "2.up.sql", 2)
