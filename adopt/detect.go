@@ -138,6 +138,9 @@ func (f *found) owns(o *catalog.Object) bool {
 	if o.Schema != "" && f.table.schema != "" && o.Schema != f.table.schema {
 		return false
 	}
+	if isBlock(o.Name) || isBlock(o.Of) || f.reader.prefix != "" && strings.HasPrefix(o.Name, f.reader.prefix) {
+		return true
+	}
 	names := []string{f.table.name, f.table.name + "lock"} // Liquibase has DATABASECHANGELOGLOCK
 	return slices.ContainsFunc(names, func(name string) bool {
 		return strings.EqualFold(o.Name, name) || strings.EqualFold(o.Of, name)

@@ -204,11 +204,10 @@ func javaHash(s string) (h int32) {
 }
 
 func writeFlyway(ctx context.Context, q *querier, t *table, c changes) error {
-	v, err := q.one(ctx, "SELECT pg_max FROM (SELECT MAX("+q.ident("installed_rank")+") AS pg_max FROM "+q.full(t)+") AS ranks")
+	rank, err := q.max(ctx, t, "installed_rank")
 	if err != nil {
 		return err
 	}
-	rank, _ := asInt(v)
 	w := rowWriter{
 		key: "version", columns: []string{"installed_rank", "description", "type", "script", "checksum", "installed_by", "execution_time", "success"},
 		row: func(q *querier, m match) ([]string, error) {

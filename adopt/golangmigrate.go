@@ -66,7 +66,7 @@ func readGolangMigrate(ctx context.Context, q *querier, t *table) (*history, err
 }
 
 // lockGolangMigrate returns golang-migrate's lock, whose key has the names of the database, the
-// schema and the table.
+// schema and the table. If it was opened with a URL, the name of the database begins with a slash.
 func lockGolangMigrate(ctx context.Context, q *querier, t *table) (*toolLock, error) {
 	if q.dialect == sqltext.SQLite {
 		return nil, nil
@@ -76,7 +76,7 @@ func lockGolangMigrate(ctx context.Context, q *querier, t *table) (*toolLock, er
 		return nil, err
 	}
 	if q.dialect == sqltext.PostgreSQL {
-		return advisory(int64(golangMigrateKey(t.schema, t.name, name))), nil
+		return advisory(int64(golangMigrateKey(t.schema, t.name, "/"+name)), int64(golangMigrateKey(t.schema, t.name, name))), nil
 	}
 	return namedLock(fmt.Sprint(golangMigrateKey(name + ":" + t.name))), nil
 }

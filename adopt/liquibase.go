@@ -108,11 +108,10 @@ func lockLiquibase(ctx context.Context, q *querier, t *table) (*toolLock, error)
 }
 
 func writeLiquibase(ctx context.Context, q *querier, t *table, c changes) error {
-	v, err := q.one(ctx, "SELECT MAX("+q.ident("orderexecuted")+") FROM "+q.full(t))
+	order, err := q.max(ctx, t, "orderexecuted")
 	if err != nil {
 		return err
 	}
-	order, _ := asInt(v)
 	for _, m := range c.removed {
 		author, id, file, ok := liquibaseName(m.id)
 		if !ok {

@@ -21,7 +21,7 @@ var (
 	// river is the migrations of River's own tables, which are in its library. They belong to a
 	// component beside the application's, so nothing is taken over.
 	river = &reader{
-		tool: River, tables: []string{"river_migration"}, columns: []string{"version", "created_at"}, optional: []string{"id", "line"}, component: true,
+		tool: River, tables: []string{"river_migration"}, columns: []string{"version", "created_at"}, optional: []string{"id", "line"}, component: true, prefix: "river_",
 		why: "its migrations are in its library, and it migrates its own tables beside those of the application",
 	}
 	ecto      = &reader{tool: Ecto, tables: []string{"schema_migrations"}, columns: []string{"version", "inserted_at"}, why: programs}

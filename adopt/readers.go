@@ -78,8 +78,9 @@ type reader struct {
 	// read reads the table; nil for a tool that is only detected, why then says what the reason is.
 	read func(ctx context.Context, q *querier, t *table) (*history, error)
 	why  string
-	// component reports that the tool migrates tables of its own only.
+	// component reports that the tool migrates objects of its own only, whose names begin with prefix.
 	component bool
+	prefix    string
 	// lock returns the tool's lock; nil if it has none in this database.
 	lock func(ctx context.Context, q *querier, t *table) (*toolLock, error)
 	// block keeps the tool out; nil if nothing can.
@@ -126,15 +127,22 @@ type toolLock struct {
 	try, free string
 }
 
-// advisory returns an advisory lock of PostgreSQL. One of a transaction excludes one of a session.
-func advisory(key int64) *toolLock {
+// advisory returns an advisory lock of PostgreSQL with one or more keys. One of a transaction
+// excludes one of a session.
+func advisory(keys ...int64) *toolLock {
+	var names, try, held []string
+	for _, key := range keys {
+		names = append(names, fmt.Sprint(key))
+		try = append(try, fmt.Sprintf("pg_catalog.pg_try_advisory_xact_lock('%d'::pg_catalog.int8)", key))
+		held = append(held, fmt.Sprintf("l.classid OPERATOR(pg_catalog.=) '%d'::pg_catalog.oid AND l.objid OPERATOR(pg_catalog.=) '%d'::pg_catalog.oid",
+			uint32(uint64(key)>>32), uint32(uint64(key)))) // #nosec G115: the halves
+	}
 	return &toolLock{
-		what: fmt.Sprintf("advisory lock %d", key),
-		try:  fmt.Sprintf("SELECT pg_catalog.pg_try_advisory_xact_lock('%d'::pg_catalog.int8)", key),
-		free: fmt.Sprintf(`SELECT NOT EXISTS (SELECT FROM pg_catalog.pg_locks l JOIN pg_catalog.pg_database d ON d.oid OPERATOR(pg_catalog.=) l.database
+		what: "advisory lock " + strings.Join(names, " or "),
+		try:  "SELECT " + strings.Join(try, " AND "),
+		free: `SELECT NOT EXISTS (SELECT FROM pg_catalog.pg_locks l JOIN pg_catalog.pg_database d ON d.oid OPERATOR(pg_catalog.=) l.database
 WHERE d.datname OPERATOR(pg_catalog.=) pg_catalog.current_database() AND l.locktype OPERATOR(pg_catalog.=) 'advisory'::pg_catalog.text AND l.granted
-AND l.classid OPERATOR(pg_catalog.=) '%d'::pg_catalog.oid AND l.objid OPERATOR(pg_catalog.=) '%d'::pg_catalog.oid AND l.objsubid OPERATOR(pg_catalog.=) '1'::pg_catalog.int2)`,
-			uint32(uint64(key)>>32), uint32(uint64(key))), // #nosec G115: the halves
+AND l.objsubid OPERATOR(pg_catalog.=) '1'::pg_catalog.int2 AND (` + strings.Join(held, " OR ") + `))`,
 	}
 }
 

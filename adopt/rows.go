@@ -20,6 +20,17 @@ func (q *querier) timeOf(t time.Time) string {
 	return q.text(t.UTC().Format(layout))
 }
 
+// max returns the greatest number of a column; 0 for an empty table.
+func (q *querier) max(ctx context.Context, t *table, column string) (int64, error) {
+	function := "MAX"
+	if q.dialect == sqltext.PostgreSQL {
+		function = "pg_catalog.max"
+	}
+	v, err := q.one(ctx, "SELECT "+function+"("+q.ident(column)+") FROM "+q.full(t))
+	n, _ := asInt(v)
+	return n, err
+}
+
 // rowWriter writes a table that has one row for each applied migration.
 type rowWriter struct {
 	key     string // the column that identifies a migration
