@@ -5,6 +5,7 @@ import (
 	"database/sql"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/whimbrel-db/whimbrel/database"
@@ -26,6 +27,8 @@ func (Driver) Open(ctx context.Context, rawURL string, opts database.Options) (d
 	if err != nil {
 		return nil, err
 	}
+	// pgx builds its tables of types, once, when the server has answered; here it does so meanwhile.
+	go pgtype.NewMap()
 	primary := preferPrimary(&config.ConnConfig.Config)
 	pool, err := pgxpool.NewWithConfig(ctx, config)
 	if err != nil {

@@ -44,7 +44,8 @@ func (d *db) databaseName(ctx context.Context, c *conn) (string, error) {
 
 // readState sends one query; more only if the tables don't exist.
 func (d *db) readState(ctx context.Context, c *conn, set string) (*database.State, error) {
-	r := stateReader{set: set, state: zeroState(set)}
+	r := stateReader{set: set, state: zeroState(set), entries: make([]entryRow, 0, d.entries.Load())}
+	defer func() { d.entries.Store(int64(len(r.entries))) }()
 	err := eachRow(ctx, c, d.sql.state, set, r.row)
 	if err != nil {
 		if none, err := d.missing(ctx, c, err); !none {
@@ -166,6 +167,8 @@ func (r *stateReader) finish() (*database.State, error) {
 		slices.SortFunc(r.entries, byID)
 	}
 	r.state.Head = r.own
+	const most = 1 << 12 // a history can have many entries of few migrations
+	r.state.Applied.Grow(min(len(r.entries), most))
 	for i := range r.entries {
 		e, err := r.entries[i].rest.entry(r.entries[i].id, r.set)
 		if err != nil {

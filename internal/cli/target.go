@@ -8,6 +8,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/spf13/cobra"
 
@@ -283,11 +284,15 @@ func (a *app) with(open func(context.Context) (*target, error), work work) func(
 		if err != nil {
 			return err
 		}
-		defer t.close()
+		var closing sync.WaitGroup
+		defer closing.Wait()
+		once := sync.OnceFunc(t.close)
+		defer once()
 		doc, err := work(cmd, t, args)
 		if err != nil {
 			return err
 		}
+		closing.Go(once) // closing a large SQLite database takes as long as drawing the document
 		return a.show(doc)
 	}
 }
