@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -33,6 +34,7 @@ type begun struct {
 	app     bool // Options.App differs from the connection's name
 	ours    bool // the session belongs to the driver alone
 	attends bool // it detects a dead client until it ends
+	fully   bool // the tables may have triggers, rules or policies that have no effect
 	keys    lockKeys
 }
 
@@ -55,6 +57,7 @@ func (db *Database) beginQueries(c *conn, l location, set string, opts database.
 		sql: b.lock, path: callers, often: true,
 		fail: func(pg *pgconn.PgError) error {
 			if pg.Code == divisionByZero {
+				db.fully.Store(true)
 				return errMoved
 			}
 			return ownError("", pg)
@@ -94,6 +97,7 @@ func (db *Database) beginning(c *conn, l location, set string, opts database.Loc
 	of := begun{
 		at: l, set: set, timeout: opts.LockTimeout, major: c.serverMajor(),
 		app: db.sayApp && c.parameter("application_name") != db.opts.App, ours: c.ours(), attends: c.attends(),
+		fully: db.fully.Load(),
 	}
 	if k := db.keys.Load(); k != nil && k.history == l.tables[history].OID && k.set == set {
 		of.keys = *k
@@ -108,11 +112,35 @@ func (db *Database) beginning(c *conn, l location, set string, opts database.Loc
 	if of.keys.history != 0 {
 		mine, open = fmt.Sprintf("'%d'::bigint", of.keys.mine), fmt.Sprintf("'%d'::bigint", of.keys.open)
 	}
+	same := l.untouched(history, settings, journal)
+	if of.fully {
+		same = l.unchanged(history, settings, journal)
+	}
 	b.lock = "SELECT k.mine, k.open, pg_catalog.pg_try_advisory_xact_lock_shared(k.open), pg_catalog.pg_try_advisory_xact_lock(k.mine), pg_catalog.pg_backend_pid(), " +
-		aboutServer + db.forTheTransaction(c, opts) + ", 1 OPERATOR(pg_catalog./) " + l.unchanged(history, settings, journal) +
+		aboutServer + db.forTheTransaction(c, opts) + ", 1 OPERATOR(pg_catalog./) " + same +
 		"::int FROM (SELECT " + mine + " AS mine, " + open + " AS open) AS k"
 	db.begins.Store(b)
 	return b
+}
+
+// untouched returns an expression that is true only if unchanged is, and that costs the server half
+// of it. It is false if a relation has, or has had, a trigger, a rule or a policy, or if their
+// owners differ.
+func (l location) untouched(roles ...role) string {
+	var named strings.Builder
+	ids := make([]string, len(roles))
+	for i, r := range roles {
+		t := l.tables[r]
+		if t.OwnerID != l.tables[roles[0]].OwnerID {
+			return "false"
+		}
+		ids[i] = strconv.FormatInt(t.OID, 10)
+		fmt.Fprintf(&named, "pg_catalog.to_regclass(%s)::pg_catalog.oid OPERATOR(pg_catalog.=) %d::pg_catalog.oid AND ", literal(t.full()), t.OID)
+	}
+	return fmt.Sprintf(`coalesce(%s(SELECT pg_catalog.count(*) OPERATOR(pg_catalog.=) %d FROM pg_catalog.pg_class c
+	WHERE c.oid OPERATOR(pg_catalog.=) ANY ('{%s}'::pg_catalog.oid[]) AND c.relowner OPERATOR(pg_catalog.=) %d::pg_catalog.oid
+	AND c.relkind OPERATOR(pg_catalog.=) 'r' AND NOT (c.relrowsecurity OR c.relhastriggers OR c.relhasrules)), false)`,
+		named.String(), len(roles), strings.Join(ids, ","), l.tables[roles[0]].OwnerID)
 }
 
 // unchanged returns an expression that is true if the relations are still those that were found,

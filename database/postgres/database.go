@@ -40,6 +40,7 @@ type Database struct {
 
 	begins atomic.Pointer[beginning] // of the last Tx
 	keys   atomic.Pointer[lockKeys]  // the last that the server computed
+	fully  atomic.Bool               // the tables were once not location.untouched
 
 	events atomic.Int64 // how many entries the last state was made of
 

@@ -573,3 +573,37 @@ func TestHistoryInASchemaNamedLikeASearchPath(t *testing.T) {
 	equal(t, "what is applied", versions(t, open(t, url, opts), "s"), "[1]")
 	equal(t, "what is applied if the schema is found", versions(t, open(t, url), "s"), "[1]")
 }
+
+// A trigger, a rule or a policy on Whimbrel's tables that has no effect changes nothing, also if it
+// comes while a Database is open. One that has an effect is refused.
+func TestAdditionsWithoutEffect(t *testing.T) {
+	t.Parallel()
+	for name, add := range map[string][2]string{
+		"trigger": {
+			"CREATE TRIGGER t BEFORE INSERT ON whimbrel_history FOR EACH ROW EXECUTE FUNCTION swallow(); ALTER TABLE whimbrel_history DISABLE TRIGGER t",
+			"ALTER TABLE whimbrel_history ENABLE TRIGGER t",
+		},
+		"rule": {
+			"CREATE RULE r AS ON INSERT TO whimbrel_history DO INSTEAD NOTHING; ALTER TABLE whimbrel_history DISABLE RULE r",
+			"ALTER TABLE whimbrel_history ENABLE RULE r",
+		},
+		"policy": {"ALTER TABLE whimbrel_settings ENABLE ROW LEVEL SECURITY", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			url := testdb.Postgres(t)
+			db, conn := open(t, url), connect(t, url)
+			must(t, apply(t, db, "s", 1, script("SELECT 1")))
+			do(t, conn, "CREATE FUNCTION swallow() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'; "+add[0])
+			for v := range int64(2) {
+				must(t, apply(t, db, "s", 2+v, script("SELECT 1")))
+			}
+			if add[1] != "" {
+				do(t, conn, add[1])
+				_, _, err := db.Begin(background(t), "s", database.LockOptions{})
+				equal(t, "the problem of a "+name+" that has an effect", as[*database.TablesError](t, err).Problem, database.TablesAltered)
+			}
+			equal(t, "the versions in the history", value(t, conn, "SELECT string_agg(version::text, ' ' ORDER BY id) FROM whimbrel_history WHERE set_name = 's'"), "1 2 3")
+		})
+	}
+}
