@@ -186,6 +186,9 @@ type location struct {
 // made reports whether the tables exist.
 func (l location) made() bool { return l.tables[history].OID != 0 }
 
+// looked reports whether the server was asked where the tables are.
+func (l location) looked() bool { return l.database != "" }
+
 func (l location) historyID() arg { return number(l.tables[history].OID) }
 
 // decide returns the location of the tables. A *database.TablesError explains why they can't be
@@ -425,6 +428,22 @@ func (db *Database) relocate(ctx context.Context, c *conn, before ...query) (loc
 	f := &finder{db: db}
 	if err := c.pipeline(ctx, append(before, f.queries(false)...)...); err != nil {
 		return location{}, err
+	}
+	l, err := f.decide()
+	if err == nil {
+		db.learn(l)
+	}
+	return l, err
+}
+
+// locateNew sends the queries that create the tables, and returns their location.
+func (db *Database) locateNew(ctx context.Context, c *conn, create ...query) (location, error) {
+	f := &finder{db: db}
+	if err := c.pipeline(ctx, append(create, f.quick(c))...); err != nil {
+		return location{}, err
+	}
+	if f.unsure || len(f.relations) == 0 {
+		return db.relocate(ctx, c)
 	}
 	l, err := f.decide()
 	if err == nil {

@@ -126,7 +126,10 @@ func (db *Database) tableNames(schema string) []any {
 // creates them in a transaction of its own, under a lock that is the same for any search path, and
 // waits for that lock up to the limit in opts. It leaves no transaction open.
 func (db *Database) ensureTables(ctx context.Context, c *conn, opts database.LockOptions) (location, error) {
-	l, err := db.locate(ctx, c)
+	l, err := db.located(), error(nil)
+	if !l.looked() { // else they were missing a moment ago, and create looks again
+		l, err = db.locate(ctx, c)
+	}
 	if err != nil || l.made() {
 		return l, err
 	}
@@ -191,7 +194,7 @@ func (db *Database) create(ctx context.Context, c *conn, opts database.LockOptio
 	queries = append(queries, db.recordQuery(l.schema, database.Entry{
 		Set: migration.ReservedSet, Version: tablesVersion, Name: "tables", Direction: database.Up, Remark: "Whimbrel's own tables",
 	}, sinceBegin, nil))
-	made, err := db.relocate(ctx, c, queries...)
+	made, err := db.locateNew(ctx, c, queries...)
 	if err != nil {
 		return l, err
 	}
