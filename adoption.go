@@ -40,6 +40,9 @@ func (m *Migrator) Adopt(ctx context.Context, reason string, read func(context.C
 		return nil, err
 	}
 	m = m.call(ctx)
+	if err := m.renew(ctx); err != nil {
+		return nil, err
+	}
 	var st *database.State
 	recorded := 0
 	check := unlessFrozen(func(now *database.State) error {

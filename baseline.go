@@ -21,6 +21,9 @@ type BaselineOptions struct {
 // set up to that version as applied, and runs nothing. If the set has a history, Baseline returns a
 // *HistoryExistsError. With Force and a Reason, it instead forgets the versions above the baseline,
 // and records those up to it with the checksums of this build.
+//
+// If Whimbrel's tables exist without a row, as in a database restored from a dump without data,
+// Baseline starts their history again.
 func (m *Migrator) Baseline(ctx context.Context, version int64, opts BaselineOptions) (*Result, error) {
 	start := time.Now()
 	m, err := m.complete(ctx)
@@ -30,6 +33,9 @@ func (m *Migrator) Baseline(ctx context.Context, version int64, opts BaselineOpt
 	r := &Result{Set: m.set.Name()}
 	if opts.Force && opts.Reason == "" {
 		return r, errors.New("forcing a baseline needs a reason")
+	}
+	if err := m.renew(ctx); err != nil {
+		return r, err
 	}
 	recorded, err := m.record(ctx, opts.Reason, func(ctx context.Context, st *database.State) ([]database.Entry, error) {
 		if !opts.Force {
@@ -46,6 +52,20 @@ func (m *Migrator) Baseline(ctx context.Context, version int64, opts BaselineOpt
 	}
 	r.Duration = time.Since(start)
 	return r, err
+}
+
+// renew starts again with Whimbrel's tables if none of them has a row: the database was restored
+// from a dump without data. Nobody but the caller knows what such a database has applied.
+func (m *Migrator) renew(ctx context.Context) error {
+	_, err := m.db.State(ctx, m.set.Name())
+	var own *database.TablesError
+	if !errors.As(err, &own) || own.Problem != database.TablesEmpty {
+		return nil // the next call returns the error
+	}
+	if renewed := database.Renew(ctx, m.db); renewed == nil || !errors.Is(renewed, errors.ErrUnsupported) {
+		return renewed
+	}
+	return err
 }
 
 // noHistory returns an error if the set has history entries.

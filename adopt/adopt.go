@@ -8,6 +8,7 @@ package adopt
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -125,6 +126,10 @@ func (t *takeover) look(ctx context.Context) error {
 		return err
 	}
 	st, err := t.db.State(ctx, t.set.Name())
+	var own *database.TablesError
+	if errors.As(err, &own) && own.Problem == database.TablesEmpty { // Migrator.Adopt starts again with them
+		st, err = &database.State{Set: t.set.Name(), Applied: database.NewAppliedSet()}, nil
+	}
 	if err != nil {
 		return err
 	}

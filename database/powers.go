@@ -33,6 +33,7 @@ const (
 	PowerCreate   Power = "create and drop databases"       // Creator, of a Driver
 	PowerBackend  Power = "name the process on the server"  // Backender
 	PowerHolder   Power = "name the process that migrates"  // HolderReader
+	PowerRenew    Power = "renew tables without rows"       // Renewer
 )
 
 // PowerError reports that a driver does not have a power. errors.Is(err, errors.ErrUnsupported)
@@ -73,6 +74,23 @@ func UpdateSetting(ctx context.Context, db Database, s SettingUpdate) error {
 		return err
 	}
 	return u.UpdateSetting(ctx, s)
+}
+
+// Renewer is a Database that can start again with tables that have lost all their rows.
+type Renewer interface {
+	// Renew makes Whimbrel's tables usable if none of them has a row, as in a database that was
+	// restored from a dump without data: the history is then that of a new database. If a table has
+	// a row, it changes nothing and returns a *TablesError. Without tables it does nothing.
+	Renew(ctx context.Context) error
+}
+
+// Renew starts again with empty tables. See [Renewer].
+func Renew(ctx context.Context, db Database) error {
+	r, err := power[Renewer](db, PowerRenew)
+	if err != nil {
+		return err
+	}
+	return r.Renew(ctx)
 }
 
 // Resetter is a Tx that can empty its target.

@@ -152,5 +152,5 @@ func (db *Database) emptied(ctx context.Context, c *conn) error {
 	if err != nil || !had {
 		return ownError("reading the history's rows", err)
 	}
-	return fmt.Errorf("the table %s lost its rows: they were deleted, or not restored with the table. Restore them, or drop all of Whimbrel's tables and record the existing schema as a baseline", db.names.History)
+	return db.emptiedError()
 }

@@ -324,7 +324,7 @@ func (h head) check() error {
 		return &database.TablesError{
 			Problem: database.TablesEmpty,
 			Msg:     "the history lacks its first entry, that of Whimbrel's tables: its rows were deleted, or left out of a dump (pg_dump --schema-only)",
-			Hint:    "restore its rows; or, if nothing is applied in this database, drop Whimbrel's tables to have them created again",
+			Hint:    "restore its rows, or record what the schema has as a baseline",
 		}
 	}
 	if h.tables > tablesVersion {

@@ -301,7 +301,7 @@ func (d *db) emptied() error {
 	return &database.TablesError{
 		Problem: database.TablesEmpty, Table: quote(d.names.History),
 		Msg:  fmt.Sprintf("the history %q lacks its first entry, that of Whimbrel's tables: its rows were deleted, or left out of a copy", d.names.History),
-		Hint: "restore its rows; or, if nothing is applied in this database, drop Whimbrel's tables to have them created again",
+		Hint: "restore its rows, or record what the schema has as a baseline",
 	}
 }
 
@@ -313,6 +313,11 @@ func (d *db) createTables(c *conn) (head int64, err error) {
 			return 0, d.ownError("creating Whimbrel's tables", err)
 		}
 	}
+	return d.begins(c, start)
+}
+
+// begins records the first entry, that of Whimbrel's tables.
+func (d *db) begins(c *conn, start time.Time) (head int64, err error) {
 	e, err := d.insert(c, database.Entry{
 		Set: migration.ReservedSet, Version: tablesVersion, Name: "tables", Direction: database.Up,
 		StartedAt: start, Duration: time.Since(start),

@@ -425,6 +425,8 @@ func explainTables(f *render.Failure, e *database.TablesError) {
 		f.Next = strings.TrimSuffix(f.Next, ".") + ":\n" + strings.ReplaceAll(e.Fix, "; GRANT ", ";\nGRANT ") + ";"
 	}
 	switch e.Problem {
+	case database.TablesEmpty:
+		f.Next = `Restore its rows. If the dump had none on purpose, record what the schema has: run "whimbrel baseline VERSION" or, if another tool has migrated the database, "whimbrel adopt".`
 	case database.TablesSeveral:
 		f.Next = "Select one with --schema " + e.Schemas[0] + " (or schema in " + configName + ")."
 	case database.TablesUntrusted:
