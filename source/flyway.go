@@ -214,7 +214,7 @@ func (f *folder) flyway() []migration.Migration {
 	var files []flywayFile
 	confs := map[string]bool{} // files with settings
 	for _, name := range f.tree() {
-		if strings.HasSuffix(name, flywayConf) {
+		if strings.HasSuffix(strings.ToLower(name), flywayConf) {
 			confs[name] = true
 		} else if n, ok := f.flywayFile(name); ok {
 			files = append(files, n)
@@ -322,7 +322,7 @@ func (f *folder) hasFunc(n flywayFile) bool {
 // placeholders.
 func (f *folder) flywaySettings(file *file, confs map[string]bool) (raw bool) {
 	raw = f.opts.NoPlaceholders
-	name := strings.TrimSuffix(file.name, ".sql") + flywayConf
+	name := file.name + ".conf"
 	if !confs[name] {
 		return raw
 	}
@@ -405,20 +405,6 @@ func (f *folder) newestFlyway() (newest numbered, dir string) {
 		newest.digits += ".0"
 	}
 	return newest, dir
-}
-
-// dottedVersion returns a version as Flyway writes it, with at least one dot.
-func dottedVersion(v int64) string {
-	const base = flywayPart + 1
-	parts := []int64{v / base / base / base, v / base / base % base, v / base % base, v % base}
-	for len(parts) > 2 && parts[len(parts)-1] == 0 {
-		parts = parts[:len(parts)-1]
-	}
-	text := strconv.FormatInt(parts[0], 10)
-	for _, p := range parts[1:] {
-		text += "." + strconv.FormatInt(p, 10)
-	}
-	return text
 }
 
 // flywayGroups returns the migrations of the folder with their files, for Renumber.

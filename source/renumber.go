@@ -330,7 +330,7 @@ func (r *renumbering) newest() (newest numbered) {
 // digitsOf returns a version as a name would have it.
 func (r *renumbering) digitsOf(v int64) string {
 	if r.format == Flyway && r.dotted() {
-		return dottedVersion(v)
+		return DottedText(v)
 	}
 	return strconv.FormatInt(v, 10)
 }

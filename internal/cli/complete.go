@@ -72,8 +72,8 @@ func (a *app) completeVersions(most int, choose choice) complete {
 				names[m.Version] = strings.TrimSpace(m.Name + " (" + strings.ReplaceAll(string(m.State), "_", " ") + ")")
 			}
 		}
-		digits := render.Digits(set.Digits())
-		if begun != "" && begun[0] != '0' {
+		digits := render.DigitsOf(set)
+		if begun != "" && begun[0] != '0' && digits != render.Dotted {
 			digits = 0
 		}
 		var offers []string

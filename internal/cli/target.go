@@ -127,8 +127,12 @@ func (a *app) openWithoutFiles(ctx context.Context) (*target, error) {
 func (a *app) digitsOf(dir string) {
 	entries, _ := os.ReadDir(dir) // an empty list if the folder can't be read
 	for _, e := range entries {
+		if source.IsDottedName(e.Name()) {
+			a.print().SetDigitsOf(render.Dotted)
+			return
+		}
 		if n := migration.PaddedDigits(e.Name()); n > 0 {
-			a.print().SetDigitsOf(n)
+			a.print().SetDigitsOf(render.Digits(n))
 			return
 		}
 	}

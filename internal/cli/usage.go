@@ -14,6 +14,7 @@ import (
 	"github.com/whimbrel-db/whimbrel/internal/durations"
 	"github.com/whimbrel-db/whimbrel/internal/lazyregexp"
 	"github.com/whimbrel-db/whimbrel/internal/spelling"
+	"github.com/whimbrel-db/whimbrel/source"
 )
 
 // usageError reports an invalid command line, environment variable or whimbrel.yaml.
@@ -137,6 +138,9 @@ func needReason(reason *string, use string) func(*cobra.Command, []string) error
 
 // parseVersion parses a version. Leading zeros are allowed: 0003 is 3.
 func parseVersion(s string) (int64, error) {
+	if strings.Contains(s, ".") { // Flyway's
+		return source.DottedVersion(s)
+	}
 	v, err := strconv.ParseInt(s, 10, 64)
 	switch {
 	case errors.Is(err, strconv.ErrRange):

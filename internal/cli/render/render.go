@@ -16,6 +16,7 @@ import (
 	"github.com/charmbracelet/x/ansi"
 
 	"github.com/whimbrel-db/whimbrel/migration"
+	"github.com/whimbrel-db/whimbrel/source"
 )
 
 // Stream is an output and its properties.
@@ -218,20 +219,30 @@ func (pg *page) raw(parts ...string) {
 	pg.WriteByte('\n')
 }
 
-// Digits is the number of digits to which versions are padded with zeros.
+// Digits is how versions are written: the number of digits to which they are padded with zeros, or
+// Dotted.
 type Digits int
 
-// SetDigits pads versions like the file names of a set.
-func (p *Printer) SetDigits(set *migration.Set) {
-	p.SetDigitsOf(set.Digits())
+// Dotted writes versions as Flyway does, such as 1.2.
+const Dotted Digits = -1
+
+// DigitsOf returns how the file names of a set write versions.
+func DigitsOf(set *migration.Set) Digits {
+	if source.IsDotted(set) {
+		return Dotted
+	}
+	return Digits(set.Digits())
 }
 
-// SetDigitsOf pads versions to a number of digits, if it is not 0.
-func (p *Printer) SetDigitsOf(digits int) {
+// SetDigits writes versions like the file names of a set.
+func (p *Printer) SetDigits(set *migration.Set) { p.SetDigitsOf(DigitsOf(set)) }
+
+// SetDigitsOf writes versions with a number of digits, if it is not 0.
+func (p *Printer) SetDigitsOf(digits Digits) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if digits > 0 {
-		p.digits = Digits(digits)
+	if digits != 0 {
+		p.digits = digits
 	}
 }
 

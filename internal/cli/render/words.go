@@ -8,12 +8,16 @@ import (
 	"time"
 
 	"github.com/whimbrel-db/whimbrel/internal/times"
+	"github.com/whimbrel-db/whimbrel/source"
 )
 
 // Label formats a version.
 func (d Digits) Label(v int64) string {
-	if v < 0 {
+	switch {
+	case v < 0:
 		return strconv.FormatInt(v, 10)
+	case d == Dotted:
+		return source.DottedText(v)
 	}
 	return fmt.Sprintf("%0*d", int(d), v)
 }
