@@ -68,6 +68,7 @@ func readLiquibase(ctx context.Context, q *querier, t *table) (*history, error) 
 		case "EXECUTED", "RERAN", "MARK_RAN":
 			h.records = append(h.records, record{
 				id: name, version: -1, origin: name, also: author + ":" + id + "@" + path.Base(strings.TrimPrefix(file, "classpath:")), at: asTime(r[5]),
+				repeats: []string{id, author + "_" + id},
 			})
 		case "FAILED":
 			h.refuse(Failed, -1, name, "%s failed, and it may have been applied in part", name)

@@ -40,6 +40,8 @@ type record struct {
 	repeatable string
 	// also is another name: of a repeatable script, or the origin without folders.
 	also string
+	// repeats are the names that a repeatable script in its place can have, which then runs again.
+	repeats []string
 	// dotted is a version of Flyway in one form.
 	dotted string
 	// change is the name of a change of Sqitch, and instance which of the changes with that name it
@@ -117,7 +119,14 @@ func (m *matcher) index(mig migration.Migration) {
 	}
 	if o.ID != "" {
 		m.byOrigin[o.ID] = v
-		name, _, _ := strings.Cut(o.ID, "@")
+		name, file, _ := strings.Cut(o.ID, "@")
+		if short := name + "@" + path.Base(file); file != path.Base(file) { // of Liquibase
+			if _, ambiguous := m.byOrigin[short]; ambiguous {
+				m.byOrigin[short] = whimbrel.NilVersion
+			} else {
+				m.byOrigin[short] = v
+			}
+		}
 		m.changes[name] = append(m.changes[name], v)
 	}
 	if !o.When.IsZero() {
@@ -175,6 +184,9 @@ func (m *matcher) record(r record) {
 		return
 	}
 	mig, ok := m.named(r)
+	if !ok && m.runsAgain(r) {
+		return
+	}
 	if !ok {
 		m.refused = append(m.refused, Refused{
 			Why: NoFile, Version: r.version, ID: r.id,
@@ -189,6 +201,11 @@ func (m *matcher) record(r record) {
 		m.covered = max(m.covered, mig.Version)
 	}
 	m.add(mig, r)
+}
+
+// runsAgain reports whether the set has a repeatable script in place of the migration.
+func (m *matcher) runsAgain(r record) bool {
+	return slices.ContainsFunc(m.set.Repeatables(), func(s migration.Named) bool { return slices.Contains(r.repeats, s.Name) })
 }
 
 // add matches a migration with a record.

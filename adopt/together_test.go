@@ -191,7 +191,7 @@ func TestWhileTheToolRuns(t *testing.T) {
 			t.Parallel()
 			p := programs[tt.program]
 			dir, x := t.TempDir(), create(t, tt.kind)
-			p.write(t, dir, 1)
+			p.write(t, dir, tt.kind, 1)
 			p.mustRun(t, tt.program, dir, x.address, tt.kind)
 			for name, text := range p.files(2, slow(tt.kind)+";", "SELECT 1;") {
 				if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {

@@ -2,6 +2,8 @@ package adopt_test
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"net/url"
 	"os"
@@ -27,6 +29,10 @@ type program struct {
 	// command returns the arguments that bring a database to the newest version of a folder, and
 	// the environment.
 	command func(dir, db string, kind sqltext.Dialect) (args, env []string)
+	// index writes what lists the files of a folder; nil for nothing.
+	index func(t *testing.T, dir string, versions []int, kind sqltext.Dialect)
+	// noWrite says that Reverse can't write what was applied since.
+	noWrite bool
 	// config returns files of the working directory; nil for none.
 	config func(dir, db string, kind sqltext.Dialect) map[string]string
 	// on are the databases that the program migrates.
@@ -99,6 +105,54 @@ var programs = map[string]program{
 			return map[string]string{"dbconfig.yml": fmt.Sprintf("test:\n  dialect: %s\n  datasource: %s\n  dir: %s\n", dialect, db, dir)}
 		},
 	},
+	"drizzle": {
+		tool: adopt.Drizzle, format: source.Drizzle, on: everywhere, neverBlocked: []sqltext.Dialect{sqltext.MySQL},
+		files: func(v int, up, _ string) map[string]string {
+			return map[string]string{fmt.Sprintf("%04d_step.sql", v-1): up + "\n"}
+		},
+		index: writeJournal,
+		command: func(dir, db string, kind sqltext.Dialect) (args, env []string) {
+			return []string{"migrate.mjs", kindNames[kind], db, dir}, nil
+		},
+		config: func(string, string, sqltext.Dialect) map[string]string {
+			return map[string]string{"migrate.mjs": drizzleScript}
+		},
+	},
+	"sqitch": {
+		tool: adopt.Sqitch, format: source.Sqitch, on: []sqltext.Dialect{sqltext.PostgreSQL}, noWrite: true,
+		files: func(v int, up, down string) map[string]string {
+			return map[string]string{fmt.Sprintf("deploy/step%d.sql", v): "BEGIN;\n" + up + "\nCOMMIT;\n", fmt.Sprintf("revert/step%d.sql", v): down + "\n"}
+		},
+		index: writePlan,
+		command: func(dir, db string, _ sqltext.Dialect) (args, env []string) {
+			u, err := url.Parse(db)
+			if err != nil {
+				panic(err)
+			}
+			return []string{"--chdir", dir, "deploy", "--target", "db:pg://" + u.User.String() + "@" + u.Host + u.Path},
+				[]string{"PGSSLMODE=disable", "SQITCH_FULLNAME=Test", "SQITCH_EMAIL=test@example.com"}
+		},
+	},
+	"liquibase": {
+		tool: adopt.Liquibase, format: source.Liquibase, on: []sqltext.Dialect{sqltext.PostgreSQL, sqltext.MySQL}, // it lacks a library for SQLite
+		files: func(v int, up, down string) map[string]string {
+			return map[string]string{fmt.Sprintf("%d-step.sql", v): "--liquibase formatted sql\n--changeset alice:step\n" + up + "\n--rollback " + down + "\n"}
+		},
+		index: writeIncludes,
+		command: func(dir, db string, kind sqltext.Dialect) (args, env []string) {
+			user := "--username=postgres"
+			u, err := url.Parse(db)
+			if err != nil {
+				panic(err)
+			}
+			db = "jdbc:postgresql://" + u.Host + u.Path + "?sslmode=disable"
+			if kind == sqltext.MySQL {
+				db, user = "jdbc:mariadb://"+u.Host+u.Path, "--username="+u.User.Username()
+			}
+			return []string{"--changelog-file=all.yaml", "--search-path=" + dir, "--url=" + db, user, "update"},
+				[]string{"LIQUIBASE_CHANGELOGLOCK_WAIT_TIME_IN_MINUTES=0", "LIQUIBASE_CHANGELOG_LOCK_WAIT_TIME_IN_MINUTES=0"}
+		},
+	},
 	"tern": {
 		tool: adopt.Tern, format: source.Tern, on: []sqltext.Dialect{sqltext.PostgreSQL},
 		files: func(v int, up, down string) map[string]string {
@@ -122,7 +176,99 @@ func goMySQL(db string) string {
 // path returns the path of another tool's program.
 func path(t *testing.T, name string) string {
 	t.Helper()
+	switch name {
+	case "drizzle":
+		return testdb.Tool(t, "node")
+	case "sqitch":
+		return testdb.Tool(t, name)
+	}
 	return filepath.Join(testdb.Tools(t), "bin", name)
+}
+
+// drizzleScript runs Drizzle's migrator, as an application does.
+const drizzleScript = `import { createRequire } from 'node:module';
+const require = createRequire(process.env.WHIMBREL_TEST_TOOLS + '/node_modules/');
+const [kind, db, migrationsFolder] = process.argv.slice(2);
+if (kind === 'PostgreSQL') {
+	const { Pool } = require('pg');
+	const pool = new Pool({ connectionString: db });
+	await require('drizzle-orm/node-postgres/migrator').migrate(require('drizzle-orm/node-postgres').drizzle(pool), { migrationsFolder });
+	await pool.end();
+} else if (kind === 'MariaDB') {
+	const connection = await require('mysql2/promise').createConnection(db);
+	await require('drizzle-orm/mysql2/migrator').migrate(require('drizzle-orm/mysql2').drizzle(connection), { migrationsFolder });
+	await connection.end();
+} else {
+	const client = require('@libsql/client').createClient({ url: 'file:' + db });
+	await require('drizzle-orm/libsql/migrator').migrate(require('drizzle-orm/libsql').drizzle(client), { migrationsFolder });
+	client.close();
+}
+`
+
+// writeJournal adds migrations to Drizzle's journal.
+func writeJournal(t *testing.T, dir string, versions []int, kind sqltext.Dialect) {
+	t.Helper()
+	type entry struct {
+		Idx         int    `json:"idx"`
+		Version     string `json:"version"`
+		When        int64  `json:"when"`
+		Tag         string `json:"tag"`
+		Breakpoints bool   `json:"breakpoints"`
+	}
+	journal := struct {
+		Version string  `json:"version"`
+		Dialect string  `json:"dialect"`
+		Entries []entry `json:"entries"`
+	}{Version: "7", Dialect: map[sqltext.Dialect]string{pg: "postgresql", lite: "sqlite", maria: "mysql"}[kind]}
+	file := filepath.Join(dir, "meta", "_journal.json")
+	if old, err := os.ReadFile(file); err == nil {
+		if err := json.Unmarshal(old, &journal); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, v := range versions {
+		journal.Entries = append(journal.Entries, entry{v - 1, "7", 1700000000000 + int64(v), fmt.Sprintf("%04d_step", v-1), true})
+	}
+	text, err := json.Marshal(journal)
+	if err != nil {
+		t.Fatal(err)
+	}
+	writeFile(t, file, string(text))
+}
+
+// writePlan adds changes to Sqitch's plan.
+func writePlan(t *testing.T, dir string, versions []int, _ sqltext.Dialect) {
+	t.Helper()
+	file := filepath.Join(dir, "sqitch.plan")
+	text, err := os.ReadFile(file)
+	if err != nil {
+		text = []byte("%syntax-version=1.0.0\n%project=app\n\n")
+	}
+	for _, v := range versions {
+		text = fmt.Appendf(text, "step%d 2024-01-01T00:00:0%dZ Test <test@example.com> # a step\n", v, v)
+	}
+	writeFile(t, file, string(text))
+	writeFile(t, filepath.Join(dir, "sqitch.conf"), "[core]\n\tengine = pg\n")
+}
+
+// writeIncludes writes Liquibase's changelog, which includes the files of a folder.
+func writeIncludes(t *testing.T, dir string, versions []int, _ sqltext.Dialect) {
+	t.Helper()
+	text := "databaseChangeLog:\n"
+	for v := 1; v <= slices.Max(versions); v++ {
+		text += fmt.Sprintf("  - include:\n      file: %d-step.sql\n", v)
+	}
+	writeFile(t, filepath.Join(dir, "all.yaml"), text)
+}
+
+func writeFile(t *testing.T, file, text string) {
+	t.Helper()
+	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // run runs the program in a folder and returns what it printed.
@@ -153,17 +299,14 @@ func (p program) mustRun(t *testing.T, name, dir, db string, kind sqltext.Dialec
 }
 
 // write adds a migration to a folder: it creates the table tVERSION.
-func (p program) write(t *testing.T, dir string, versions ...int) {
+func (p program) write(t *testing.T, dir string, kind sqltext.Dialect, versions ...int) {
 	t.Helper()
+	if p.index != nil {
+		p.index(t, dir, versions, kind)
+	}
 	for _, v := range versions {
 		for name, text := range p.files(v, fmt.Sprintf("CREATE TABLE t%d (x int);", v), fmt.Sprintf("DROP TABLE t%d;", v)) {
-			file := filepath.Join(dir, name)
-			if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
-				t.Fatal(err)
-			}
-			if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
-				t.Fatal(err)
-			}
+			writeFile(t, filepath.Join(dir, name), text)
 		}
 	}
 }
@@ -184,9 +327,9 @@ func TestRealTools(t *testing.T) {
 func roundTrip(t *testing.T, name string, p program, kind sqltext.Dialect) {
 	dir := t.TempDir()
 	target := create(t, kind)
-	p.write(t, dir, 1, 2)
+	p.write(t, dir, kind, 1, 2)
 	p.mustRun(t, name, dir, target.address, kind)
-	p.write(t, dir, 3)
+	p.write(t, dir, kind, 3)
 
 	db := target.open(t)
 	found, err := adopt.Detect(t.Context(), db)
@@ -246,8 +389,14 @@ func roundTrip(t *testing.T, name string, p program, kind sqltext.Dialect) {
 	equal(t, "what is applied after up", applied(t, db, set), fmt.Sprint(versions))
 	verify(t, db, set)
 
-	p.write(t, dir, 4)
+	p.write(t, dir, kind, 4)
 	if !block {
+		return
+	}
+	if p.noWrite {
+		if _, err := adopt.Reverse(t.Context(), db, set, adopt.ReverseOptions{}); !errors.As(err, new(*adopt.UnsupportedError)) {
+			t.Errorf("the error of a reversal is %v, want an UnsupportedError", err)
+		}
 		return
 	}
 	back, err := adopt.Reverse(t.Context(), db, set, adopt.ReverseOptions{Reason: "we return"})
