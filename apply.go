@@ -56,6 +56,7 @@ type applier struct {
 	kept     guarded                 // the run that holds the lock for the next step; zero if none does
 	begun    begun                   // the transaction that holds the lock for the next step; zero if none does
 	began    time.Time               // when the last transaction began that waited for the lock
+	turn     bool                    // others get a turn before the lock is taken again
 	current  atomic.Pointer[retrier] // is retry, for the callbacks of a run that lasts for several steps
 
 	// For each step of the plan: whether it remains to be done, as far as the applier knows, and

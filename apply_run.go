@@ -74,9 +74,39 @@ func (a *applier) runOutside(ctx context.Context, index, _ int) (err error) {
 	return nil
 }
 
-// guardLimit is how long the lock is held for more than one run. Then another process, or a person
-// who freezes the database, gets a turn.
-const guardLimit = time.Second
+// The lock is held for more than one step for turnAfter at most, with nothing but moments between
+// them. Then it is free for turnPause, so that another process, or a person who freezes the
+// database, gets a turn.
+const (
+	turnAfter = time.Second
+	turnPause = 10 * time.Millisecond
+)
+
+// holds reports whether the lock, held since a time, may be held for the next step, too, if that
+// remains to be done.
+func (a *applier) holds(since time.Time, next int) bool {
+	if next == len(a.plan.Steps) || !a.left[next] {
+		return false
+	}
+	a.turn = time.Since(since) > turnAfter
+	return !a.turn
+}
+
+// giveTurn lets others have the lock before it is taken again, if that is due.
+func (a *applier) giveTurn(ctx context.Context) error {
+	if !a.turn {
+		return nil
+	}
+	a.turn = false
+	timer := time.NewTimer(turnPause)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
 
 // guarded is a run that has the lock since a time.
 type guarded struct {
@@ -92,6 +122,9 @@ func (a *applier) guard(ctx context.Context) (guarded, database.Found, error) {
 		a.kept = guarded{}
 		return g, database.Found{Head: a.expect.Head}, nil
 	}
+	if err := a.giveTurn(ctx); err != nil {
+		return guarded{}, database.Found{}, err
+	}
 	opts := a.retry.lockOptions()
 	opts.Blocked = func(b database.Blockage) { a.current.Load().blocked(b) }
 	if opts.Terminate != nil {
@@ -104,7 +137,7 @@ func (a *applier) guard(ctx context.Context) (guarded, database.Found, error) {
 
 // keep keeps the lock for the next step, if that is a run, too, and follows soon enough.
 func (a *applier) keep(g guarded, next int) bool {
-	if next == len(a.plan.Steps) || a.plan.Steps[next].Mode != OutsideTransaction || !a.left[next] || time.Since(g.since) > guardLimit {
+	if !a.holds(g.since, next) || a.plan.Steps[next].Mode != OutsideTransaction {
 		return false
 	}
 	a.kept = g

@@ -107,15 +107,18 @@ func (a *applier) begin(ctx context.Context) (database.Tx, database.Found, error
 		a.begun = begun{}
 		return b.tx, b.found, nil
 	}
+	if err := a.giveTurn(ctx); err != nil {
+		return nil, database.Found{}, err
+	}
 	tx, found, err := a.m.db.Begin(ctx, a.m.set.Name(), a.retry.lockOptions())
 	a.began = time.Now()
 	return tx, found, err
 }
 
-// commit commits a transaction, and begins that of the next step, if it has one. After a while it
-// does not: then others get a turn, as after a run.
+// commit commits a transaction, and begins that of the next step, if it has one and others need no
+// turn.
 func (a *applier) commit(ctx context.Context, tx database.Tx, next int) (database.Recorded, error) {
-	if next == len(a.plan.Steps) || a.plan.Steps[next].Mode == OutsideTransaction || !a.left[next] || time.Since(a.began) > guardLimit {
+	if !a.holds(a.began, next) || a.plan.Steps[next].Mode == OutsideTransaction {
 		return tx.Commit(ctx)
 	}
 	b := begun{retry: a.newRetrier(next, next+1)}

@@ -37,6 +37,44 @@ func TestCommitBeginsTheNextTransaction(t *testing.T) {
 	})
 }
 
+// After a second, a process that waits for the lock gets a turn, between transactions as between
+// runs.
+func TestOthersGetATurn(t *testing.T) {
+	for name, scripts := range map[string][]script{"transactions": plain(6), "runs": indexes(6)} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				target := memdb.New()
+				db, other := open(t, target), open(t, target)
+				slow := func(op string) error {
+					if op == memdb.OpTxExec || op == memdb.OpRunExec {
+						time.Sleep(400 * time.Millisecond)
+					}
+					return nil
+				}
+				db.SetHook(slow)
+				turn := make(chan int, 1)
+				go func() {
+					time.Sleep(100 * time.Millisecond)
+					tx, _, err := other.Begin(t.Context(), "shop", database.LockOptions{Timeout: time.Minute})
+					if err != nil {
+						t.Error(err)
+						turn <- 0
+						return
+					}
+					st, err := tx.State(t.Context())
+					noError(t, err)
+					noError(t, tx.Rollback(t.Context()))
+					turn <- st.Applied.Len()
+				}()
+				mustUp(t, whimbrel.New(db, newSet(t, scripts...), whimbrel.Options{}))
+				if n := <-turn; n == 0 || n > 4 {
+					t.Errorf("the other process had the lock after %d migrations, want at most 4", n)
+				}
+			})
+		})
+	}
+}
+
 // A database that is frozen between COMMIT and the next transaction stops the migration there.
 func TestFrozenBetweenTransactions(t *testing.T) {
 	t.Parallel()

@@ -166,6 +166,9 @@ func readAnswer(p *pgconn.Pipeline, q query, before error) (unread, err error) {
 			unread = q.done(tag)
 		}
 	}
+	if err == nil {
+		return unread, nil
+	}
 	var pg *pgconn.PgError
 	if q.fail != nil && errors.As(err, &pg) {
 		return unread, q.fail(pg)
@@ -231,7 +234,12 @@ func (c *conn) parameter(name string) (value string) {
 
 // serverMajor returns the server's major version, or 0 if unknown.
 func (c *conn) serverMajor() (major int) {
-	fmt.Sscanf(c.parameter("server_version"), "%d", &major)
+	for _, digit := range c.parameter("server_version") {
+		if digit < '0' || digit > '9' {
+			break
+		}
+		major = 10*major + int(digit-'0')
+	}
 	return major
 }
 
