@@ -260,7 +260,7 @@ func TestParseVersion(t *testing.T) {
 		noError(t, text, err)
 		wantEqual(t, text, got, want)
 	}
-	for _, text := range []string{"", "x", "-1", "1.5", "0x3", "99999999999999999999"} {
+	for _, text := range []string{"", "x", "-1", "1..5", "0x3", "99999999999999999999"} {
 		if got, err := parseVersion(text); err == nil {
 			t.Errorf("%q is %v", text, got)
 		}
