@@ -36,7 +36,16 @@ func (a *app) unrecorded(ctx context.Context, t *target) (*render.Unrecorded, er
 	if read.state.Head != 0 {
 		f.Objects = 0
 	}
-	return render.NewUnrecorded(f), nil
+	u := render.NewUnrecorded(f)
+	if u == nil {
+		return nil, nil
+	}
+	// Another process may have migrated the database between the two readings.
+	now, err := t.db.State(ctx, t.set.Name())
+	if err != nil || now.Head != read.state.Head {
+		return nil, err
+	}
+	return u, nil
 }
 
 // needRecorded returns an *unrecordedError for such a database, unless --allow-unrecorded is given.
