@@ -371,20 +371,20 @@ var required = map[string]bool{"set_name": true, "version": true, "name": true, 
 // clientValue converts a value to one of the client's types, and reports whether it is the default
 // of its column.
 func clientValue(v any) (value sqldriver.Value, isDefault bool) {
-	switch v := v.(type) {
+	switch is := v.(type) {
 	case string:
-		return v, v == ""
-	case int:
-		return int64(v), v == 0
+		return v, is == ""
 	case int64:
-		return v, v == 0
+		return v, is == 0
 	case bool:
-		return v, !v
+		return v, !is
+	case int:
+		return int64(is), is == 0
 	case sql.NullString:
-		if !v.Valid {
+		if !is.Valid {
 			return nil, true
 		}
-		return v.String, false
+		return is.String, false
 	}
 	return v, false
 }
