@@ -1,6 +1,7 @@
 package source
 
 import (
+	"cmp"
 	"io"
 	"io/fs"
 	"slices"
@@ -134,6 +135,7 @@ func (f *folder) atlas() []migration.Migration {
 			m.Origin.Sum = sum.hash
 		}
 		if f.atlasDirectives(file, &m, text) {
+			m.Name = cmp.Or(m.Name, atlasCheckpoint)
 			f.others.Baselines = append(f.others.Baselines, m)
 		} else {
 			all = append(all, m)

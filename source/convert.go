@@ -137,7 +137,7 @@ func (c *converter) write(file, name string, s *migration.Script) error {
 	}
 	content, changes := c.native(text, s)
 	if len(changes) == 0 && migration.Sum(content) != s.Checksum {
-		changes = append(changes, "replaced placeholders by their values")
+		changes = append(changes, replacedWhat(c.Format))
 	}
 	if clean := c.clean(name); clean != name {
 		c.Changes = append(c.Changes, Conversion{File: file, What: fmt.Sprintf("the name was %q", name)})
@@ -147,6 +147,14 @@ func (c *converter) write(file, name string, s *migration.Script) error {
 	}
 	c.Files = append(c.Files, File{Name: file, Content: content})
 	return nil
+}
+
+// replacedWhat says how a format's text and what runs of it differ.
+func replacedWhat(format Format) string {
+	if format == Atlas || format == Drizzle {
+		return "wrote the semicolons that end its statements"
+	}
+	return "replaced placeholders by their values"
 }
 
 func wholeText(s *migration.Script) (string, error) {

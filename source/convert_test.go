@@ -59,6 +59,56 @@ func TestConvert(t *testing.T) {
 			},
 			leftOut: []string{"README.md"},
 		},
+		"drizzle": {
+			files: folder{
+				"meta/_journal.json":      journalOf("0000_a", "0001_b"),
+				"meta/0000_snapshot.json": "{}",
+				"0000_a.sql":              "SELECT 1\n--> statement-breakpoint\nSELECT 2;",
+				"0001_b.sql":              "SELECT 3;\n--> statement-breakpoint\nSELECT 4;",
+			},
+			want: folder{
+				"0000_a.up.sql": "SELECT 1\n;--> statement-breakpoint\nSELECT 2;",
+				"0001_b.up.sql": "SELECT 3;\n--> statement-breakpoint\nSELECT 4;",
+			},
+			changes: []source.Conversion{{File: "0000_a.up.sql", What: "wrote the semicolons that end its statements", Text: true}},
+			leftOut: []string{"meta/0000_snapshot.json", "meta/_journal.json"},
+		},
+		"sqitch": {
+			files: folder{
+				"sqitch.plan":         planOf("sub/a", "@v1", "sub/a"),
+				"deploy/sub/a@v1.sql": "BEGIN;\nSELECT 1;\nCOMMIT;\n",
+				"deploy/sub/a.sql":    "SELECT 2;",
+				"revert/sub/a.sql":    "SELECT 3;",
+				"verify/sub/a.sql":    "SELECT 4;",
+			},
+			want: folder{
+				"0001_sub_a.up.sql":   "BEGIN;\nSELECT 1;\nCOMMIT;\n",
+				"0002_sub_a.up.sql":   "SELECT 2;",
+				"0002_sub_a.down.sql": "SELECT 3;",
+			},
+			changes: []source.Conversion{
+				{File: "0001_sub_a.up.sql", What: `the name was "sub/a"`},
+				{File: "0002_sub_a.up.sql", What: `the name was "sub/a"`},
+			},
+			leftOut: []string{"sqitch.plan", "verify/sub/a.sql"},
+		},
+		"liquibase": {
+			files: folder{
+				"0001_a.sql": head + "--changeset a:users runInTransaction:false\nSELECT 1;\n--rollback SELECT 2;\n--changeset a:v runOnChange:true\nSELECT 3;\n--changeset a:2\nSELECT 4;\n--rollback empty\n",
+			},
+			want: folder{
+				"1001_users.up.sql":   "-- whimbrel: no-transaction\nSELECT 1;",
+				"1001_users.down.sql": "-- whimbrel: no-transaction\n           SELECT 2;",
+				"1003_2.up.sql":       "SELECT 4;",
+				"1003_2.down.sql":     "-- whimbrel: empty\n",
+				"R__v.sql":            "SELECT 3;",
+			},
+			changes: []source.Conversion{
+				{File: "1001_users.up.sql", What: `added the line "-- whimbrel: no-transaction"`, Text: true},
+				{File: "1001_users.down.sql", What: `added the line "-- whimbrel: no-transaction"`, Text: true},
+				{File: "1003_2.down.sql", What: `added the line "-- whimbrel: empty"`, Text: true},
+			},
+		},
 		"golang-migrate": {
 			files: folder{
 				"000001_users.up.sql":        "CREATE TABLE users (id int);\n",

@@ -3,10 +3,13 @@ package source_test
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
+	"strings"
 	"testing"
 	"testing/fstest"
 
 	"github.com/whimbrel-db/whimbrel/source"
+	"github.com/whimbrel-db/whimbrel/sqltext"
 )
 
 // TestConvertKeepsAnySet converts random folders of other tools: the native folder has the same
@@ -17,7 +20,7 @@ func TestConvertKeepsAnySet(t *testing.T) {
 		up, "", "-- only a comment", "\ufeffSELECT 1;\r\nSELECT 2 -- the end", "SELECT '${x}', '${a2:b}';", "SELECT E'\\'', $$ -- +migrate Up $$;\n",
 		"-- whimbrel: lock-timeout 3s\nSELECT 1;", "/* a\n-- b */ SELECT 1", "BEGIN;\nSELECT 1;\nCOMMIT;\n",
 	}
-	for _, format := range []source.Format{source.GolangMigrate, source.Goose, source.Dbmate, source.Tern, source.Hasura, source.SQLMigrate, source.Flyway, source.Sqlx, source.Diesel, source.Prisma} {
+	for _, format := range []source.Format{source.GolangMigrate, source.Goose, source.Dbmate, source.Tern, source.Hasura, source.SQLMigrate, source.Flyway, source.Sqlx, source.Diesel, source.Prisma, source.Atlas, source.Drizzle, source.Sqitch, source.Liquibase} {
 		t.Run(string(format), func(t *testing.T) {
 			t.Parallel()
 			rng := rand.New(rand.NewPCG(3, 4))
@@ -29,7 +32,8 @@ func TestConvertKeepsAnySet(t *testing.T) {
 				for i := range 1 + rng.IntN(4) {
 					randomMigration(rng, format, fmt.Sprintf("n%d", i), text, add)
 				}
-				opts := source.Options{Format: format, Placeholders: map[string]string{"x": "y", "a2:b": "z"}}
+				listMigrations(rng, format, folder)
+				opts := source.Options{Format: format, Dialect: sqltext.PostgreSQL, Placeholders: map[string]string{"x": "y", "a2:b": "z"}}
 				if _, err := source.Read(folder, opts); err != nil {
 					continue // versions in disorder, or twice
 				}
@@ -55,11 +59,63 @@ var markers = map[source.Format]struct{ up, upAlone, down string }{
 	source.SQLMigrate: {"-- +migrate Up\n", "-- +migrate Up notransaction\n", "-- +migrate Down"},
 }
 
+// listMigrations adds the file in which a tool lists its migrations.
+func listMigrations(rng *rand.Rand, format source.Format, folder fstest.MapFS) {
+	var names []string
+	for name := range folder {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	switch format {
+	case source.Atlas:
+		var pairs []string
+		for _, name := range names {
+			pairs = append(pairs, name, string(folder[name].Data))
+		}
+		folder["atlas.sum"] = &fstest.MapFile{Data: []byte(source.AtlasSumOf(pairs...))}
+	case source.Drizzle:
+		rng.Shuffle(len(names), func(i, j int) { names[i], names[j] = names[j], names[i] })
+		for i := range names {
+			names[i] = strings.TrimSuffix(names[i], ".sql")
+		}
+		folder["meta/_journal.json"] = &fstest.MapFile{Data: []byte(journalOf(names...))}
+	case source.Sqitch:
+		var lines []string
+		for _, name := range names {
+			if change, ok := strings.CutPrefix(name, "deploy/"); ok {
+				lines = append(lines, strings.TrimSuffix(change, ".sql"))
+			}
+		}
+		rng.Shuffle(len(lines), func(i, j int) { lines[i], lines[j] = lines[j], lines[i] })
+		folder["sqitch.plan"] = &fstest.MapFile{Data: []byte(planOf(lines...))}
+	}
+}
+
 // randomMigration adds the files of a migration.
 func randomMigration(rng *rand.Rand, format source.Format, name string, text func() string, add func(name, text string)) {
 	version := randomVersion(rng, format)
 	down, alone := rng.IntN(2) == 0, rng.IntN(3) == 0
 	switch format {
+	case source.Atlas, source.Drizzle:
+		all := text()
+		if alone {
+			all = map[source.Format]string{source.Atlas: "-- atlas:txmode none\n\n", source.Drizzle: "SELECT 0\n--> statement-breakpoint\n"}[format] + all
+		}
+		add(version+"_"+name+".sql", all)
+	case source.Sqitch:
+		add("deploy/"+name+".sql", text())
+		if down {
+			add("revert/"+name+".sql", text())
+		}
+	case source.Liquibase:
+		all := head
+		for i := range 1 + rng.IntN(3) {
+			all += fmt.Sprintf("--changeset %s:%d%s\n%s\n", name, i, map[bool]string{true: " runInTransaction:false"}[alone], text())
+			if down {
+				all += []string{"--rollback SELECT 1;\n--rollback SELECT 2;\n", "--rollback empty\n", "/* liquibase rollback\nSELECT 3;\n*/\n"}[rng.IntN(3)]
+			}
+		}
+		add(version+"_"+name+".sql", all)
 	case source.Goose, source.Dbmate, source.Tern, source.SQLMigrate:
 		m := markers[format]
 		all := m.up

@@ -688,6 +688,9 @@ func TestOrderIsTheToolsOwn(t *testing.T) {
 			return strings.Compare(version(a), version(b))
 		}},
 		{source.Prisma, func(v string) string { return v + "_x/migration.sql" }, up, strings.Compare},
+		{source.Drizzle, func(v string) string { return v + "_x/migration.sql" }, up, strings.Compare},
+		{source.Atlas, func(v string) string { return v + "_x.sql" }, "-- atlas:sum ignore\n" + up, strings.Compare},
+		{source.Liquibase, func(v string) string { return v + "_x.sql" }, head + "--changeset a:1\n" + up, strings.Compare},
 		{source.Flyway, func(v string) string { return "V" + v + "__x.sql" }, up, func(a, b string) int {
 			version := func(name string) (parts []int) {
 				text, _, _ := strings.Cut(name[len("V"):], "__")
