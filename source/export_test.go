@@ -13,3 +13,12 @@ func AtlasSumOf(pairs ...string) string {
 	}
 	return s.text()
 }
+
+// PlannedChanges returns the names of the changes of a sqitch.plan.
+func PlannedChanges(text string) (names []string, err error) {
+	read, p := readPlan("sqitch.plan", text)
+	for _, c := range read.changes {
+		names = append(names, c.name)
+	}
+	return names, p.err()
+}

@@ -237,7 +237,7 @@ func sqitchFiles(f *folder, _, name string) []File {
 		f.add(f.path(s.plan), "has a change %s already; to rework it, use: sqitch rework %s", name, name)
 		return nil
 	}
-	line := fmt.Sprintf("%s %s Whimbrel <whimbrel@localhost> # %s\n", name, time.Now().UTC().Format(time.RFC3339), strings.ReplaceAll(name, "_", " "))
+	line := fmt.Sprintf("%s %s %s # %s\n", name, time.Now().UTC().Format(time.RFC3339), s.planner, strings.ReplaceAll(name, "_", " "))
 	text := f.sqitchText
 	if !strings.HasSuffix(text, "\n") {
 		text += "\n"

@@ -1,8 +1,11 @@
 package source_test
 
 import (
+	"encoding/json"
+	"errors"
 	"fmt"
 	"math/rand/v2"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -173,6 +176,43 @@ func TestSqitchOrderIsThatOfThePlan(t *testing.T) {
 	}
 }
 
+// testdata/sqitch_plans.json has random plans, and for those that Sqitch 1.3.1 accepts the changes
+// that "sqitch plan" lists. Whimbrel accepts the same ones, but for dependencies that it can't check
+// and conflicts that prevent the plan from being deployed.
+func TestSqitchPlansAsSqitchReadsThem(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile("testdata/sqitch_plans.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var plans []struct {
+		Plan    string
+		Changes []string
+	}
+	if err := json.Unmarshal(text, &plans); err != nil {
+		t.Fatal(err)
+	}
+	accepted := 0
+	for _, p := range plans {
+		names, err := source.PlannedChanges(p.Plan)
+		var wrong *source.FolderError
+		if errors.As(err, &wrong) && !slices.ContainsFunc(wrong.Problems, func(e *source.Error) bool {
+			return !strings.Contains(e.Msg, " conflicts with ") && !strings.Contains(e.Msg, "Whimbrel can't check")
+		}) {
+			continue
+		}
+		if (err == nil) != (p.Changes != nil) || err == nil && !slices.Equal(names, p.Changes) {
+			t.Errorf("%s\ngot %v, %v; Sqitch: %v", p.Plan, names, err, p.Changes)
+		}
+		if err == nil {
+			accepted++
+		}
+	}
+	if accepted < 15 || len(plans)-accepted < 100 {
+		t.Errorf("%d of %d plans are accepted", accepted, len(plans))
+	}
+}
+
 func TestSqitchNewFiles(t *testing.T) {
 	t.Parallel()
 	folder := files("sqitch.conf", "[core]\nengine = pg\n", "sqitch.plan", strings.TrimSuffix(planOf("a"), "\n"), "deploy/a.sql", up)
@@ -197,6 +237,11 @@ func TestSqitchNewFiles(t *testing.T) {
 	set, err := source.Read(folder, source.Options{})
 	if err != nil || set.Len() != 2 || set.All()[1].Up.Problem == nil {
 		t.Errorf("set = %v, %v", set, err)
+	}
+	folder["sqitch.conf"] = &fstest.MapFile{Data: []byte("[user]\n\tname = M O\n\temail = m@x.y\n")}
+	made, err = source.NewFiles(folder, source.NewOptions{Name: "c"})
+	if err != nil || !strings.HasSuffix(made[2].Content, "Z M O <m@x.y> # c\n") {
+		t.Errorf("made = %v, %v", made, err)
 	}
 	for name, want := range map[string]string{
 		"a":   "sqitch.plan: has a change a already; to rework it, use: sqitch rework a",

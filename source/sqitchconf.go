@@ -4,6 +4,8 @@ import (
 	"path"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/whimbrel-db/whimbrel/internal/lazyregexp"
 )
 
 // sqitchProject says where the parts of a Sqitch project are, within the folder.
@@ -12,6 +14,7 @@ type sqitchProject struct {
 	dirs      map[string]string // of deploy, revert, verify, and of reworked_deploy and so on
 	extension string            // with its dot
 	engine    string
+	planner   string // of new changes: NAME <EMAIL>
 }
 
 // confSetting is a line of a sqitch.conf.
@@ -74,6 +77,9 @@ func confValue(text string) string {
 	return strings.TrimSpace(b.String())
 }
 
+// planners match a planner that a plan can have.
+var planners = lazyregexp.New(`^[^<>#\[\]\pC]+ <[^<>#\pC]+>$`)
+
 // sqitchScripts are the kinds of scripts that a change has.
 var sqitchScripts = []string{"deploy", "revert", "verify"}
 
@@ -92,6 +98,11 @@ func project(file string, settings []confSetting) (sqitchProject, problems) {
 	}
 	engine, _ := get("core", "", "engine")
 	s.engine = engine.value
+	name, _ := get("user", "", "name")
+	email, _ := get("user", "", "email")
+	if s.planner = name.value + " <" + email.value + ">"; !planners.MatchString(s.planner) {
+		s.planner = "Whimbrel <whimbrel@localhost>"
+	}
 	value := func(key string) (confSetting, bool) {
 		if t, ok := get("engine", s.engine, key); ok && s.engine != "" {
 			return t, true
