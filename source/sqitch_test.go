@@ -177,8 +177,8 @@ func TestSqitchOrderIsThatOfThePlan(t *testing.T) {
 }
 
 // testdata/sqitch_plans.json has random plans, and for those that Sqitch 1.3.1 accepts the changes
-// that "sqitch plan" lists. Whimbrel accepts the same ones, but for dependencies that it can't check
-// and conflicts that prevent the plan from being deployed.
+// that "sqitch plan" lists. Whimbrel accepts the same ones, but for dependencies that it can't
+// check and conflicts that prevent the plan from being deployed.
 func TestSqitchPlansAsSqitchReadsThem(t *testing.T) {
 	t.Parallel()
 	text, err := os.ReadFile("testdata/sqitch_plans.json")
