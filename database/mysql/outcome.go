@@ -67,6 +67,10 @@ func (r *run) Outcome(ctx context.Context, st sqltext.Statement, before string, 
 		if err != nil {
 			return err
 		}
+		if st.Text == r.refused && len(was.Objects) == 1 {
+			o = &database.Outcome{Verdict: database.NotHappened, Why: "the server refused it"}
+			return nil
+		}
 		r.h.guard.mu.Lock()
 		defer r.h.guard.mu.Unlock()
 		is, err := r.h.now(ctx, st, was)

@@ -2,6 +2,7 @@ package mysql_test
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -173,6 +174,34 @@ func TestRecordIsAllOrNothing(t *testing.T) {
 			equal(t, "the entries without the lock", value(t, pool, history), "0")
 			equal(t, "the journal without the lock", value(t, pool, "SELECT count(*) FROM whimbrel_journal"), "1")
 			must(t, r.Close(background(t)))
+		})
+	}
+}
+
+// A statement that the server refuses has not happened, although its object is as after it: the
+// next attempt fails in the same way.
+func TestRefusedStatementsHaveNotHappened(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct{ text, code string }{
+		"a missing table": {"CREATE TABLE a (x int); DROP TABLE missing", "42S02"},
+		"a missing index": {"CREATE TABLE a (x int); DROP INDEX missing ON a", "42000"},
+		"a missing view":  {"CREATE TABLE a (x int); DROP VIEW missing", "42S02"},
+		"an index":        {"CREATE TABLE a (x int, KEY i (x)); CREATE INDEX i ON a (x)", "42000"},
+		"a second index":  {"CREATE TABLE a (x int UNIQUE, UNIQUE (x)); CREATE INDEX x_2 ON a (x)", "42000"},
+		"a table":         {"CREATE TABLE a (x int); CREATE TABLE a (x int)", "42S01"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			url, pool := newDatabase(t)
+			db := open(t, url)
+			for range 2 {
+				_, err := up(t, db, setOf(t, "s", tt.text))
+				e := as[*database.StatementError](t, err)
+				equal(t, "the code and the index", fmt.Sprint(e.Code, " ", e.Index), tt.code+" 1")
+				equal(t, "the announced statement", value(t, pool, "SELECT begun FROM whimbrel_journal"), "")
+			}
+			_, err := up(t, db, setOf(t, "s", tt.text[:strings.Index(tt.text, "; ")]))
+			must(t, err)
 		})
 	}
 }

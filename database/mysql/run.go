@@ -23,6 +23,8 @@ type run struct {
 	timed    *migration.Script // the script whose lock timeout is set, or was until it set another
 	waits    waits             // its limits; the zero waits once they are set
 	executed int               // how many of its statements
+	made     made              // the table that the run created last
+	refused  string            // the statement that failed because its object exists, or does not
 }
 
 // Guard holds the set's lock on a connection of its own.
@@ -117,13 +119,14 @@ func (r *run) Announce(ctx context.Context, st sqltext.Statement, j *database.Jo
 		}
 		r.h.guard.mu.Lock()
 		defer r.h.guard.mu.Unlock()
-		return r.h.announce(ctx, st, j, b, deep)
+		r.made.announce(st, b)
+		return r.h.announce(ctx, st, j, b, deep, r.knows(st, b))
 	})
 }
 
-func (h *hold) announce(ctx context.Context, st sqltext.Statement, j *database.Journal, b *before, deep bool) (err error) {
-	together := b != nil && !deep && len(b.Objects) <= most && h.guard.form.seal(h.set) == ""
-	if b != nil && !together {
+func (h *hold) announce(ctx context.Context, st sqltext.Statement, j *database.Journal, b *before, deep, known bool) (err error) {
+	together := b != nil && !known && !deep && len(b.Objects) <= most && h.guard.form.seal(h.set) == ""
+	if b != nil && !known && !together {
 		if err := b.read(ctx, h.guard.c, deep); err != nil {
 			return statementError(st, err) // a lock on an object concerns the statement
 		}
@@ -181,6 +184,10 @@ func (r *run) Exec(ctx context.Context, s *migration.Script, st sqltext.Statemen
 			err = r.h.worker.undo(ctx, err)
 		}
 		r.follow(st, err)
+		r.made.follow(st, err)
+		if r.refused = ""; isRefused(err) {
+			r.refused = st.Text
+		}
 		// after SET autocommit = 0, statements would not be committed with their mark
 		if err == nil && st.Tx == sqltext.TxOther {
 			_, err = r.h.worker.exec(ctx, "SET autocommit = 1")

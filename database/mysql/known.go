@@ -1,0 +1,107 @@
+package mysql
+
+import (
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/whimbrel-db/whimbrel/catalog"
+	"github.com/whimbrel-db/whimbrel/internal/lazyregexp"
+	"github.com/whimbrel-db/whimbrel/sqltext"
+)
+
+// knows reports whether it is known without a query which of a statement's objects exist, and
+// stores that.
+func (r *run) knows(st sqltext.Statement, b *before) bool {
+	if assumed(st, b) {
+		b.There = 1
+		return true
+	}
+	return r.made.lacks(b)
+}
+
+// assumed reports whether the object of a statement is assumed to exist before: that of a DROP of
+// one object. If it does not exist after an interruption, the statement has happened, or it would
+// have failed, and there is nothing left for it to do.
+func assumed(st sqltext.Statement, b *before) bool {
+	return b != nil && st.Verb() == "DROP" && len(b.Objects) == 1
+}
+
+// refusals are the errors of a DROP of what does not exist, and of a CREATE of what exists. After
+// one, the statement certainly had no effect, if it is about one object.
+var refusals = []int{
+	erNoSuchTable, erBadDropDB, erBadTable, erCantDropKey, erNoRoutine, erNoTrigger, erNoEvent, erUnknownSequence, erUnknownView, erTableExists, erDupKeyName,
+}
+
+// isRefused reports whether a statement failed because its object exists, or does not.
+func isRefused(err error) bool { return slices.Contains(refusals, number(err)) }
+
+const (
+	erTableExists     = 1050
+	erDupKeyName      = 1061
+	erBadDropDB       = 1008
+	erBadTable        = 1051
+	erCantDropKey     = 1091
+	erNoRoutine       = 1305
+	erNoTrigger       = 1360
+	erNoEvent         = 1539
+	erUnknownSequence = 4091
+	erUnknownView     = 4092
+)
+
+// madeLimit is how long it is certain enough that nobody else has changed a new table.
+const madeLimit = time.Second
+
+// made is the table that the run created with its last statement, or that before its last indexes.
+type made struct {
+	table     catalog.Object
+	at        time.Time
+	names     map[string]bool // those in its definition, and its indexes since, in lower case
+	announced *before         // the statement that comes next
+	text      string
+}
+
+// announce notes what a statement is about.
+func (m *made) announce(st sqltext.Statement, b *before) { m.announced, m.text = b, st.Text }
+
+// follow notes a statement that was executed.
+func (m *made) follow(st sqltext.Statement, err error) {
+	b, text := m.announced, m.text
+	m.announced, m.text = nil, ""
+	if err != nil || b == nil || text != st.Text || st.Verb() != "CREATE" || len(b.Objects) != 1 {
+		*m = made{}
+		return
+	}
+	o := b.Objects[0]
+	switch {
+	case o.Kind == catalog.Table:
+		*m = made{table: o, at: time.Now(), names: map[string]bool{}}
+		for name := range sqltext.List(st.Text, sqltext.MySQL).Names() {
+			m.names[strings.ToLower(name)] = true
+		}
+		if m.names["like"] || m.names["select"] { // it may have the indexes of another table
+			*m = made{}
+		}
+	case m.owns(o):
+		m.names[strings.ToLower(o.Name)] = true
+	default:
+		*m = made{}
+	}
+}
+
+// owns reports whether an object is an index of the table.
+func (m *made) owns(o catalog.Object) bool {
+	return m.names != nil && o.Kind == catalog.Index && o.Of == m.table.Name && o.Schema == m.table.Schema
+}
+
+// numbered matches what the server appends to a name that it chooses for a second index.
+var numbered = lazyregexp.New(`_[0-9]+$`)
+
+// lacks reports whether the objects are one index that the table can't have.
+func (m *made) lacks(b *before) bool {
+	if b == nil || len(b.Objects) != 1 || !m.owns(b.Objects[0]) || time.Since(m.at) > madeLimit {
+		return false
+	}
+	name := strings.ToLower(b.Objects[0].Name)
+	return name != "primary" && !m.names[name] && !m.names[numbered.ReplaceAllString(name, "")]
+}
