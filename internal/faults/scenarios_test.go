@@ -205,7 +205,7 @@ func inserts(table string, n int) string {
 }
 
 // onMariaDB are the scenarios for MariaDB.
-var onMariaDB = append(slices.Clone(withoutDDL), grouped)
+var onMariaDB = append([]*scenario{grouped}, withoutDDL...)
 
 func scenarioOf(name string) *scenario {
 	for _, s := range append([]*scenario{unnamed, oneMore, patient, grouped}, scenarios...) {
