@@ -153,7 +153,7 @@ func (q *querier) trigger(f *found) []string {
 	case sqltext.PostgreSQL:
 		function := q.ident(f.table.schema) + "." + q.ident(name)
 		return []string{
-			"CREATE FUNCTION " + function + "() RETURNS pg_catalog.trigger LANGUAGE plpgsql SET search_path = pg_catalog AS $whimbrel$ BEGIN RAISE EXCEPTION USING MESSAGE = " + message + "; END $whimbrel$",
+			"CREATE FUNCTION " + function + "() RETURNS pg_catalog.trigger LANGUAGE plpgsql SET search_path TO pg_catalog AS $whimbrel$ BEGIN RAISE EXCEPTION '%', " + message + "; END $whimbrel$",
 			"CREATE TRIGGER " + q.ident(name) + " BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON " + table + " FOR EACH STATEMENT EXECUTE FUNCTION " + function + "()",
 		}
 	case sqltext.SQLite:

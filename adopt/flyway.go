@@ -217,7 +217,7 @@ func writeFlyway(ctx context.Context, q *querier, t *table, c changes) error {
 			}
 			sum := "NULL"
 			if text, err := fileText(m.Up); err == nil {
-				sum = fmt.Sprint(flywaySum(text))
+				sum = q.text(fmt.Sprint(flywaySum(text)))
 			} else if !errors.Is(err, errFilled) {
 				return nil, err
 			}

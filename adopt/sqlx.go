@@ -20,7 +20,7 @@ var sqlx = &reader{
 		if q.dialect == sqltext.SQLite {
 			empty = "x''"
 		}
-		return failedRow("version", fmt.Sprint(sqlxBlock), ", description, success, checksum, execution_time", fmt.Sprintf(", '%s', false, %s, 0", blockRow, empty))(q, t)
+		return failedRow("version", q.text(fmt.Sprint(sqlxBlock)), ", description, success, checksum, execution_time", fmt.Sprintf(", '%s', false, %s, 0", blockRow, empty))(q, t)
 	}},
 	write: rowWriter{
 		key: "version", columns: []string{"description", "installed_on", "success", "checksum", "execution_time"}, old: number,

@@ -20,6 +20,8 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	_ "github.com/jackc/pgx/v5/stdlib"
 
+	"github.com/whimbrel-db/whimbrel"
+	"github.com/whimbrel-db/whimbrel/adopt"
 	"github.com/whimbrel-db/whimbrel/catalog"
 	"github.com/whimbrel-db/whimbrel/database"
 	"github.com/whimbrel-db/whimbrel/database/postgres"
@@ -106,6 +108,7 @@ func (p *play) everything(ctx context.Context) {
 	}
 	defer db.Close()
 	p.outcomes(ctx, db)
+	p.adoptions(ctx, db)
 	p.waiting(ctx, db)
 	p.reset()
 }
@@ -154,7 +157,7 @@ func (p *play) commands() {
 	}{
 		{pending, []string{"status"}},
 		{pending, []string{"plan"}},
-		{done, []string{"to", "2"}},
+		{done, []string{"to", "2", "--allow-unrecorded"}}, // the objects of others
 		{done, []string{"up", "--to", "5", "--atomic=false"}},
 		{done, []string{"up"}},
 		{done, []string{"status"}},
@@ -421,6 +424,60 @@ func (p *play) waiting(ctx context.Context, db database.Database) {
 		close(released)
 	})
 	<-released
+}
+
+// toolTables are tables of other tools, in which version 1 is applied.
+var toolTables = map[adopt.Tool]string{
+	adopt.GolangMigrate: `CREATE /*theirs*/ TABLE more.schema_migrations (version bigint PRIMARY KEY, dirty boolean NOT NULL); INSERT /*theirs*/ INTO more.schema_migrations VALUES (1, false)`,
+	adopt.Goose: `CREATE /*theirs*/ TABLE more.goose_db_version (id serial PRIMARY KEY, version_id bigint NOT NULL, is_applied boolean NOT NULL, tstamp timestamp NOT NULL DEFAULT pg_catalog.now());
+INSERT /*theirs*/ INTO more.goose_db_version (version_id, is_applied) VALUES (0, true), (1, true)`,
+	adopt.Tern:       `CREATE /*theirs*/ TABLE more.schema_version (version int4 NOT NULL); INSERT /*theirs*/ INTO more.schema_version VALUES (1)`,
+	adopt.SQLMigrate: `CREATE /*theirs*/ TABLE more.gorp_migrations (id text PRIMARY KEY, applied_at timestamptz); INSERT /*theirs*/ INTO more.gorp_migrations VALUES ('1_x.up.sql', pg_catalog.now())`,
+	adopt.Flyway: `CREATE /*theirs*/ TABLE more.flyway_schema_history (installed_rank int PRIMARY KEY, version varchar(50), description varchar(200), type varchar(20), script varchar(1000),
+checksum int, installed_by varchar(100), installed_on timestamp DEFAULT pg_catalog.now(), execution_time int, success boolean); INSERT /*theirs*/ INTO more.flyway_schema_history VALUES (1, '1', 'x', 'SQL', 'x', NULL, 'x', pg_catalog.now(), 1, true)`,
+	adopt.Liquibase: `CREATE /*theirs*/ TABLE more.databasechangelog (id text, author text, filename text, dateexecuted timestamp, orderexecuted int, exectype text, md5sum text, description text, comments text, tag text,
+liquibase text); CREATE /*theirs*/ TABLE more.databasechangeloglock (id int, locked boolean, lockgranted timestamp, lockedby text); INSERT /*theirs*/ INTO more.databasechangeloglock VALUES (1, false);
+INSERT /*theirs*/ INTO more.databasechangelog VALUES ('1', 'a', 'f', pg_catalog.now(), 1, 'EXECUTED')`,
+	adopt.Sqlx: `CREATE /*theirs*/ TABLE more._sqlx_migrations (version bigint PRIMARY KEY, description text, installed_on timestamptz DEFAULT pg_catalog.now(), success boolean, checksum bytea, execution_time bigint);
+INSERT /*theirs*/ INTO more._sqlx_migrations VALUES (1, 'x', pg_catalog.now(), true, pg_catalog.sha384('INSERT /*theirs*/ INTO public.a VALUES (7)'), 1)`,
+	adopt.Diesel: `CREATE /*theirs*/ TABLE more.__diesel_schema_migrations (version varchar(50) PRIMARY KEY, run_on timestamp DEFAULT pg_catalog.now()); INSERT /*theirs*/ INTO more.__diesel_schema_migrations VALUES ('1')`,
+}
+
+// adoptions takes over the history of other tools, and gives the database back.
+func (p *play) adoptions(ctx context.Context, db database.Database) {
+	c, err := pgx.Connect(ctx, p.url)
+	if err != nil {
+		p.report("connecting: %v", err)
+		return
+	}
+	defer c.Close(ctx)
+	for tool, ddl := range toolTables {
+		_, err = c.Exec(ctx, ddl, pgx.QueryExecModeSimpleProtocol)
+		p.check("making the table of "+string(tool), err)
+	}
+	_, err = adopt.Detect(ctx, db)
+	p.check("Detect", err)
+	for tool := range toolTables {
+		var all migration.Contents
+		for v := range int64(2) {
+			s := migration.Text(fmt.Sprintf("%d_x.up.sql", v+1), "INSERT /*theirs*/ INTO public.a VALUES (7)")
+			all.Migrations = append(all.Migrations, migration.Migration{Version: v + 1, Name: "x", Up: s, Origin: &migration.Origin{ID: fmt.Sprintf("a:%d@f", v+1)}})
+			if tool == adopt.Flyway {
+				all.Migrations[v].Origin.ID = fmt.Sprint(v + 1)
+			}
+		}
+		set, err := all.Set("adopted from " + string(tool))
+		if err == nil {
+			_, err = adopt.From(ctx, db, set, adopt.Options{Tool: tool, Block: true})
+		}
+		if err == nil {
+			_, err = whimbrel.New(db, set, whimbrel.Options{}).Up(ctx)
+		}
+		if err == nil {
+			_, err = adopt.Reverse(ctx, db, set, adopt.ReverseOptions{Tool: tool})
+		}
+		p.check("taking over "+string(tool), err)
+	}
 }
 
 // nameOf returns the database name in a URL.

@@ -146,16 +146,20 @@ func looksUp(sql string) string {
 	}
 	parts := map[string]bool{} // of WITH: the server finds them before any relation
 	for i := 1; i < len(all) && at(0).text == "with"; i++ {
-		if at(i+1).text == "as" && at(i+2).text == "(" && (at(i-1).text == "with" || at(i-1).text == ",") {
+		query := at(i+2).text == "(" || at(i+2).text == "materialized"
+		if at(i+1).text == "as" && query && (at(i-1).text == "with" || at(i-1).text == "recursive" || at(i-1).text == ",") {
 			parts[at(i).text] = true
 		}
+	}
+	assigns := func(i int) bool { // column = value in UPDATE … SET
+		return at(0).text == "update" && at(i).text == "=" && name(i-1) && (at(i-2).text == "set" || at(i-2).text == ",")
 	}
 	creates := at(0).text == "create" || at(0).text == "insert"
 	utility := words("drop comment lock create")[at(0).text]
 	for i, tok := range all {
 		next, before := at(i+1), at(i-1)
 		switch {
-		case tok.kind == 'o' && !(tok.text == "*" && (before.text == "(" || before.text == ".")) && !(before.text == "." && at(i-2).text == "pg_catalog") &&
+		case tok.kind == 'o' && !assigns(i) && !(tok.text == "*" && (before.text == "(" || before.text == ".")) && !(before.text == "." && at(i-2).text == "pg_catalog") &&
 			!(tok.text == "-" && before.text == "default"):
 			return "the operator " + tok.text
 		case tok.kind == 'w' && compares[tok.text] && !qualified(i) && !utility:
