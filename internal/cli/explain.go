@@ -276,6 +276,11 @@ func explainUnknownVersion(f *render.Failure, e *whimbrel.UnknownVersionError) {
 	}
 	f.Message = fmt.Sprintf("there is no version %s in set %q%s", f.Label(e.Version), e.Set, near(f, e))
 	f.Next = `"whimbrel status" lists the versions.`
+	if f.Digits == render.Dotted && e.Version < 1_000_000_000 { // written without a dot
+		f.Message = fmt.Sprintf("there is no version %d in set %q", e.Version, e.Set)
+		f.Next = fmt.Sprintf(`The versions of this folder have dots: write %d.0. "whimbrel status" lists them.`, e.Version)
+		return
+	}
 	if e.Below == whimbrel.NilVersion && e.Above != whimbrel.NilVersion {
 		f.Next += ` To roll back everything, run "whimbrel down --all".`
 	}
