@@ -88,7 +88,29 @@ func main() {
 // TestTheExamplesOfTheLibraryPage compiles each Go file of docs/library.md.
 func TestTheExamplesOfTheLibraryPage(t *testing.T) {
 	t.Parallel()
-	page, err := os.ReadFile("docs/library.md")
+	files := examplesOf(t, "docs/library.md")
+	if len(files) < 2*4 {
+		t.Errorf("docs/library.md has %d examples, want at least 4", len(files)/2)
+	}
+	build(t, "librarypage", files, "/...")
+}
+
+// TestTheExamplesOfThePagesForGo compiles each Go file of the pages for users of other libraries.
+func TestTheExamplesOfThePagesForGo(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{"golang-migrate", "goose"} {
+		files := examplesOf(t, "docs/from/"+name+".md")
+		if len(files) == 0 {
+			t.Errorf("docs/from/%s.md has no example", name)
+		}
+		build(t, "from"+name, files, "/...")
+	}
+}
+
+// examplesOf returns the Go files of a page, each in a folder of its own with a migration.
+func examplesOf(t *testing.T, path string) map[string]string {
+	t.Helper()
+	page, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -101,10 +123,7 @@ func TestTheExamplesOfTheLibraryPage(t *testing.T) {
 		files[folder+"main.go"] = m[1]
 		files[folder+"migrations/0001_a.up.sql"] = "SELECT 1;"
 	}
-	if len(files) < 2*4 {
-		t.Errorf("docs/library.md has %d examples, want at least 4", len(files)/2)
-	}
-	build(t, "librarypage", files, "/...")
+	return files
 }
 
 // buildProgram builds a main package and returns the program's path.

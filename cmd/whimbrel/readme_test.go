@@ -125,9 +125,9 @@ func (s *shell) answer(command string) string {
 }
 
 var (
-	moments = regexp.MustCompile(`\d{4}-\d\d-\d\d \d\d:\d\d:\d\d`)
+	moments = regexp.MustCompile(`\d{4}[-/]\d\d[-/]\d\d \d\d:\d\d:\d\d`)
 	lengths = regexp.MustCompile(`\d+(\.\d+)?(µs|ms|s)\b`)
-	folders = regexp.MustCompile(`\S*whimbrel-scratch-\d+`)
+	folders = regexp.MustCompile(`\S*(whimbrel-scratch-\d+|whimbrel_scratch_\w+)`)
 	servers = regexp.MustCompile(`\S+ on \S+:\d+\b`)
 	blanks  = regexp.MustCompile(`  +`)
 )

@@ -1,0 +1,192 @@
+package main
+
+import (
+	"bytes"
+	"crypto/sha1"
+	"crypto/sha256"
+	"crypto/sha512"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"text/template"
+
+	"github.com/rogpeppe/go-internal/txtar"
+
+	"github.com/whimbrel-db/whimbrel/internal/testdb"
+)
+
+// origin is a tool from which a page of docs/from leads to Whimbrel. testdata/from has the folder of
+// a team that uses the tool: before.sh migrates its database to the second migration and adds a
+// third, and after.sh continues with the tool when Whimbrel has given the database back.
+type origin struct {
+	page string
+	tool string // as Whimbrel names it
+	// program is the tool's program, or "" if the tests have none: then before.sh writes the tool's
+	// table.
+	program string
+	// env configures the program. $DATABASE_URL is the address of the database.
+	env []string
+	// dots are the arguments for which "…" is written in the commands of the page.
+	dots string
+	// slow says that a call takes seconds, so the tool's own column of the commands is not run.
+	slow bool
+}
+
+var origins = []origin{
+	{page: "golang-migrate", tool: "golang-migrate", program: "migrate", dots: `-path migrations -database "$DATABASE_URL"`},
+	{page: "goose", tool: "goose", program: "goose", env: []string{"GOOSE_DRIVER=postgres", "GOOSE_DBSTRING=$DATABASE_URL", "GOOSE_MIGRATION_DIR=migrations"}},
+}
+
+// TestComingFrom runs the pages of docs/from from a folder and a database of the tool.
+func TestComingFrom(t *testing.T) {
+	t.Parallel()
+	for _, o := range origins {
+		t.Run(o.page, func(t *testing.T) {
+			t.Parallel()
+			text, err := os.ReadFile(filepath.Join("../../docs/from", o.page+".md"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, what := range []string{"\n## The move\n", "\n## Commands\n", "\n## What is different\n", "\n## What can't be moved\n", "\n## Going back\n", "\n$ whimbrel adopt --reverse"} {
+				if !strings.Contains(string(text), what) {
+					t.Errorf("the page has no %q", strings.TrimSpace(what))
+				}
+			}
+			t.Run("walk", func(t *testing.T) {
+				t.Parallel()
+				o.walk(t, string(text))
+			})
+			t.Run("commands", func(t *testing.T) {
+				t.Parallel()
+				o.commands(t, string(text))
+			})
+		})
+	}
+}
+
+// walk follows the page.
+func (o origin) walk(t *testing.T, page string) {
+	sh := o.arrive(t)
+	if got := sh.answer("whimbrel status"); !strings.Contains(got, "migrated by "+o.tool) {
+		t.Errorf("status does not name %s:\n%s", o.tool, got)
+	}
+	sh.fails(5, "whimbrel up")
+	sh.run("whimbrel adopt --dry-run")
+	sh.follow(strings.ReplaceAll(page, "…", o.dots))
+	sh.run("sh -e after.sh")
+}
+
+// commands runs the two columns of the page's table, each on a database of its own.
+func (o origin) commands(t *testing.T, page string) {
+	_, table, _ := strings.Cut(page, "\n## Commands\n")
+	rows := regexp.MustCompile("(?m)^\\|[^|]*\\| (`([^`]+)`)?[^|]* \\| `([^`]+)`[^|]*\\|$").FindAllStringSubmatch(table, -1)
+	if len(rows) < 8 {
+		t.Fatalf("the page has %d commands", len(rows))
+	}
+	theirs, ours := o.arrive(t), o.arrive(t)
+	ours.run("whimbrel adopt --verify")
+	for _, row := range rows {
+		if row[2] != "" && o.program != "" && !o.slow {
+			theirs.run(strings.ReplaceAll(row[2], "…", o.dots))
+		}
+		ours.run(strings.ReplaceAll(row[3], "--yes app", "--yes "+ours.database()))
+	}
+}
+
+// arrive returns a shell in a folder with the files, and with a database that the tool has migrated.
+func (o origin) arrive(t *testing.T) *shell {
+	t.Helper()
+	testdb.Tool(t, "psql")
+	sh := newShell(t, t.TempDir())
+	address := testdb.Postgres(t)
+	sh.env = append(sh.env, "DATABASE_URL="+address)
+	for _, e := range o.env {
+		sh.env = append(sh.env, strings.ReplaceAll(e, "$DATABASE_URL", address))
+	}
+	if o.program != "" {
+		tools := testdb.Tools(t)
+		sh.env[0] = "PATH=" + filepath.Join(tools, "bin") + string(filepath.ListSeparator) + os.Getenv("PATH")
+		sh.env = append(sh.env, "TOOLS="+tools)
+	}
+	archive, err := txtar.ParseFile(filepath.Join("testdata/from", o.page+".txtar"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range archive.Files {
+		sh.write(f.Name, f.Data)
+	}
+	if sh.run("sh -e before.sh"); t.Failed() {
+		t.FailNow()
+	}
+	return sh
+}
+
+// database returns the name of the database.
+func (s *shell) database() string {
+	for _, e := range s.env {
+		if address, ok := strings.CutPrefix(e, "DATABASE_URL="); ok {
+			u, err := url.Parse(address)
+			if err != nil {
+				s.t.Fatal(err)
+			}
+			return strings.TrimPrefix(u.Path, "/")
+		}
+	}
+	return ""
+}
+
+// write creates a file. The templates of history.sql compute the checksums of files before it.
+func (s *shell) write(name string, data []byte) {
+	s.t.Helper()
+	if name == "history.sql" {
+		var b bytes.Buffer
+		if err := template.Must(template.New(name).Funcs(s.checksums()).Parse(string(data))).Execute(&b, nil); err != nil {
+			s.t.Fatal(err)
+		}
+		data = b.Bytes()
+	}
+	path := filepath.Join(s.dir, name)
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		s.t.Fatal(err)
+	}
+	if err := os.WriteFile(path, data, 0o644); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// checksums are the checksums of other tools.
+func (s *shell) checksums() template.FuncMap {
+	sum := func(f func(text []byte) string) func(name string) (string, error) {
+		return func(name string) (string, error) {
+			text, err := os.ReadFile(filepath.Join(s.dir, name))
+			return f(text), err
+		}
+	}
+	return template.FuncMap{
+		"sha1":   sum(func(text []byte) string { return fmt.Sprintf("%x", sha1.Sum(text)) }),
+		"sha256": sum(func(text []byte) string { return fmt.Sprintf("%x", sha256.Sum256(text)) }),
+		"sha384": sum(func(text []byte) string { return fmt.Sprintf("%x", sha512.Sum384(text)) }),
+		"flyway": sum(func(text []byte) string { // of the lines without their ends
+			return fmt.Sprint(int32(crc32.ChecksumIEEE(bytes.ReplaceAll(text, []byte("\n"), nil)))) // #nosec G115: as Flyway has it
+		}),
+	}
+}
+
+// fails runs a command that has to exit with a code.
+func (s *shell) fails(code int, command string) {
+	s.t.Helper()
+	cmd := exec.CommandContext(s.t.Context(), "sh", "-c", command)
+	cmd.Dir, cmd.Env = s.dir, s.env
+	out, err := cmd.CombinedOutput()
+	var exit *exec.ExitError
+	if !errors.As(err, &exit) || exit.ExitCode() != code {
+		s.t.Errorf("%s: %v, want exit code %d\n%s", command, err, code, out)
+	}
+}
