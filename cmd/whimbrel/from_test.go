@@ -22,7 +22,7 @@ import (
 	"github.com/whimbrel-db/whimbrel/internal/testdb"
 )
 
-// origin is a tool from which a page of docs/from leads to Whimbrel. testdata/from has the folder of
+// team that uses the tool: before.sh migrates its database to the second migration and adds a
 // a team that uses the tool: before.sh migrates its database to the second migration and adds a
 // third, and after.sh continues with the tool when Whimbrel has given the database back.
 type origin struct {
