@@ -22,9 +22,9 @@ import (
 	"github.com/whimbrel-db/whimbrel/internal/testdb"
 )
 
-// team that uses the tool: before.sh migrates its database to the second migration and adds a
+// origin is a tool from which a page of docs/from leads to Whimbrel. testdata/from has the files of
 // a team that uses the tool: before.sh migrates its database to the second migration and adds a
-// third, and after.sh continues with the tool when Whimbrel has given the database back.
+// third. After.sh continues with the tool when Whimbrel has given the database back.
 type origin struct {
 	page string
 	tool string // as Whimbrel names it
@@ -100,7 +100,8 @@ func (o origin) commands(t *testing.T, page string) {
 	}
 }
 
-// arrive returns a shell in a folder with the files, and with a database that the tool has migrated.
+// arrive returns a shell in a folder with the files, and with a database that the tool has
+// migrated.
 func (o origin) arrive(t *testing.T) *shell {
 	t.Helper()
 	testdb.Tool(t, "psql")
