@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/whimbrel-db/whimbrel/adopt"
+	"github.com/whimbrel-db/whimbrel/inspect"
 	"github.com/whimbrel-db/whimbrel/internal/testdb"
 	"github.com/whimbrel-db/whimbrel/source"
 	"github.com/whimbrel-db/whimbrel/sqltext"
@@ -388,6 +389,16 @@ func roundTrip(t *testing.T, name string, p program, kind sqltext.Dialect) {
 	up(t, db, set)
 	equal(t, "what is applied after up", applied(t, db, set), fmt.Sprint(versions))
 	verify(t, db, set)
+
+	ignore, err := adopt.Objects(t.Context(), db)
+	if err != nil {
+		t.Fatal(err)
+	}
+	scratch := inspect.Beside(db)
+	scratch.Ignore = ignore
+	if changes, err := inspect.Drift(t.Context(), db, scratch, set); err != nil || len(changes) > 0 {
+		t.Errorf("drift after a takeover: %v, %v", changes, err)
+	}
 
 	p.write(t, dir, kind, 4)
 	if !block {

@@ -23,16 +23,27 @@ func (e *DifferentError) Error() string {
 // of other tools and Whimbrel's own don't count.
 func Verify(db database.Database, scratch inspect.Scratch) func(context.Context, *migration.Set) error {
 	return func(ctx context.Context, applied *migration.Set) error {
-		all, err := outside(db).tables(ctx, "", "")
+		ignore, err := Objects(ctx, db)
 		if err != nil {
 			return err
 		}
-		changes, err := inspect.Against(ctx, db, applied, scratch, func(o *catalog.Object) bool {
-			return slices.ContainsFunc(all, func(f *found) bool { return f.owns(o) })
-		})
+		changes, err := inspect.Against(ctx, db, applied, scratch, ignore)
 		if err == nil && len(changes) > 0 {
 			err = &DifferentError{Changes: changes}
 		}
 		return err
 	}
+}
+
+// Objects returns a function that reports whether an object of the schema belongs to a history of
+// another tool: its table, what is on it, and what Options.Block has added. Drift ignores them
+// (inspect.Scratch.Ignore).
+func Objects(ctx context.Context, db database.Database) (func(*catalog.Object) bool, error) {
+	all, err := outside(db).tables(ctx, "", "")
+	if err != nil && !unsupported(err) {
+		return nil, err
+	}
+	return func(o *catalog.Object) bool {
+		return slices.ContainsFunc(all, func(f *found) bool { return f.owns(o) })
+	}, nil
 }

@@ -3,6 +3,7 @@ package inspect
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/whimbrel-db/whimbrel"
@@ -48,7 +49,20 @@ func Drift(ctx context.Context, db database.Database, scratch Scratch, files *mi
 	if err != nil {
 		return nil, err
 	}
-	return Compare(ctx, expected, found, scratch)
+	return Compare(ctx, expected, scratch.without(found, expected), scratch)
+}
+
+// without returns a snapshot without the objects that are ignored and not expected.
+func (s Scratch) without(found, expected *catalog.Snapshot) *catalog.Snapshot {
+	if s.Ignore == nil {
+		return found
+	}
+	known := map[string]bool{}
+	for i := range expected.Objects {
+		known[expected.Objects[i].ID()] = true
+	}
+	found.Objects = slices.DeleteFunc(found.Objects, func(o catalog.Object) bool { return s.Ignore(&o) && !known[o.ID()] })
+	return found
 }
 
 // expect returns the schema that the texts create.

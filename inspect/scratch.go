@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/whimbrel-db/whimbrel"
+	"github.com/whimbrel-db/whimbrel/catalog"
 	"github.com/whimbrel-db/whimbrel/database"
 	"github.com/whimbrel-db/whimbrel/migration"
 	"github.com/whimbrel-db/whimbrel/sqltext"
@@ -40,6 +41,9 @@ type Scratch struct {
 	Apart func(context.Context) (apart bool, why string)
 	// Skip leaves out statements that affect anything outside, instead of refusing them.
 	Skip bool
+	// Ignore, if not nil, reports whether Drift leaves out an object of the inspected database that
+	// the history does not create, such as the history table of another tool.
+	Ignore func(*catalog.Object) bool
 	// Observe, if not nil, is called once, after the first scratch database was created and before
 	// anything runs in it.
 	Observe func(Begun)

@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/whimbrel-db/whimbrel/adopt"
 	"github.com/whimbrel-db/whimbrel/catalog"
 	"github.com/whimbrel-db/whimbrel/database"
 	"github.com/whimbrel-db/whimbrel/inspect"
@@ -284,6 +285,11 @@ With --accept, drift records the present schema as the expected one.`,
 // drift compares the database with its history. It reads the folder only if the history lacks a
 // text.
 func (a *app) drift(ctx context.Context, t *target, scratch inspect.Scratch) ([]catalog.Change, error) {
+	ignore, err := adopt.Objects(ctx, t.db)
+	if err != nil {
+		return nil, err
+	}
+	scratch.Ignore = ignore
 	changes, err := inspect.Drift(ctx, t.db, scratch, nil)
 	if !errors.As(err, new(*inspect.NoTextError)) {
 		return changes, err
