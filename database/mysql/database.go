@@ -140,7 +140,8 @@ func (db *Database) learn(ctx context.Context, c *conn) (*facts, error) {
 	var name sql.NullString
 	var charset, connection, results, mode, limit string
 	var autocommit bool
-	var idle, cluster string
+	var idle string
+	var cluster sql.NullString // in the mode EMPTY_STRING_IS_NULL
 	read := func(query string) error {
 		return c.row(ctx, query, nil, &name, &f.version, &f.fold, &charset, &connection, &results, &mode, &autocommit, &f.perf, &limit, &idle, &cluster)
 	}
@@ -169,7 +170,7 @@ func (db *Database) learn(ctx context.Context, c *conn) (*facts, error) {
 	case !autocommit:
 		return nil, errors.New("autocommit is off on the pool's connections, but Whimbrel controls transactions itself: connect without that setting")
 	}
-	if f.cluster = cluster == "ON"; cluster == "" {
+	if f.cluster = cluster.String == "ON"; cluster.String == "" {
 		err = c.each(ctx, "SHOW VARIABLES LIKE 'wsrep_on'", nil, func(scan func(...any) error) error {
 			var variable, value string
 			err := scan(&variable, &value)
