@@ -25,14 +25,18 @@ var drizzle = &reader{
 		key: "created_at", columns: []string{"hash"},
 		old: func(_ *querier, m match) string { return fmt.Sprint(m.Origin.When.UnixMilli()) },
 		row: func(q *querier, m match) ([]string, error) {
-			text, err := fileText(m.Up)
-			if err != nil {
-				return nil, err
-			}
 			if m.Origin == nil || m.Origin.When.IsZero() {
 				return nil, fmt.Errorf("%s has no time of Drizzle's journal", m.Up.File)
 			}
-			return []string{fmt.Sprint(m.Origin.When.UnixMilli()), fmt.Sprintf("'%x'", sha256.Sum256([]byte(text)))}, nil
+			sum := m.Origin.Sum // of the file, if another text runs
+			if sum == "" {
+				text, err := fileText(m.Up)
+				if err != nil {
+					return nil, err
+				}
+				sum = fmt.Sprintf("%x", sha256.Sum256([]byte(text)))
+			}
+			return []string{fmt.Sprint(m.Origin.When.UnixMilli()), q.text(sum)}, nil
 		},
 	}.write,
 }

@@ -2,6 +2,7 @@ package source
 
 import (
 	"cmp"
+	"crypto/sha256"
 	"encoding/json"
 	"fmt"
 	"io/fs"
@@ -25,7 +26,8 @@ import (
 //   - "--> statement-breakpoint" ends a statement. Whimbrel puts a semicolon there if none is.
 //     Drizzle cuts the text there even inside a literal, which is an error here.
 //   - There are no down scripts. Snapshots are Drizzle's own, and not read.
-//   - Drizzle's history knows a migration by its "when": Migration.Origin.
+//   - Drizzle's history knows a migration by its "when": Migration.Origin. It has the checksum of
+//     the file if another text runs.
 
 const (
 	drizzleSnapshot   = "snapshot.json"
@@ -237,7 +239,16 @@ func (f *folder) drizzleBreakpoints(file *file, m *migration.Migration) {
 	}
 	if missing {
 		m.Up = rewritten(m.Up, result)
+		m.Origin.Sum = drizzleSum(file, text)
 	}
+}
+
+// drizzleSum is the checksum that Drizzle's history has of a file.
+func drizzleSum(file *file, text string) string {
+	if file.bom {
+		text = byteOrderMark + text
+	}
+	return fmt.Sprintf("%x", sha256.Sum256([]byte(strings.ReplaceAll(text, "\r\n", "\n"))))
 }
 
 // drizzleNewest returns the newest idx of the journal.

@@ -1,6 +1,8 @@
 package source_test
 
 import (
+	"crypto/sha256"
+	"fmt"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -101,6 +103,23 @@ func TestDrizzleOrigins(t *testing.T) {
 	m := set.All()[1]
 	if want := time.UnixMilli(1700000000001).UTC(); m.Origin == nil || m.Origin.ID != "0001_b" || !m.Origin.When.Equal(want) {
 		t.Errorf("m.Origin = %v, want 0001_b at %v", m.Origin, want)
+	}
+}
+
+// A file from which another text runs has the checksum that Drizzle computes of it.
+func TestDrizzleSum(t *testing.T) {
+	t.Parallel()
+	const text = "SELECT 1\r\n--> statement-breakpoint\r\nSELECT 2"
+	set, err := source.Read(files("meta/_journal.json", journalOf("0000_a", "0001_b"), "0000_a.sql", text, "0001_b.sql", up), source.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := fmt.Sprintf("%x", sha256.Sum256([]byte(strings.ReplaceAll(text, "\r", ""))))
+	if got := set.All()[0].Origin.Sum; got != want {
+		t.Errorf("Origin.Sum = %v, want %v", got, want)
+	}
+	if got := set.All()[1].Origin.Sum; got != "" {
+		t.Errorf("Origin.Sum = %v, want none", got)
 	}
 }
 
