@@ -97,8 +97,6 @@ type tableCase struct {
 	// edited adds a migration with another checksum; nil if the tool has none.
 	edited func(version int64) string
 	origin func(version int64) *migration.Origin
-	// one says that the table keeps one version: row replaces the last one.
-	one bool
 	// noBlock are the databases in which nothing keeps the tool out, noReverse says that only the
 	// block can be removed.
 	noBlock   []sqltext.Dialect
