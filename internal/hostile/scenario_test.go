@@ -431,14 +431,14 @@ var toolTables = map[adopt.Tool]string{
 	adopt.GolangMigrate: `CREATE /*theirs*/ TABLE more.schema_migrations (version bigint PRIMARY KEY, dirty boolean NOT NULL); INSERT /*theirs*/ INTO more.schema_migrations VALUES (1, false)`,
 	adopt.Goose: `CREATE /*theirs*/ TABLE more.goose_db_version (id serial PRIMARY KEY, version_id bigint NOT NULL, is_applied boolean NOT NULL, tstamp timestamp NOT NULL DEFAULT pg_catalog.now());
 INSERT /*theirs*/ INTO more.goose_db_version (version_id, is_applied) VALUES (0, true), (1, true)`,
-	adopt.Tern:       `CREATE /*theirs*/ TABLE more.schema_version (version int4 NOT NULL); INSERT /*theirs*/ INTO more.schema_version VALUES (1)`,
-	adopt.SQLMigrate: `CREATE /*theirs*/ TABLE more.gorp_migrations (id text PRIMARY KEY, applied_at timestamptz); INSERT /*theirs*/ INTO more.gorp_migrations VALUES ('1_x.up.sql', pg_catalog.now())`,
+	adopt.Tern:       `CREATE /*theirs*/ TABLE more.schema_version (version pg_catalog.int4 NOT NULL); INSERT /*theirs*/ INTO more.schema_version VALUES (1)`,
+	adopt.SQLMigrate: `CREATE /*theirs*/ TABLE more.gorp_migrations (id pg_catalog.text PRIMARY KEY, applied_at pg_catalog.timestamptz); INSERT /*theirs*/ INTO more.gorp_migrations VALUES ('1_x.up.sql', pg_catalog.now())`,
 	adopt.Flyway: `CREATE /*theirs*/ TABLE more.flyway_schema_history (installed_rank int PRIMARY KEY, version varchar(50), description varchar(200), type varchar(20), script varchar(1000),
 checksum int, installed_by varchar(100), installed_on timestamp DEFAULT pg_catalog.now(), execution_time int, success boolean); INSERT /*theirs*/ INTO more.flyway_schema_history VALUES (1, '1', 'x', 'SQL', 'x', NULL, 'x', pg_catalog.now(), 1, true)`,
-	adopt.Liquibase: `CREATE /*theirs*/ TABLE more.databasechangelog (id text, author text, filename text, dateexecuted timestamp, orderexecuted int, exectype text, md5sum text, description text, comments text, tag text,
-liquibase text); CREATE /*theirs*/ TABLE more.databasechangeloglock (id int, locked boolean, lockgranted timestamp, lockedby text); INSERT /*theirs*/ INTO more.databasechangeloglock VALUES (1, false);
+	adopt.Liquibase: `CREATE /*theirs*/ TABLE more.databasechangelog (id pg_catalog.text, author pg_catalog.text, filename pg_catalog.text, dateexecuted timestamp, orderexecuted int, exectype pg_catalog.text, md5sum pg_catalog.text, description pg_catalog.text, comments pg_catalog.text, tag pg_catalog.text,
+liquibase pg_catalog.text); CREATE /*theirs*/ TABLE more.databasechangeloglock (id int, locked boolean, lockgranted timestamp, lockedby pg_catalog.text); INSERT /*theirs*/ INTO more.databasechangeloglock VALUES (1, false);
 INSERT /*theirs*/ INTO more.databasechangelog VALUES ('1', 'a', 'f', pg_catalog.now(), 1, 'EXECUTED')`,
-	adopt.Sqlx: `CREATE /*theirs*/ TABLE more._sqlx_migrations (version bigint PRIMARY KEY, description text, installed_on timestamptz DEFAULT pg_catalog.now(), success boolean, checksum bytea, execution_time bigint);
+	adopt.Sqlx: `CREATE /*theirs*/ TABLE more._sqlx_migrations (version bigint PRIMARY KEY, description pg_catalog.text, installed_on pg_catalog.timestamptz DEFAULT pg_catalog.now(), success boolean, checksum pg_catalog.bytea, execution_time bigint);
 INSERT /*theirs*/ INTO more._sqlx_migrations VALUES (1, 'x', pg_catalog.now(), true, pg_catalog.sha384('INSERT /*theirs*/ INTO public.a VALUES (7)'), 1)`,
 	adopt.Diesel: `CREATE /*theirs*/ TABLE more.__diesel_schema_migrations (version varchar(50) PRIMARY KEY, run_on timestamp DEFAULT pg_catalog.now()); INSERT /*theirs*/ INTO more.__diesel_schema_migrations VALUES ('1')`,
 }
