@@ -12,20 +12,7 @@ import (
 
 // knows reports whether it is known without a query which of a statement's objects exist, and
 // stores that.
-func (r *run) knows(st sqltext.Statement, b *before) bool {
-	if assumed(st, b) {
-		b.There = 1
-		return true
-	}
-	return r.made.lacks(b)
-}
-
-// assumed reports whether the object of a statement is assumed to exist before: that of a DROP of
-// one object. If it does not exist after an interruption, the statement has happened, or it would
-// have failed, and there is nothing left for it to do.
-func assumed(st sqltext.Statement, b *before) bool {
-	return b != nil && st.Verb() == "DROP" && len(b.Objects) == 1
-}
+func (r *run) knows(b *before) bool { return r.made.lacks(b) }
 
 // refusals are the errors of a DROP of what does not exist, and of a CREATE of what exists. After
 // one, the statement certainly had no effect, if it is about one object.

@@ -120,7 +120,7 @@ func (r *run) Announce(ctx context.Context, st sqltext.Statement, j *database.Jo
 		r.h.guard.mu.Lock()
 		defer r.h.guard.mu.Unlock()
 		r.made.announce(st, b)
-		return r.h.announce(ctx, st, j, b, deep, r.knows(st, b))
+		return r.h.announce(ctx, st, j, b, deep, r.knows(b))
 	})
 }
 
