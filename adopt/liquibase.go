@@ -122,6 +122,7 @@ func writeLiquibase(ctx context.Context, q *querier, t *table, c changes) error 
 			return err
 		}
 	}
+	folder := liquibaseFolder(c.theirs)
 	for _, m := range c.added {
 		if m.Origin == nil {
 			return fmt.Errorf("%s is no change set of Liquibase", m.Up.File)
@@ -132,12 +133,28 @@ func writeLiquibase(ctx context.Context, q *querier, t *table, c changes) error 
 		}
 		order++
 		columns := []string{"id", "author", "filename", "dateexecuted", "orderexecuted", "exectype", "description", "liquibase"}
-		values := []string{q.text(id), q.text(author), q.text(file), q.timeOf(m.at), fmt.Sprint(order), "'EXECUTED'", "'sql'", "'whimbrel'"}
+		values := []string{q.text(id), q.text(author), q.text(folder + file), q.timeOf(m.at), fmt.Sprint(order), "'EXECUTED'", "'sql'", "'whimbrel'"}
 		if err := q.insert(ctx, t, columns, values); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// liquibaseFolder returns what the tool's table has before the names of the folder's files: the
+// path of the folder as Liquibase was given it.
+func liquibaseFolder(theirs []match) string {
+	for _, m := range theirs {
+		if m.Origin == nil {
+			continue
+		}
+		_, _, path, ok := liquibaseName(m.id)
+		_, _, file, known := liquibaseName(m.Origin.ID)
+		if folder, found := strings.CutSuffix(path, file); ok && known && found {
+			return folder
+		}
+	}
+	return ""
 }
 
 // liquibaseName splits author:id@file.

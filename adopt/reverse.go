@@ -59,6 +59,7 @@ type giveback struct {
 // changes are what a tool's table must say.
 type changes struct {
 	applied        []match // everything that is applied, by version
+	theirs         []match // what the tool's table has
 	added, removed []match // compared with the tool's table
 }
 
@@ -182,7 +183,7 @@ func (g *giveback) gaps(ours []match) (refused []Refused) {
 
 // compare returns how the tool's table differs from Whimbrel's history.
 func compare(ours, theirs []match) changes {
-	c := changes{applied: ours}
+	c := changes{applied: ours, theirs: theirs}
 	has := func(list []match, version int64) bool {
 		return slices.ContainsFunc(list, func(m match) bool { return m.Version == version })
 	}
