@@ -18,12 +18,6 @@ func mapKeys[V any](m map[string]V) iter.Seq[string] { return maps.Keys(m) }
 const programs = "its migrations are programs, not SQL; record a baseline instead"
 
 var (
-	// river is the migrations of River's own tables, which are in its library. They belong to a
-	// component beside the application's, so nothing is taken over.
-	river = &reader{
-		tool: River, tables: []string{"river_migration"}, columns: []string{"version", "created_at"}, optional: []string{"id", "line"}, component: true, prefix: "river_",
-		why: "its migrations are in its library, and it migrates its own tables beside those of the application",
-	}
 	ecto      = &reader{tool: Ecto, tables: []string{"schema_migrations"}, columns: []string{"version", "inserted_at"}, why: programs}
 	django    = &reader{tool: Django, tables: []string{"django_migrations"}, columns: []string{"id", "app", "name", "applied"}, why: programs}
 	alembic   = &reader{tool: Alembic, tables: []string{"alembic_version"}, columns: []string{"version_num"}, why: "its table has heads only, and their order is in Python files; record a baseline instead"}

@@ -101,6 +101,8 @@ type tableCase struct {
 	// block can be removed.
 	noBlock   []sqltext.Dialect
 	noReverse bool
+	// named is the tool if it is only taken over by its name.
+	named adopt.Tool
 }
 
 func all(ddl string) map[sqltext.Dialect]string {
@@ -227,6 +229,14 @@ var tableCases = map[string]tableCase{
 			return fmt.Sprintf(`INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) VALUES (%d, 'step', true, BYTES'00', 1)`, v)
 		},
 	},
+	"river": {
+		tool: adopt.River, named: adopt.River,
+		ddl: map[sqltext.Dialect]string{
+			pg:   `CREATE TABLE river_migration (line TEXT NOT NULL DEFAULT 'main', version bigint NOT NULL, created_at timestamptz NOT NULL DEFAULT NOW(), PRIMARY KEY (line, version)); INSERT INTO river_migration (line, version) VALUES ('pro', 7)`,
+			lite: `CREATE TABLE river_migration (id integer PRIMARY KEY, created_at timestamp NOT NULL DEFAULT CURRENT_TIMESTAMP, version integer NOT NULL)`,
+		},
+		row: func(v int64) string { return fmt.Sprintf(`INSERT INTO river_migration (version) VALUES (%d)`, v) },
+	},
 	"diesel": {
 		tool: adopt.Diesel, noBlock: []sqltext.Dialect{maria},
 		ddl: all(`CREATE TABLE __diesel_schema_migrations (version VARCHAR(50) PRIMARY KEY NOT NULL, run_on TIMESTAMP NOT NULL DEFAULT CURRENT_TIMESTAMP)`),
@@ -332,11 +342,11 @@ func TestTablesOfEachTool(t *testing.T) {
 		block := !slices.Contains(c.noBlock, x.kind)
 		if !block {
 			var unsupported *adopt.UnsupportedError
-			if _, err := adopt.From(t.Context(), db, s, adopt.Options{Block: true}); !errors.As(err, &unsupported) {
+			if _, err := adopt.From(t.Context(), db, s, adopt.Options{Tool: c.named, Block: true}); !errors.As(err, &unsupported) {
 				t.Errorf("a block that can't be: %v", err)
 			}
 		}
-		r, err := adopt.From(t.Context(), db, s, adopt.Options{Block: block})
+		r, err := adopt.From(t.Context(), db, s, adopt.Options{Tool: c.named, Block: block})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -347,7 +357,7 @@ func TestTablesOfEachTool(t *testing.T) {
 				t.Errorf("%d was applied at %v, and it is %v", a.Version, a.At, began)
 			}
 		}
-		again, err := adopt.From(t.Context(), db, s, adopt.Options{Block: block})
+		again, err := adopt.From(t.Context(), db, s, adopt.Options{Tool: c.named, Block: block})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -355,7 +365,7 @@ func TestTablesOfEachTool(t *testing.T) {
 		equal(t, "blocked", again.Blocked, block)
 
 		if c.noReverse {
-			back, err := adopt.Reverse(t.Context(), db, s, adopt.ReverseOptions{})
+			back, err := adopt.Reverse(t.Context(), db, s, adopt.ReverseOptions{Tool: c.named})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -363,12 +373,12 @@ func TestTablesOfEachTool(t *testing.T) {
 			return
 		}
 		up(t, db, s)
-		back, err := adopt.Reverse(t.Context(), db, s, adopt.ReverseOptions{})
+		back, err := adopt.Reverse(t.Context(), db, s, adopt.ReverseOptions{Tool: c.named})
 		if err != nil {
 			t.Fatal(err)
 		}
 		equal(t, "written", fmt.Sprint(adoptedVersions(back.Written)), "[3]")
-		r, err = adopt.From(t.Context(), db, s, adopt.Options{})
+		r, err = adopt.From(t.Context(), db, s, adopt.Options{Tool: c.named})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -416,7 +426,7 @@ func TestRefusalsOfEachTool(t *testing.T) {
 		x.fill(t, c, rows...)
 		db := x.open(t)
 		s := set(t, c.origin, 1, 2, 3, 4, 6)
-		_, err := adopt.From(t.Context(), db, s, adopt.Options{})
+		_, err := adopt.From(t.Context(), db, s, adopt.Options{Tool: c.named})
 		got := refusals(t, err)
 		if c.bad == nil && c.edited != nil {
 			want = len(got) // an edited one is no newest one

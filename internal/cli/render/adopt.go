@@ -31,12 +31,15 @@ type ToolTable struct {
 
 // NewUnrecorded converts what was found, nil for nothing.
 func NewUnrecorded(f *adopt.Found) *Unrecorded {
-	if len(f.Tables) == 0 && f.Objects == 0 {
-		return nil
-	}
 	u := &Unrecorded{Tables: []ToolTable{}, Objects: f.Objects, Example: f.Example}
 	for _, t := range f.Tables {
+		if t.Component { // it migrates tables of its own
+			continue
+		}
 		u.Tables = append(u.Tables, ToolTable{Tool: string(t.Tool), Table: t.Name, Version: t.Newest, Applied: t.Applied, Problem: t.Problem, adoptable: t.Adoptable})
+	}
+	if len(u.Tables) == 0 && u.Objects == 0 {
+		return nil
 	}
 	u.Next = "whimbrel baseline VERSION"
 	if len(u.Tables) == 1 && u.Tables[0].adoptable {
