@@ -15,11 +15,9 @@ import (
 var river = &reader{
 	tool: River, tables: []string{"river_migration"}, columns: []string{"version", "created_at"}, optional: []string{"id", "line"},
 	component: true, prefix: "river_",
-	read: readRiver, write: writeRiver,
-	block: &block{
-		how: "a trigger on its table", trigger: true,
-		except: map[sqltext.Dialect]string{sqltext.MySQL: "River does not support it"},
-	},
+	dialects: []sqltext.Dialect{sqltext.PostgreSQL, sqltext.SQLite},
+	read:     readRiver, write: writeRiver,
+	block: &block{how: "a trigger on its table", trigger: true},
 }
 
 // riverLine is the line of River's own migrations. Others belong to its extensions.
