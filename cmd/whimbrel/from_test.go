@@ -86,6 +86,28 @@ func TestComingFrom(t *testing.T) {
 	}
 }
 
+// TestBesideRiver runs the page of River, which migrates tables of its own beside those of the
+// application.
+func TestBesideRiver(t *testing.T) {
+	t.Parallel()
+	o := origin{page: "river"}
+	text, err := os.ReadFile("../../docs/from/river.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Run("walk", func(t *testing.T) {
+		t.Parallel()
+		o.arrive(t).follow(string(text))
+	})
+	t.Run("commands", func(t *testing.T) {
+		t.Parallel()
+		sh := o.arrive(t)
+		for _, row := range rowsOf(t, string(text), 6) {
+			sh.run(row.ours)
+		}
+	})
+}
+
 // walk follows the page.
 func (o origin) walk(t *testing.T, page string) {
 	sh := o.arrive(t)
@@ -100,25 +122,37 @@ func (o origin) walk(t *testing.T, page string) {
 
 // commands runs the two columns of the page's table, each on a database of its own.
 func (o origin) commands(t *testing.T, page string) {
-	_, table, _ := strings.Cut(page, "\n## Commands\n")
-	rows := regexp.MustCompile("(?m)^\\|[^|]*\\|( `([^`]+)`)? \\| `([^`]+)` \\|$").FindAllStringSubmatch(table, -1)
-	if len(rows) < 8 {
-		t.Fatalf("the page has %d commands", len(rows))
-	}
-	theirs := regexp.MustCompile(`^[a-z-]+`) // the program of a command
+	rows := rowsOf(t, page, 8)
+	programOf := regexp.MustCompile(`^[a-z-]+`)
 	if o.program != "" && !o.unrun {
 		sh := o.arrive(t)
 		for _, row := range rows {
-			if theirs.FindString(row[2]) == o.program {
-				sh.run(strings.ReplaceAll(row[2], "…", o.dots))
+			if programOf.FindString(row.theirs) == o.program {
+				sh.run(strings.ReplaceAll(row.theirs, "…", o.dots))
 			}
 		}
 	}
 	ours := o.arrive(t)
 	ours.run("whimbrel adopt --verify")
 	for _, row := range rows {
-		ours.run(strings.ReplaceAll(row[3], "--yes app", "--yes "+ours.database()))
+		ours.run(strings.ReplaceAll(row.ours, "--yes app", "--yes "+ours.database()))
 	}
+}
+
+// commandRow is a row of a page's commands; theirs is "" if the tool has none.
+type commandRow struct{ theirs, ours string }
+
+// rowsOf returns the commands of a page, which must have a number of them.
+func rowsOf(t *testing.T, page string, atLeast int) (rows []commandRow) {
+	t.Helper()
+	_, table, _ := strings.Cut(page, "\n## Commands\n")
+	for _, m := range regexp.MustCompile("(?m)^\\|[^|]*\\|(?: `([^`]+)`)? \\| `([^`]+)` \\|$").FindAllStringSubmatch(table, -1) {
+		rows = append(rows, commandRow{m[1], m[2]})
+	}
+	if len(rows) < atLeast {
+		t.Fatalf("the page has %d commands, want at least %d", len(rows), atLeast)
+	}
+	return rows
 }
 
 // arrive returns a shell in a folder with the files, and with a database that the tool has
@@ -134,6 +168,9 @@ func (o origin) arrive(t *testing.T) *shell {
 	}
 	if o.program != "" {
 		tools := testdb.Tools(t)
+		if _, err := os.Stat(filepath.Join(tools, "bin", o.program)); err != nil {
+			testdb.Tool(t, o.program)
+		}
 		sh.env[0] = "PATH=" + filepath.Join(tools, "bin") + string(filepath.ListSeparator) + os.Getenv("PATH")
 		sh.env = append(sh.env, "TOOLS="+tools)
 	}

@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -36,6 +37,7 @@ func (a *app) unrecorded(ctx context.Context, t *target) (*render.Unrecorded, er
 	if read.state.Head != 0 {
 		f.Objects = 0
 	}
+	f.Tables = slices.DeleteFunc(f.Tables, func(t adopt.Table) bool { return t.Component })
 	u := render.NewUnrecorded(f)
 	if u == nil {
 		return nil, nil
