@@ -14,8 +14,9 @@ import (
 // recorded. Nothing runs.
 type Adoption struct {
 	// Direction is database.Mark for a migration that the other tool has applied, database.Repeat for
-	// a repeatable script that it ran last with the text of Migration.Up, and database.Forget for an
-	// applied version that Whimbrel no longer manages.
+	// a repeatable script that it ran last with the text of Migration.Up, and database.Forget for a
+	// version that Whimbrel no longer manages. If that is not applied, the entry only has the Remark,
+	// which must not be empty.
 	Direction database.Direction
 	// Migration is the migration, with its scripts as they are now. A repeatable script has the
 	// version NilVersion.
@@ -94,11 +95,13 @@ func (m *Migrator) adoptionEntries(st *database.State, adoptions []Adoption, rea
 func (m *Migrator) adoptionEntry(st *database.State, a Adoption) (database.Entry, error) {
 	switch a.Direction {
 	case database.Forget:
-		applied, ok := st.Applied.Get(a.Migration.Version)
-		if !ok {
+		if applied, ok := st.Applied.Get(a.Migration.Version); ok {
+			return forgetEntry(applied), nil
+		}
+		if a.Remark == "" {
 			return database.Entry{}, &NotAppliedError{Set: m.set.Name(), Version: a.Migration.Version}
 		}
-		return forgetEntry(applied), nil
+		return database.Entry{Version: a.Migration.Version, Name: a.Migration.Name, Direction: database.Forget}, nil
 	case database.Mark, database.Repeat:
 		if a.Migration.Up == nil {
 			return database.Entry{}, errors.New("an adopted migration needs its up script")

@@ -65,6 +65,17 @@ func (e *NotFoundError) Error() string {
 	return fmt.Sprintf("the database has no %s of %s", table, tool)
 }
 
+// NotAdoptedError reports that a database can't be given back: the history of the other tool was
+// not taken over, or was given back already.
+type NotAdoptedError struct {
+	Tool  Tool
+	Table string
+}
+
+func (e *NotAdoptedError) Error() string {
+	return fmt.Sprintf("the history of %s in %s was not taken over, so there is nothing to give back", e.Tool, e.Table)
+}
+
 // AmbiguousError reports that more than one table, or more than one tool, is possible.
 type AmbiguousError struct{ Tables []Table }
 

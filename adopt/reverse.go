@@ -2,6 +2,7 @@ package adopt
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"path"
 	"slices"
@@ -39,11 +40,14 @@ func Reverse(ctx context.Context, db database.Database, set *migration.Set, opts
 		return r, err
 	}
 	g := &giveback{db: db, set: set, opts: opts, m: whimbrel.New(db, set, opts.Migrator), result: r}
-	if err := g.look(ctx); err != nil || opts.DryRun || g.nothing() {
-		return r, err
+	for {
+		if err := g.look(ctx); err != nil || opts.DryRun {
+			return r, err
+		}
+		if _, err = g.m.Adopt(ctx, opts.Reason, g.give); !errors.Is(err, database.ErrHeadChanged) {
+			return r, err
+		}
 	}
-	_, err = g.m.Adopt(ctx, opts.Reason, g.give)
-	return r, err
 }
 
 // giveback is one call of Reverse.
@@ -54,6 +58,7 @@ type giveback struct {
 	m       *whimbrel.Migrator
 	result  *Result
 	changes changes
+	head    int64 // of the history when it was looked at
 }
 
 // changes are what a tool's table must say.
@@ -62,8 +67,6 @@ type changes struct {
 	theirs         []match // what the tool's table has
 	added, removed []match // compared with the tool's table
 }
-
-func (g *giveback) nothing() bool { return len(g.changes.applied) == 0 && !g.result.Blocked }
 
 // look determines what Reverse would do, without a lock.
 func (g *giveback) look(ctx context.Context) error {
@@ -76,8 +79,36 @@ func (g *giveback) look(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return g.decide(ctx, q, f, st)
+	g.head = st.Head
+	if err := g.decide(ctx, q, f, st); err != nil || st.Applied.Len() > 0 || g.result.Blocked {
+		return err
+	}
+	taken, err := g.taken(ctx)
+	if err == nil && !taken {
+		*g.result = Result{Set: g.set.Name(), Tool: g.result.Tool, Table: g.result.Table}
+		err = &NotAdoptedError{Tool: g.result.Tool, Table: g.result.Table}
+	}
+	return err
 }
+
+// taken reports whether the history of the other tool was taken over, and not given back since: if
+// nothing is applied, Whimbrel has rolled back everything, or has never had anything to do with it.
+func (g *giveback) taken(ctx context.Context) (bool, error) {
+	for e, err := range g.m.History(ctx, database.HistoryQuery{Newest: true}) {
+		switch {
+		case err != nil:
+			return false, err
+		case e.Direction == database.Mark && adopted(e):
+			return true, nil
+		case e.Direction == database.Forget && strings.HasPrefix(e.Remark, givenBack):
+			return false, nil
+		}
+	}
+	return false, nil
+}
+
+// givenBack is how the remark of an entry begins that gives a migration back.
+const givenBack = "given back to "
 
 // give writes the tool's table under the locks, and returns what to record.
 func (g *giveback) give(ctx context.Context, tx database.Tx, st *database.State) ([]whimbrel.Adoption, error) {
@@ -89,7 +120,10 @@ func (g *giveback) give(ctx context.Context, tx database.Tx, st *database.State)
 	if err == nil {
 		err = g.decide(ctx, q, f, st)
 	}
-	if err != nil || g.nothing() {
+	if err == nil && st.Head != g.head {
+		err = database.ErrHeadChanged
+	}
+	if err != nil {
 		return nil, err
 	}
 	if err := q.takeBlock(ctx, f); err != nil {
@@ -101,10 +135,15 @@ func (g *giveback) give(ctx context.Context, tx database.Tx, st *database.State)
 		}
 	}
 	g.result.Blocked = false
-	remark := fmt.Sprintf("given back to %s: %s", g.result.Tool, g.result.Table)
+	remark := fmt.Sprintf(givenBack+"%s: %s", g.result.Tool, g.result.Table)
 	var all []whimbrel.Adoption
 	for a := range st.Applied.All() {
 		all = append(all, whimbrel.Adoption{Direction: database.Forget, Migration: migration.Migration{Version: a.Version, Name: a.Name}, Remark: remark})
+	}
+	if len(all) == 0 { // Whimbrel has rolled back everything; the history must say who manages it now
+		for _, m := range g.changes.removed {
+			all = append(all, whimbrel.Adoption{Direction: database.Forget, Migration: m.Migration, Remark: remark})
+		}
 	}
 	return all, nil
 }

@@ -85,6 +85,9 @@ func adoptRules() []rule {
 		on(kindUnrecorded, func(f *render.Failure, e *adopt.NotFoundError) {
 			f.Next = `Check --database, --from and --table. For a schema without a history, run "whimbrel baseline VERSION".`
 		}),
+		on(kindUnrecorded, func(f *render.Failure, e *adopt.NotAdoptedError) {
+			f.Next = string(e.Tool) + " can continue as it is."
+		}),
 		on(kindUnrecorded, func(f *render.Failure, e *adopt.AmbiguousError) {
 			f.Next = "Select the tool with --from, or the table with --table."
 		}),
