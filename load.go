@@ -12,6 +12,7 @@ import (
 
 	"github.com/whimbrel-db/whimbrel/catalog"
 	"github.com/whimbrel-db/whimbrel/database"
+	"github.com/whimbrel-db/whimbrel/internal/order"
 	"github.com/whimbrel-db/whimbrel/migration"
 )
 
@@ -125,7 +126,7 @@ func (m *Migrator) loadMove(s Schema) move {
 	for name, sum := range s.Repeated {
 		mv.repeats = append(mv.repeats, migration.Named{Name: name, Script: m.includedRepeatable(name, sum)})
 	}
-	slices.SortFunc(mv.repeats, func(a, b migration.Named) int { return strings.Compare(a.Name, b.Name) })
+	order.By(mv.repeats, func(a, b migration.Named) int { return strings.Compare(a.Name, b.Name) })
 	return mv
 }
 

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/whimbrel-db/whimbrel/database"
+	"github.com/whimbrel-db/whimbrel/internal/order"
 	"github.com/whimbrel-db/whimbrel/migration"
 )
 
@@ -272,7 +273,7 @@ func (m *Migrator) repeatables(st *database.State) []RepeatableStatus {
 			all = append(all, RepeatableStatus{Name: name, State: StateUnknown, Checksum: ran.Checksum, RanAt: ran.AppliedAt, Duration: ran.Duration})
 		}
 	}
-	slices.SortFunc(all, func(a, b RepeatableStatus) int { return strings.Compare(a.Name, b.Name) })
+	order.By(all, func(a, b RepeatableStatus) int { return strings.Compare(a.Name, b.Name) })
 	return all
 }
 

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/whimbrel-db/whimbrel"
+	"github.com/whimbrel-db/whimbrel/internal/order"
 	"github.com/whimbrel-db/whimbrel/migration"
 	"github.com/whimbrel-db/whimbrel/sqltext"
 )
@@ -139,7 +140,7 @@ func (f *flywayRows) finish() {
 	for _, key := range slices.Sorted(mapKeys(f.versions)) {
 		f.h.records = append(f.h.records, f.versions[key])
 	}
-	slices.SortStableFunc(f.h.records, func(a, b record) int { return compareDotted(a.dotted, b.dotted) })
+	order.StableBy(f.h.records, func(a, b record) int { return compareDotted(a.dotted, b.dotted) })
 	for _, key := range slices.Sorted(mapKeys(f.failed)) {
 		f.h.refused = append(f.h.refused, f.failed[key])
 	}

@@ -4,7 +4,8 @@ import (
 	"context"
 	"fmt"
 	"math"
-	"slices"
+
+	"github.com/whimbrel-db/whimbrel/internal/order"
 )
 
 // goose is goose: goose_db_version(id, version_id, is_applied, tstamp). For each version the newest
@@ -49,7 +50,7 @@ func readGoose(ctx context.Context, q *querier, t *table) (*history, error) {
 	for _, r := range newest {
 		h.records = append(h.records, r)
 	}
-	slices.SortFunc(h.records, byVersion)
+	order.By(h.records, byVersion)
 	return h, nil
 }
 

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/whimbrel-db/whimbrel/internal/order"
 	"github.com/whimbrel-db/whimbrel/sqltext"
 )
 
@@ -104,7 +105,7 @@ func readHasuraState(ctx context.Context, q *querier, t *table) (*history, error
 	for _, id := range slices.Sorted(mapKeys(sources.Migrations[name])) {
 		h.hasura(id, sources.Migrations[name][id], true)
 	}
-	slices.SortFunc(h.records, byVersion)
+	order.By(h.records, byVersion)
 	return h, nil
 }
 

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/whimbrel-db/whimbrel"
+	"github.com/whimbrel-db/whimbrel/internal/order"
 	"github.com/whimbrel-db/whimbrel/migration"
 )
 
@@ -353,7 +354,9 @@ func (m *matcher) squash() {
 
 // inOrder returns the matches by version.
 func (m *matcher) inOrder() []match {
-	return slices.SortedFunc(maps.Values(m.matched), func(a, b match) int { return cmp.Compare(a.Version, b.Version) })
+	all := slices.Collect(maps.Values(m.matched))
+	order.By(all, func(a, b match) int { return cmp.Compare(a.Version, b.Version) })
+	return all
 }
 
 // leadingDigits returns the digits with which a name begins.

@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"container/heap"
 	"slices"
+
+	"github.com/whimbrel-db/whimbrel/internal/order"
 )
 
 // New creates a Snapshot of objects in any order, except that parts must follow their owner. Each
@@ -76,7 +78,7 @@ func link(objects []Object) (units []*unit) {
 		units = append(units, u)
 		i = j
 	}
-	slices.SortStableFunc(units, compareUnits)
+	order.StableBy(units, compareUnits)
 	for _, u := range units {
 		var seen []*unit
 		for _, o := range u.objects {

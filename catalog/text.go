@@ -9,6 +9,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/whimbrel-db/whimbrel/internal/order"
 )
 
 // Statements returns the statements that create the schema in an empty database, without
@@ -94,7 +96,7 @@ func (s *Snapshot) Fingerprint() string {
 		ids[objects[i]] = objects[i].ID()
 	}
 	places := columnPlaces(s.Objects)
-	slices.SortFunc(objects, func(a, b *Object) int { return strings.Compare(ids[a], ids[b]) })
+	order.By(objects, func(a, b *Object) int { return strings.Compare(ids[a], ids[b]) })
 	h := sha256.New()
 	field := func(text string) {
 		var n [8]byte
@@ -133,7 +135,9 @@ func sortedAttrs(o *Object) []Attr {
 	if slices.IsSortedFunc(o.Attrs, byName) {
 		return o.Attrs
 	}
-	return slices.SortedFunc(slices.Values(o.Attrs), byName)
+	attrs := slices.Clone(o.Attrs)
+	order.By(attrs, byName)
+	return attrs
 }
 
 // format is the version of the JSON form.

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/whimbrel-db/whimbrel/internal/lazyregexp"
+	"github.com/whimbrel-db/whimbrel/internal/order"
 )
 
 // In a message, hidden replaces a secret, and unknown a part of a URL that is left out.
@@ -217,7 +218,7 @@ func NewRedactor(urls ...string) *Redactor {
 	var pairs []string
 	// The longest first: one may be the beginning of another.
 	urls = slices.Clone(urls)
-	slices.SortFunc(urls, func(a, b string) int { return cmp.Compare(len(b), len(a)) })
+	order.By(urls, func(a, b string) int { return cmp.Compare(len(b), len(a)) })
 	for _, raw := range urls {
 		shown := Redact(raw)
 		if shown == raw || !strings.ContainsAny(raw, ":@=") {

@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"math"
 	"slices"
+
+	"github.com/whimbrel-db/whimbrel/internal/order"
 )
 
 // The layout places tables in layers from left to right, as Sugiyama, Tagawa and Toda describe
@@ -247,7 +249,7 @@ func (l *layout) sortLayer(at, beside int) {
 			wanted[i] = sum / float64(n)
 		}
 	}
-	slices.SortStableFunc(l.layers[at], func(a, b int) int { return cmp.Compare(wanted[a], wanted[b]) })
+	order.StableBy(l.layers[at], func(a, b int) int { return cmp.Compare(wanted[a], wanted[b]) })
 }
 
 func (l *layout) positions(layer int) map[int]float64 {
@@ -271,7 +273,7 @@ func (l *layout) crossings() (total int) {
 				}
 			}
 		}
-		slices.SortFunc(lines, func(a, b line) int { return cmp.Or(cmp.Compare(a.left, b.left), cmp.Compare(a.right, b.right)) })
+		order.By(lines, func(a, b line) int { return cmp.Or(cmp.Compare(a.left, b.left), cmp.Compare(a.right, b.right)) })
 		var seen []float64 // sorted
 		for _, ln := range lines {
 			i, _ := slices.BinarySearch(seen, ln.right+1e-9)

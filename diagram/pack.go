@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"math"
 	"slices"
+
+	"github.com/whimbrel-db/whimbrel/internal/order"
 )
 
 const gapPack = 40.0 // between the groups of a picture
@@ -51,7 +53,7 @@ func pack(all []*layout) (w, h float64) {
 	limit := max(widest, math.Sqrt(area*1.7))
 	single := func(l *layout) bool { return len(l.boxes) == 1 }
 	related := slices.DeleteFunc(slices.Clone(all), single)
-	slices.SortStableFunc(related, func(a, b *layout) int { return cmp.Compare(b.h, a.h) })
+	order.StableBy(related, func(a, b *layout) int { return cmp.Compare(b.h, a.h) })
 	x, row := 0.0, 0.0
 	for _, l := range related {
 		if x > 0 && x+l.w > limit {

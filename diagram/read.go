@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/whimbrel-db/whimbrel/catalog"
+	"github.com/whimbrel-db/whimbrel/internal/order"
 	"github.com/whimbrel-db/whimbrel/sqltext"
 )
 
@@ -166,7 +167,7 @@ func names(l sqltext.TokenList) (all []string, ok bool) {
 
 // finish marks the columns of the keys.
 func (t *tableReader) finish() {
-	slices.SortStableFunc(t.uniques, slices.Compare)
+	order.StableBy(t.uniques, slices.Compare)
 	for _, key := range slices.CompactFunc(t.uniques, slices.Equal) {
 		if len(key) > 1 {
 			t.Uniques = append(t.Uniques, key)
@@ -188,7 +189,7 @@ func (t *tableReader) mark(columns []string, set func(*Column)) {
 // diagram returns the tables in order, and the relations between them. A foreign key whose table
 // the snapshot lacks marks its columns, but is no relation.
 func (r *reader) diagram() *Diagram {
-	slices.SortFunc(r.tables, func(a, b *tableReader) int {
+	order.By(r.tables, func(a, b *tableReader) int {
 		return cmp.Or(strings.Compare(a.Schema, b.Schema), strings.Compare(a.Name, b.Name))
 	})
 	d, at := &Diagram{}, map[*tableReader]int{}

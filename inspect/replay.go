@@ -8,6 +8,7 @@ import (
 
 	"github.com/whimbrel-db/whimbrel"
 	"github.com/whimbrel-db/whimbrel/database"
+	"github.com/whimbrel-db/whimbrel/internal/order"
 	"github.com/whimbrel-db/whimbrel/migration"
 	"github.com/whimbrel-db/whimbrel/sqltext"
 )
@@ -88,7 +89,7 @@ func history(ctx context.Context, db database.Database, files *migration.Set) (o
 // one set may have needed an object that another has dropped since.
 func recorded(texts []*text, base int) []*text {
 	texts = slices.Clone(texts)
-	slices.SortStableFunc(texts[base:], func(a, b *text) int {
+	order.StableBy(texts[base:], func(a, b *text) int {
 		repeated := func(t *text) int {
 			if t.event.Direction == database.Repeat {
 				return 1
@@ -170,12 +171,12 @@ func (r *replayer) texts() ([]*text, error) {
 		}
 		if len(s.downs) > 0 { // then the recorded order matters
 			versioned = append(versioned, s.downs...)
-			slices.SortFunc(versioned, func(a, b *text) int { return cmp.Compare(a.event.ID, b.event.ID) })
+			order.By(versioned, func(a, b *text) int { return cmp.Compare(a.event.ID, b.event.ID) })
 		}
 		for _, a := range s.state.Repeated {
 			repeated = append(repeated, &text{event: s.byID[a.EntryID], sql: s.byID[a.EntryID].UpText})
 		}
-		slices.SortFunc(repeated, func(a, b *text) int { return cmp.Compare(a.event.Name, b.event.Name) })
+		order.By(repeated, func(a, b *text) int { return cmp.Compare(a.event.Name, b.event.Name) })
 		all = append(append(all, versioned...), repeated...)
 	}
 	for _, t := range all {

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+
+	"github.com/whimbrel-db/whimbrel/internal/order"
 )
 
 // Apply returns the change that makes the document the whole of what the database keeps. Its
@@ -240,5 +242,5 @@ func (x *index) change(entries, written []Stored) *Change {
 }
 
 func sortStored(all []Stored) {
-	slices.SortFunc(all, func(a, b Stored) int { return a.Name.compare(b.Name) })
+	order.By(all, func(a, b Stored) int { return a.Name.compare(b.Name) })
 }

@@ -5,6 +5,8 @@ import (
 	"path"
 	"slices"
 	"strings"
+
+	"github.com/whimbrel-db/whimbrel/internal/order"
 )
 
 // Rules say which facts entries must have.
@@ -59,7 +61,7 @@ func (s *State) Check(r Rules) (missing []Missing, checked int, err error) {
 	if i := slices.Index(used, false); i >= 0 {
 		return nil, 0, &RulesError{fmt.Sprintf("no table or view matches %s", r.Tables[i])}
 	}
-	slices.SortFunc(missing, func(a, b Missing) int { return a.Name.compare(b.Name) })
+	order.By(missing, func(a, b Missing) int { return a.Name.compare(b.Name) })
 	return missing, checked, nil
 }
 

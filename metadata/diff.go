@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/whimbrel-db/whimbrel/internal/order"
 )
 
 // The values of Difference.Change.
@@ -58,7 +60,7 @@ func Diff(from, to *Document) []Difference {
 			all = append(all, Difference{Name: e.Name, Change: Added})
 		}
 	}
-	slices.SortStableFunc(all, func(a, b Difference) int { return a.Name.compare(b.Name) })
+	order.StableBy(all, func(a, b Difference) int { return a.Name.compare(b.Name) })
 	return all
 }
 

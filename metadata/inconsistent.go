@@ -1,6 +1,8 @@
 package metadata
 
-import "slices"
+import (
+	"github.com/whimbrel-db/whimbrel/internal/order"
+)
 
 // Inconsistent is an entry whose object is gone, renamed or replaced.
 type Inconsistent struct {
@@ -19,7 +21,7 @@ func (s *State) Inconsistent() []Inconsistent {
 			all = append(all, in)
 		}
 	}
-	slices.SortFunc(all, func(a, b Inconsistent) int { return a.Name.compare(b.Name) })
+	order.By(all, func(a, b Inconsistent) int { return a.Name.compare(b.Name) })
 	return all
 }
 

@@ -17,6 +17,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/whimbrel-db/whimbrel/internal/order"
 )
 
 // Facts are what is recorded about an object.
@@ -62,7 +64,7 @@ type Document struct {
 // states that its object exists. Two entries of one name are an *Error.
 func NewDocument(entries ...Entry) (*Document, error) {
 	all := slices.Clone(entries)
-	slices.SortStableFunc(all, func(a, b Entry) int { return a.Name.compare(b.Name) })
+	order.StableBy(all, func(a, b Entry) int { return a.Name.compare(b.Name) })
 	d := &Document{}
 	for i, e := range all {
 		if i > 0 && e.Name == all[i-1].Name {
@@ -141,6 +143,6 @@ func (e Errors) err() error {
 	if len(e) == 0 {
 		return nil
 	}
-	slices.SortStableFunc(e, func(a, b *Error) int { return cmp.Or(a.Line-b.Line, a.Column-b.Column) })
+	order.StableBy(e, func(a, b *Error) int { return cmp.Or(a.Line-b.Line, a.Column-b.Column) })
 	return e
 }

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/whimbrel-db/whimbrel/internal/order"
 	"github.com/whimbrel-db/whimbrel/internal/spelling"
 )
 
@@ -63,7 +64,7 @@ func documentOf(all []Stored) *Document {
 	for _, e := range all {
 		d.entries = append(d.entries, Entry{Name: e.Name, Facts: e.Facts})
 	}
-	slices.SortFunc(d.entries, func(a, b Entry) int { return a.Name.compare(b.Name) })
+	order.By(d.entries, func(a, b Entry) int { return a.Name.compare(b.Name) })
 	return d
 }
 

@@ -7,6 +7,8 @@ import (
 	"iter"
 	"slices"
 	"strings"
+
+	"github.com/whimbrel-db/whimbrel/internal/order"
 )
 
 // Set is a named, ordered list of migrations with distinct versions. Several sets can share a
@@ -108,7 +110,7 @@ func (c Contents) Set(name string) (*Set, error) {
 // ordered returns migrations in the order of their versions.
 func ordered(migrations []Migration) ([]Migration, error) {
 	all := slices.Clone(migrations)
-	slices.SortStableFunc(all, func(a, b Migration) int { return cmp.Compare(a.Version, b.Version) })
+	order.StableBy(all, func(a, b Migration) int { return cmp.Compare(a.Version, b.Version) })
 	for _, m := range all {
 		switch {
 		case m.Version < 0:
@@ -168,7 +170,7 @@ func (s *Set) around(version int64) (Migration, bool) {
 
 func (s *Set) setRepeatables(repeatables []Named) error {
 	s.repeatables = slices.Clone(repeatables)
-	slices.SortStableFunc(s.repeatables, func(a, b Named) int { return cmp.Compare(a.Name, b.Name) })
+	order.StableBy(s.repeatables, func(a, b Named) int { return cmp.Compare(a.Name, b.Name) })
 	var all []error
 	for i, r := range s.repeatables {
 		switch {

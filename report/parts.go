@@ -12,6 +12,7 @@ import (
 	"github.com/whimbrel-db/whimbrel"
 	"github.com/whimbrel-db/whimbrel/catalog"
 	"github.com/whimbrel-db/whimbrel/database"
+	"github.com/whimbrel-db/whimbrel/internal/order"
 	"github.com/whimbrel-db/whimbrel/migration"
 	"github.com/whimbrel-db/whimbrel/sqltext"
 )
@@ -126,7 +127,8 @@ func migrationRows(targets []*targetView) []migrationRow {
 			rows[k].Cells[i] = r.Cells[0]
 		}
 	}
-	keys := slices.SortedFunc(maps.Keys(rows), func(a, b rowKey) int {
+	keys := slices.Collect(maps.Keys(rows))
+	order.By(keys, func(a, b rowKey) int {
 		return cmp.Or(strings.Compare(a.repeatable, b.repeatable), cmp.Compare(a.version, b.version))
 	})
 	var all []migrationRow

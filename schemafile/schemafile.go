@@ -17,6 +17,7 @@ import (
 
 	"github.com/whimbrel-db/whimbrel/catalog"
 	"github.com/whimbrel-db/whimbrel/database"
+	"github.com/whimbrel-db/whimbrel/internal/order"
 	"github.com/whimbrel-db/whimbrel/migration"
 )
 
@@ -144,12 +145,12 @@ func newFile(s *catalog.Snapshot, h *history) *File {
 		for _, r := range st.Repeated {
 			set.Repeatables = append(set.Repeatables, Included{Version: database.NilVersion, Name: r.Name, Checksum: r.Checksum})
 		}
-		slices.SortFunc(set.Repeatables, func(a, b Included) int { return cmp.Compare(a.Name, b.Name) })
+		order.By(set.Repeatables, func(a, b Included) int { return cmp.Compare(a.Name, b.Name) })
 		if len(set.Migrations) > 0 { // repeatable scripts of others may be of objects that are gone
 			f.Sets = append(f.Sets, set)
 		}
 	}
-	slices.SortFunc(f.Sets, func(a, b Set) int { return cmp.Compare(a.Name, b.Name) })
+	order.By(f.Sets, func(a, b Set) int { return cmp.Compare(a.Name, b.Name) })
 	return f
 }
 

@@ -9,6 +9,7 @@ import (
 	"unicode"
 
 	"github.com/whimbrel-db/whimbrel/database"
+	"github.com/whimbrel-db/whimbrel/internal/order"
 	"github.com/whimbrel-db/whimbrel/migration"
 	"github.com/whimbrel-db/whimbrel/sqltext"
 )
@@ -187,10 +188,10 @@ func (p *parser) sets(from int) error {
 		}
 	}
 	for _, s := range p.file.Sets {
-		slices.SortFunc(s.Migrations, func(a, b Included) int { return cmp.Compare(a.Version, b.Version) })
-		slices.SortFunc(s.Repeatables, func(a, b Included) int { return cmp.Compare(a.Name, b.Name) })
+		order.By(s.Migrations, func(a, b Included) int { return cmp.Compare(a.Version, b.Version) })
+		order.By(s.Repeatables, func(a, b Included) int { return cmp.Compare(a.Name, b.Name) })
 	}
-	slices.SortFunc(p.file.Sets, func(a, b Set) int { return cmp.Compare(a.Name, b.Name) })
+	order.By(p.file.Sets, func(a, b Set) int { return cmp.Compare(a.Name, b.Name) })
 	return nil
 }
 

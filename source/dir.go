@@ -8,10 +8,10 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
-	"slices"
 	"strings"
 
 	"github.com/whimbrel-db/whimbrel/internal/filekind"
+	"github.com/whimbrel-db/whimbrel/internal/order"
 )
 
 // Dir returns the folder at a path on disk. It is like [os.DirFS], but faster to read. Read opens
@@ -60,7 +60,7 @@ func (d dir) ReadDir(name string) ([]fs.DirEntry, error) {
 	if err == nil && len(entries) > maxNames {
 		return nil, fmt.Errorf("it holds more than %d files and folders, which is the most that is read", maxNames)
 	}
-	slices.SortFunc(entries, func(a, b fs.DirEntry) int { return strings.Compare(a.Name(), b.Name()) })
+	order.By(entries, func(a, b fs.DirEntry) int { return strings.Compare(a.Name(), b.Name()) })
 	return entries, err
 }
 

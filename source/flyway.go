@@ -12,6 +12,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/whimbrel-db/whimbrel/internal/lazyregexp"
+	"github.com/whimbrel-db/whimbrel/internal/order"
 	"github.com/whimbrel-db/whimbrel/migration"
 )
 
@@ -371,7 +372,7 @@ func (f *folder) flywayBeside(n flywayFile, v numbered, file *file, raw bool) {
 // flywayOrder warns of repeatable scripts that Flyway runs in another order.
 func (f *folder) flywayOrder() {
 	all := slices.Clone(f.others.Repeatables)
-	slices.SortStableFunc(all, func(a, b migration.Named) int { return strings.Compare(a.Name, b.Name) })
+	order.StableBy(all, func(a, b migration.Named) int { return strings.Compare(a.Name, b.Name) })
 	blanks := func(i int) string { return strings.ReplaceAll(all[i].Name, "_", " ") }
 	for i := 1; i < len(all); i++ {
 		if blanks(i-1) > blanks(i) {

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/whimbrel-db/whimbrel/internal/lazyregexp"
+	"github.com/whimbrel-db/whimbrel/internal/order"
 	"github.com/whimbrel-db/whimbrel/migration"
 	"github.com/whimbrel-db/whimbrel/sqltext"
 )
@@ -191,7 +192,7 @@ func (f *folder) changelogs() (all []*changelog) {
 		}
 		all = append(all, log)
 	}
-	slices.SortStableFunc(all, func(a, b *changelog) int { return cmp.Compare(a.number.version, b.number.version) })
+	order.StableBy(all, func(a, b *changelog) int { return cmp.Compare(a.number.version, b.number.version) })
 	for i, log := range all {
 		switch {
 		case len(all) > 1 && log.number.digits == "":

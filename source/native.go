@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/whimbrel-db/whimbrel/internal/order"
 	"github.com/whimbrel-db/whimbrel/migration"
 )
 
@@ -161,7 +162,7 @@ func (f *folder) nativeSub(name string) {
 
 // pairs joins ups and downs by version.
 func (f *folder) pairs(halves []half) (all []migration.Migration) {
-	slices.SortStableFunc(halves, func(a, b half) int { return cmp.Compare(a.version, b.version) })
+	order.StableBy(halves, func(a, b half) int { return cmp.Compare(a.version, b.version) })
 	for len(halves) > 0 {
 		n := slices.IndexFunc(halves, func(h half) bool { return h.version != halves[0].version })
 		if n < 0 {

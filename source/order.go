@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/whimbrel-db/whimbrel/internal/lazyregexp"
+	"github.com/whimbrel-db/whimbrel/internal/order"
 )
 
 // Versions are numbers here. Diesel and dbmate compare theirs as texts, and people write dates. If
@@ -36,7 +37,7 @@ func (f *folder) numberedEntries() []entry {
 			all = append(all, entry{n, name, rest})
 		}
 	}
-	slices.SortStableFunc(all, func(a, b entry) int { return cmp.Compare(a.version, b.version) })
+	order.StableBy(all, func(a, b entry) int { return cmp.Compare(a.version, b.version) })
 	return all
 }
 

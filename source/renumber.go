@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/whimbrel-db/whimbrel/internal/order"
 )
 
 // RenumberOptions say which migrations of a folder get new versions.
@@ -116,7 +118,7 @@ func grouped(all []*group, n numbered, up bool, files ...string) []*group {
 
 // ordered returns groups ordered by version and name.
 func ordered(all []*group) []*group {
-	slices.SortStableFunc(all, func(a, b *group) int {
+	order.StableBy(all, func(a, b *group) int {
 		return cmp.Or(cmp.Compare(a.version, b.version), cmp.Compare(a.name, b.name))
 	})
 	return joined(all)

@@ -2,9 +2,9 @@ package source
 
 import (
 	"cmp"
-	"slices"
 	"strings"
 
+	"github.com/whimbrel-db/whimbrel/internal/order"
 	"github.com/whimbrel-db/whimbrel/migration"
 )
 
@@ -41,7 +41,7 @@ func (f *folder) singles(looks string, name func(rest string) (string, bool)) []
 		}
 		all = append(all, single{numbered: n, file: f.files[e.Name()]})
 	}
-	slices.SortStableFunc(all, func(a, b single) int { return cmp.Compare(a.version, b.version) })
+	order.StableBy(all, func(a, b single) int { return cmp.Compare(a.version, b.version) })
 	var good []single
 	for i, s := range all {
 		if i > 0 && all[i-1].version == s.version {

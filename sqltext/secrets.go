@@ -2,10 +2,10 @@ package sqltext
 
 import (
 	"cmp"
-	"slices"
 	"strings"
 
 	"github.com/whimbrel-db/whimbrel/internal/lazyregexp"
+	"github.com/whimbrel-db/whimbrel/internal/order"
 )
 
 // Masked replaces a secret.
@@ -252,7 +252,7 @@ func (f *secretFinder) literal(t Token) {
 			}
 		}
 	}
-	slices.SortFunc(found, func(a, b Span) int { return cmp.Or(cmp.Compare(a.From, b.From), cmp.Compare(b.To, a.To)) })
+	order.By(found, func(a, b Span) int { return cmp.Or(cmp.Compare(a.From, b.From), cmp.Compare(b.To, a.To)) })
 	for _, s := range found {
 		f.hide(Span{in.From + s.From, in.From + s.To})
 	}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/whimbrel-db/whimbrel/database"
+	"github.com/whimbrel-db/whimbrel/internal/order"
 	"github.com/whimbrel-db/whimbrel/migration"
 	"github.com/whimbrel-db/whimbrel/sqltext"
 )
@@ -219,5 +220,5 @@ func (l *ledger) add(entries ...database.Entry) {
 		}
 	}
 	l.entries = append(l.entries, entries...)
-	slices.SortFunc(l.entries, func(a, b database.Entry) int { return cmp.Compare(a.ID, b.ID) })
+	order.By(l.entries, func(a, b database.Entry) int { return cmp.Compare(a.ID, b.ID) })
 }

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/whimbrel-db/whimbrel/internal/order"
 	"github.com/whimbrel-db/whimbrel/sqltext"
 )
 
@@ -201,7 +202,7 @@ func (p *picture) infer() {
 		}
 		p.edges = append(p.edges, edge{waiter: p.o.h.worker.id, holder: id})
 	}
-	slices.SortFunc(p.edges, func(a, b edge) int { return int(a.holder - b.holder) })
+	order.By(p.edges, func(a, b edge) int { return int(a.holder - b.holder) })
 	p.lookForPrepared()
 	p.queueByText(tables)
 }

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/whimbrel-db/whimbrel/database"
+	"github.com/whimbrel-db/whimbrel/internal/order"
 	"github.com/whimbrel-db/whimbrel/migration"
 )
 
@@ -218,7 +219,7 @@ func (r *stateReader) finish() (*database.State, error) {
 	if r.head.tables > tablesVersion {
 		return nil, &database.TablesNewerError{Found: r.head.tables, Known: tablesVersion}
 	}
-	slices.SortFunc(r.events, func(a, b event) int { return cmp.Compare(a.EntryID, b.EntryID) })
+	order.By(r.events, func(a, b event) int { return cmp.Compare(a.EntryID, b.EntryID) })
 	const most = 1 << 12 // a history can have many entries of few migrations
 	r.st.Applied.Grow(min(len(r.events), most))
 	for i := range r.events {

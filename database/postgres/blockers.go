@@ -3,7 +3,6 @@ package postgres
 import (
 	"context"
 	"fmt"
-	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -12,6 +11,7 @@ import (
 
 	"github.com/whimbrel-db/whimbrel/database"
 	"github.com/whimbrel-db/whimbrel/database/internal/drivers"
+	"github.com/whimbrel-db/whimbrel/internal/order"
 	"github.com/whimbrel-db/whimbrel/sqltext"
 )
 
@@ -418,7 +418,7 @@ func (f *blocked) sort() {
 			}
 		}
 	}
-	slices.SortStableFunc(f.Sessions, func(a, b sessionRow) int { return depth[a.PID] - depth[b.PID] })
+	order.StableBy(f.Sessions, func(a, b sessionRow) int { return depth[a.PID] - depth[b.PID] })
 }
 
 // waits reports whether the statement waits for anybody.

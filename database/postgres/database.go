@@ -15,6 +15,7 @@ import (
 
 	"github.com/whimbrel-db/whimbrel/database"
 	"github.com/whimbrel-db/whimbrel/database/internal/drivers"
+	"github.com/whimbrel-db/whimbrel/internal/order"
 	"github.com/whimbrel-db/whimbrel/migration"
 	"github.com/whimbrel-db/whimbrel/sqltext"
 )
@@ -395,7 +396,7 @@ func (r *stateReader) finish() (*database.State, error) {
 	}
 	byID := func(a, b event) int { return cmp.Compare(a.EntryID, b.EntryID) }
 	if !slices.IsSortedFunc(r.events, byID) {
-		slices.SortFunc(r.events, byID)
+		order.By(r.events, byID)
 	}
 	const most = 1 << 12 // a history can have many entries of few migrations
 	r.st.Applied.Grow(min(len(r.events), most))

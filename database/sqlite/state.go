@@ -18,6 +18,7 @@ import (
 	lib "modernc.org/sqlite/lib"
 
 	"github.com/whimbrel-db/whimbrel/database"
+	"github.com/whimbrel-db/whimbrel/internal/order"
 	"github.com/whimbrel-db/whimbrel/migration"
 )
 
@@ -164,7 +165,7 @@ func (r *stateReader) row(row string) error {
 func (r *stateReader) finish() (*database.State, error) {
 	byID := func(a, b entryRow) int { return cmp.Compare(a.id, b.id) }
 	if !slices.IsSortedFunc(r.entries, byID) {
-		slices.SortFunc(r.entries, byID)
+		order.By(r.entries, byID)
 	}
 	r.state.Head = r.own
 	const most = 1 << 12 // a history can have many entries of few migrations

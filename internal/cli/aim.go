@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/whimbrel-db/whimbrel/database"
+	"github.com/whimbrel-db/whimbrel/internal/order"
 )
 
 // selecting are the flags that select the database, the files and the history, so that advice must
@@ -50,7 +51,7 @@ func aim(cmd *cobra.Command) (flags string, commands []string) {
 			commands = append(commands, c.Name()+" "+sub.Name())
 		}
 	}
-	slices.SortFunc(commands, func(a, b string) int { return cmp.Compare(len(b), len(a)) })
+	order.By(commands, func(a, b string) int { return cmp.Compare(len(b), len(a)) })
 	return strings.Join(words, " "), commands
 }
 

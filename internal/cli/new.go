@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/whimbrel-db/whimbrel/internal/cli/render"
+	"github.com/whimbrel-db/whimbrel/internal/order"
 	"github.com/whimbrel-db/whimbrel/source"
 )
 
@@ -120,7 +121,7 @@ func writeFiles(dir string, files []source.File) (paths []string, err error) {
 		}
 	}()
 	files = slices.Clone(files)
-	slices.SortStableFunc(files, func(a, b source.File) int {
+	order.StableBy(files, func(a, b source.File) int {
 		switch {
 		case a.Rewrite == b.Rewrite:
 			return 0

@@ -41,12 +41,13 @@ type rule struct {
 const diffLibrary = "github.com/rogpeppe/go-internal/diff"
 
 // everywhere are packages of the module that each of its packages may import.
-var everywhere = []string{"internal/lazyregexp"}
+var everywhere = []string{"internal/lazyregexp", "internal/order"}
 
 // rules are in the order of the layers: a package may import only packages above it in this list.
 // The root package imports the contract (package database), not the drivers.
 var rules = []rule{
 	{pkg: "internal/lazyregexp"},
+	{pkg: "internal/order"},
 	{pkg: "sqltext"},
 	{pkg: "internal/spelling"},
 	{pkg: "internal/filekind"},

@@ -2,10 +2,10 @@ package mycatalog
 
 import (
 	"context"
-	"slices"
 	"strings"
 
 	"github.com/whimbrel-db/whimbrel/database"
+	"github.com/whimbrel-db/whimbrel/internal/order"
 	"github.com/whimbrel-db/whimbrel/sqltext"
 )
 
@@ -49,7 +49,7 @@ func DropAll(ctx context.Context, q Queryer, own []string) ([]Drop, error) {
 	if err != nil {
 		return nil, err
 	}
-	slices.SortFunc(all, func(a, b entry) int {
+	order.By(all, func(a, b entry) int {
 		return strings.Compare(a.rank+a.kind+"\x00"+a.name, b.rank+b.kind+"\x00"+b.name)
 	})
 	drops := make([]Drop, len(all))

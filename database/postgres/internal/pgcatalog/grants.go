@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/whimbrel-db/whimbrel/catalog"
+	"github.com/whimbrel-db/whimbrel/internal/order"
 )
 
 // privileges are an object's access list and that of a new object.
@@ -104,7 +105,9 @@ type grantSQL struct {
 func (s *grantSQL) all(o *catalog.Object, p *privileges) {
 	grantees := maps.Clone(p.has)
 	maps.Copy(grantees, p.usual)
-	for _, g := range slices.SortedFunc(maps.Keys(grantees), grantee.compare) {
+	sorted := slices.Collect(maps.Keys(grantees))
+	order.By(sorted, grantee.compare)
+	for _, g := range sorted {
 		if !maps.Equal(p.has[g], p.usual[g]) {
 			s.to(o, g, p.has[g], p.usual[g])
 		}
