@@ -67,11 +67,12 @@ func timesChart(entries []entry) charts.BarChartOption {
 	opt.Title.Text = entries[0].version + ": milliseconds, logarithmic"
 	opt.Title.FontStyle = charts.NewFontStyleWithSize(12)
 	opt.Legend.SeriesNames = names
-	opt.Legend.Offset = charts.OffsetRight
+	opt.Legend.Offset = charts.OffsetStr{Left: charts.PositionRight, Top: "24"} // below the title
 	for _, e := range entries {
 		opt.CategoryAxis.Labels = append(opt.CategoryAxis.Labels, e.task.short)
 	}
-	opt.CategoryAxis.LabelFontStyle = charts.NewFontStyleWithSize(9)
+	opt.CategoryAxis.LabelCount = len(entries) // all of them
+	opt.CategoryAxis.LabelFontStyle = charts.NewFontStyleWithSize(8)
 	opt.ValueAxis[0].Min = charts.Ptr(0.0)
 	opt.ValueAxis[0].Max = charts.Ptr(math.Ceil(longest))
 	opt.ValueAxis[0].Unit = 1
