@@ -17,8 +17,8 @@ import (
 type Found struct {
 	// Tables are the history tables of other tools, ordered by schema and name.
 	Tables []Table
-	// Objects is the number of objects of the schema, without the tools' tables and Whimbrel's own;
-	// Example is the ID of one of them. 0 if the driver can't describe a schema.
+	// Objects is the number of tables and views, without the tools' tables and Whimbrel's own; Example
+	// is the ID of one of them. 0 if the driver can't describe a schema.
 	Objects int
 	Example string
 }
@@ -99,6 +99,10 @@ func (q *querier) describe(ctx context.Context, f *found) (Table, error) {
 	return t, nil
 }
 
+// recorded are the kinds of objects that show that a schema exists. Functions, types and extensions
+// are what an administrator prepares for migrations.
+var recorded = []catalog.Kind{catalog.Table, catalog.VirtualTable, catalog.ForeignTable, catalog.View, catalog.MaterializedView}
+
 // countObjects counts the objects that are not the tools'.
 func (f *Found) countObjects(ctx context.Context, db database.Database, all []*found) error {
 	now, err := database.Snapshot(ctx, db, catalog.Options{})
@@ -110,7 +114,7 @@ func (f *Found) countObjects(ctx context.Context, db database.Database, all []*f
 	}
 	for i := range now.Objects {
 		o := &now.Objects[i]
-		if o.Part || o.Kind == catalog.Schema || slices.ContainsFunc(all, func(t *found) bool { return t.owns(o) }) {
+		if !slices.Contains(recorded, o.Kind) || slices.ContainsFunc(all, func(t *found) bool { return t.owns(o) }) {
 			continue
 		}
 		if f.Objects++; f.Example == "" {

@@ -19,7 +19,7 @@ func (e *unrecordedError) Error() string { return e.found.Words() }
 
 // addAllowUnrecorded adds the flag for commands that otherwise refuse such a database.
 func (a *app) addAllowUnrecorded(cmd *cobra.Command) {
-	cmd.Flags().BoolVar(&a.allowUnrecorded, "allow-unrecorded", false, "accept a database that has objects or another tool's history, and no history of Whimbrel")
+	cmd.Flags().BoolVar(&a.allowUnrecorded, "allow-unrecorded", false, "accept a database that has tables or another tool's history, and no history of Whimbrel")
 }
 
 // unrecorded returns what a database has that Whimbrel did not create, nil for nothing. Beside an
