@@ -46,15 +46,7 @@ func readDbmate(ctx context.Context, q *querier, t *table) (*history, error) {
 }
 
 func writeDbmate(ctx context.Context, q *querier, t *table, c changes) error {
-	for _, m := range c.removed {
-		if err := q.exec(ctx, "DELETE FROM "+q.full(t)+" WHERE version "+q.equal()+" "+q.text(m.id)); err != nil {
-			return err
-		}
-	}
-	for _, m := range c.added {
-		if err := q.insert(ctx, t, []string{"version"}, []string{q.text(fileDigits(m))}); err != nil {
-			return err
-		}
-	}
-	return nil
+	return rowWriter{key: "version", row: func(q *querier, m match) ([]string, error) {
+		return []string{q.text(fileDigits(m))}, nil
+	}}.write(ctx, q, t, c)
 }

@@ -50,23 +50,40 @@ type Table struct {
 // locks and writes nothing. A database that a driver can't query, or without anything, is an empty
 // Found.
 func Detect(ctx context.Context, db database.Database) (*Found, error) {
+	f, all, err := detectTables(ctx, db)
+	switch {
+	case unsupported(err):
+		return &Found{}, nil
+	case err != nil:
+		return nil, err
+	}
+	return f, f.countObjects(ctx, db, all)
+}
+
+// DetectTables is Detect without counting objects, for which the whole schema is read.
+func DetectTables(ctx context.Context, db database.Database) (*Found, error) {
+	f, _, err := detectTables(ctx, db)
+	if unsupported(err) {
+		return &Found{}, nil
+	}
+	return f, err
+}
+
+func detectTables(ctx context.Context, db database.Database) (*Found, []*found, error) {
 	f := &Found{}
 	q := outside(db)
 	all, err := q.tables(ctx, "", "")
-	if unsupported(err) {
-		return f, nil
-	}
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	for _, one := range all {
 		t, err := q.describe(ctx, one)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		f.Tables = append(f.Tables, t)
 	}
-	return f, f.countObjects(ctx, db, all)
+	return f, all, nil
 }
 
 // describe reads a tool's table.

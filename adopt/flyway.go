@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"path"
 	"slices"
 	"strconv"
@@ -137,11 +138,11 @@ func (r flywayRow) edited(m migration.Migration) (string, error) {
 }
 
 func (f *flywayRows) finish() {
-	for _, key := range slices.Sorted(mapKeys(f.versions)) {
+	for _, key := range slices.Sorted(maps.Keys(f.versions)) {
 		f.h.records = append(f.h.records, f.versions[key])
 	}
 	order.StableBy(f.h.records, func(a, b record) int { return compareDotted(a.dotted, b.dotted) })
-	for _, key := range slices.Sorted(mapKeys(f.failed)) {
+	for _, key := range slices.Sorted(maps.Keys(f.failed)) {
 		f.h.refused = append(f.h.refused, f.failed[key])
 	}
 }

@@ -65,15 +65,7 @@ func byVersion(a, b record) int {
 }
 
 func writeGoose(ctx context.Context, q *querier, t *table, c changes) error {
-	for _, m := range c.removed {
-		if err := q.exec(ctx, fmt.Sprintf("DELETE FROM %s WHERE version_id %s %d", q.full(t), q.equal(), m.Version)); err != nil {
-			return err
-		}
-	}
-	for _, m := range c.added {
-		if err := q.insert(ctx, t, []string{"version_id", "is_applied"}, []string{fmt.Sprint(m.Version), "true"}); err != nil {
-			return err
-		}
-	}
-	return nil
+	return rowWriter{key: "version_id", columns: []string{"is_applied"}, old: number, row: func(q *querier, m match) ([]string, error) {
+		return []string{number(q, m), "true"}, nil
+	}}.write(ctx, q, t, c)
 }

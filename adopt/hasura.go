@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -99,10 +100,10 @@ func readHasuraState(ctx context.Context, q *querier, t *table) (*history, error
 	h := &history{}
 	name, ok := sources.source()
 	if !ok {
-		h.refuse(Unreadable, -1, "", "the state has several sources, and none is named default: %s", strings.Join(slices.Sorted(mapKeys(sources.Migrations)), ", "))
+		h.refuse(Unreadable, -1, "", "the state has several sources, and none is named default: %s", strings.Join(slices.Sorted(maps.Keys(sources.Migrations)), ", "))
 		return h, nil
 	}
-	for _, id := range slices.Sorted(mapKeys(sources.Migrations[name])) {
+	for _, id := range slices.Sorted(maps.Keys(sources.Migrations[name])) {
 		h.hasura(id, sources.Migrations[name][id], true)
 	}
 	order.By(h.records, byVersion)

@@ -1,18 +1,5 @@
 package adopt
 
-import (
-	"hash/crc32"
-	"iter"
-	"maps"
-)
-
-// railsKey is the key of Rails' lock.
-func railsKey(database string) int64 {
-	return 2053462845 * int64(crc32.ChecksumIEEE([]byte(database)))
-}
-
-func mapKeys[V any](m map[string]V) iter.Seq[string] { return maps.Keys(m) }
-
 // The tools below are detected only. Their migrations are programs, or their tables don't say which
 // migrations are applied.
 const programs = "its migrations are programs, not SQL; record a baseline instead"

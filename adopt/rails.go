@@ -3,6 +3,7 @@ package adopt
 import (
 	"context"
 	"fmt"
+	"hash/crc32"
 	"slices"
 
 	"github.com/whimbrel-db/whimbrel/sqltext"
@@ -56,4 +57,9 @@ func lockRails(ctx context.Context, q *querier, _ *table) (*toolLock, error) {
 		return advisory(key), nil
 	}
 	return namedLock(fmt.Sprint(key)), nil
+}
+
+// railsKey is the key of Rails' lock.
+func railsKey(database string) int64 {
+	return 2053462845 * int64(crc32.ChecksumIEEE([]byte(database)))
 }

@@ -30,12 +30,13 @@ func (a *app) unrecorded(ctx context.Context, t *target) (*render.Unrecorded, er
 	if read.err != nil || read.state.Applied.Len() > 0 || read.state.Interrupted != nil || isEmpty(t.set) {
 		return nil, read.err
 	}
-	f, err := adopt.Detect(ctx, t.db)
+	detect := adopt.Detect
+	if read.state.Head != 0 {
+		detect = adopt.DetectTables
+	}
+	f, err := detect(ctx, t.db)
 	if err != nil {
 		return nil, err
-	}
-	if read.state.Head != 0 {
-		f.Objects = 0
 	}
 	f.Tables = slices.DeleteFunc(f.Tables, func(t adopt.Table) bool { return t.Component })
 	u := render.NewUnrecorded(f)

@@ -33,9 +33,6 @@ type ToolTable struct {
 func NewUnrecorded(f *adopt.Found) *Unrecorded {
 	u := &Unrecorded{Tables: []ToolTable{}, Objects: f.Objects, Example: f.Example}
 	for _, t := range f.Tables {
-		if t.Component { // it migrates tables of its own
-			continue
-		}
 		u.Tables = append(u.Tables, ToolTable{Tool: string(t.Tool), Table: t.Name, Version: t.Newest, Applied: t.Applied, Problem: t.Problem, adoptable: t.Adoptable})
 	}
 	if len(u.Tables) == 0 && u.Objects == 0 {
