@@ -18,6 +18,7 @@ type AppliedMigration struct {
 	HasDownText bool
 	EntryID     int64 // of the history entry that says so
 	Marked      bool  // recorded without running it
+	Unfinished  bool  // a backfill that was started and is not done
 	AppliedAt   time.Time
 	Duration    time.Duration
 }

@@ -10,8 +10,9 @@ import (
 // Direction says what a history entry did to its version.
 type Direction string
 
-// The directions. Up, Mark, Baseline and Load make a version applied; Down and Forget make it not
-// applied; Accept changes the checksum that an applied version is compared with. The others belong
+// The directions. Up, Mark, Baseline, Load and Start make a version applied; Down and Forget make
+// it not applied; Accept changes the checksum that an applied version is compared with. Finish and
+// Control belong to the backfill of an applied version, which they leave applied. The others belong
 // to no version and have NilVersion: Repeat and Seed to a script by name, Reset to the whole set,
 // Drift, Metadata and Query to the whole target, Setting to the setting that is named. Resolve has
 // the version of the run. Failed, Abandon and Terminate have that of the attempt, or NilVersion if
@@ -24,6 +25,9 @@ const (
 	Accept    Direction = "accept"    // an edited script was accepted as it is now
 	Baseline  Direction = "baseline"  // the script of a baseline, which covers all versions up to its own, ran on an empty database
 	Load      Direction = "load"      // the schema of a database was created from its text, which covers what is recorded with it
+	Start     Direction = "start"     // a backfill was started: it is applied, but not all of its rows are changed yet
+	Finish    Direction = "finish"    // a backfill is done: all of its rows are changed
+	Control   Direction = "backfill"  // a backfill was paused, resumed, changed, …: Remark says how
 	Repeat    Direction = "repeat"    // a repeatable script ran
 	Seed      Direction = "seed"      // a script with development data ran
 	Reset     Direction = "reset"     // the target was emptied: nothing is applied any more
@@ -65,8 +69,8 @@ type Entry struct {
 	Tried Direction
 	Error string
 	// Retries is how often the step was tried again because of a lock, and LockWait how long these
-	// attempts and the pauses between them took. Both are 0 if the first attempt succeeded. LockWait
-	// has microsecond precision.
+	// attempts and the pauses between them took. Both are 0 if the first attempt succeeded.
+	// LockWait has microsecond precision.
 	Retries  int
 	LockWait time.Duration
 	// DBUser, OSUser, Host, App, Actor and ToolVersion say who it was. Record fills in all but
@@ -74,8 +78,8 @@ type Entry struct {
 	// system's user of the process. DBUser is the database's user, or OSUser where a database has
 	// no users.
 	DBUser, OSUser, Host, App, Actor, ToolVersion string
-	// Reason is why a person did it. Remark is what Whimbrel adds: which value a setting has now, or
-	// how an interrupted statement was resolved. Both may be "".
+	// Reason is why a person did it. Remark is what Whimbrel adds: which value a setting has now,
+	// or how an interrupted statement was resolved. Both may be "".
 	Reason, Remark string
 }
 
@@ -111,8 +115,8 @@ type State struct {
 	Head int64
 	// Applied are the applied versions.
 	Applied *AppliedSet
-	// Repeated and Seeded are, by name, the repeatable and the seed scripts that ran since everything
-	// was rolled back, as they were when they ran last.
+	// Repeated and Seeded are, by name, the repeatable and the seed scripts that ran since
+	// everything was rolled back, as they were when they ran last.
 	Repeated, Seeded map[string]AppliedMigration
 	// Interrupted is the set's interrupted run, or one that a process is executing now. It is nil
 	// if there is none.
@@ -153,8 +157,13 @@ func (s *State) Fold(e Entry) {
 		s.Interrupted = nil
 	}
 	switch e.Direction {
-	case Up, Mark, Baseline, Load:
+	case Up, Mark, Baseline, Load, Start:
 		s.Applied.Put(e.applied())
+	case Finish:
+		if a, ok := s.Applied.Get(e.Version); ok {
+			a.Unfinished = false
+			s.Applied.Put(a)
+		}
 	case Down:
 		if s.Applied.Remove(e.Version); s.Applied.Len() == 0 {
 			s.Repeated, s.Seeded = nil, nil
@@ -164,7 +173,7 @@ func (s *State) Fold(e Entry) {
 	case Accept:
 		if old, ok := s.Applied.Get(e.Version); ok {
 			a := e.applied()
-			a.Marked, a.AppliedAt, a.Duration = old.Marked, old.AppliedAt, old.Duration
+			a.Marked, a.Unfinished, a.AppliedAt, a.Duration = old.Marked, old.Unfinished, old.AppliedAt, old.Duration
 			s.Applied.Put(a)
 		}
 	case Repeat:
@@ -186,6 +195,6 @@ func put(scripts *map[string]AppliedMigration, e Entry) {
 func (e Entry) applied() AppliedMigration {
 	return AppliedMigration{
 		Version: e.Version, Name: e.Name, Checksum: e.Checksum, DownChecksum: e.DownChecksum, HasDownText: e.HasDownText,
-		EntryID: e.ID, Marked: e.Direction == Mark, AppliedAt: e.StartedAt, Duration: e.Duration,
+		EntryID: e.ID, Marked: e.Direction == Mark, Unfinished: e.Direction == Start, AppliedAt: e.StartedAt, Duration: e.Duration,
 	}
 }

@@ -34,6 +34,7 @@ const (
 	PowerBackend  Power = "name the process on the server"  // Backender
 	PowerHolder   Power = "name the process that migrates"  // HolderReader
 	PowerRenew    Power = "renew tables without rows"       // Renewer
+	PowerBackfill Power = "change rows in batches"          // Backfiller, BackfillTx
 )
 
 // PowerError reports that a driver does not have a power. errors.Is(err, errors.ErrUnsupported)

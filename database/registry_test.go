@@ -134,17 +134,17 @@ func TestOpenNamesTheImport(t *testing.T) {
 
 func TestTableNames(t *testing.T) {
 	for history, want := range map[string]database.TableNames{
-		"":                 {"whimbrel_history", "whimbrel_settings", "whimbrel_journal", "whimbrel_metadata"},
-		"App_History":      {"App_History", "App_settings", "App_journal", "App_metadata"},
-		"applied versions": {"applied versions", "applied versions_settings", "applied versions_journal", "applied versions_metadata"},
-		"history":          {"history", "settings", "journal", "metadata"},
+		"":                 {"whimbrel_history", "whimbrel_settings", "whimbrel_journal", "whimbrel_metadata", "whimbrel_backfills", "whimbrel_lanes"},
+		"App_History":      {"App_History", "App_settings", "App_journal", "App_metadata", "App_backfills", "App_lanes"},
+		"applied versions": {"applied versions", "applied versions_settings", "applied versions_journal", "applied versions_metadata", "applied versions_backfills", "applied versions_lanes"},
+		"history":          {"history", "settings", "journal", "metadata", "backfills", "lanes"},
 	} {
 		if got := (database.Options{HistoryTable: history}).TableNames(); got != want {
 			t.Errorf("with the history %q the tables are %+v, want %+v", history, got, want)
 		}
 	}
 	got := database.Options{HistoryTable: "App_History"}.TableNames().Lower()
-	if !slices.Equal(got, []string{"app_history", "app_settings", "app_journal", "app_metadata"}) {
+	if !slices.Equal(got, []string{"app_history", "app_settings", "app_journal", "app_metadata", "app_backfills", "app_lanes"}) {
 		t.Errorf("in lower case they are %q", got)
 	}
 }

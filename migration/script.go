@@ -28,6 +28,11 @@ type Script struct {
 	// Replaces are the migrations that this up script replaces, in ascending order: the script is
 	// then a squash.
 	Replaces []Replaced
+	// Backfill says that the up script changes the rows of a table in batches, and how; nil for any
+	// other script.
+	Backfill *Backfill
+	// After are the versions of backfills that must be done before the script runs.
+	After []int64
 	// Problem is the reason why the script can't run, such as that it has no statement yet, or nil.
 	// A Set accepts such a script, so that everything that doesn't run it works. Analyze returns
 	// the Problem, and so does a plan that would run the script.

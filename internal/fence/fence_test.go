@@ -102,9 +102,10 @@ var rules = []rule{
 		imports: []string{"database", "database/internal/drivers", "migration", "sqltext", "catalog", "metadata"},
 		outside: []string{"github.com/go-sql-driver/mysql"},
 	},
+	{pkg: "internal/lanes", imports: []string{"database", "migration", "sqltext"}},
 	{
 		pkg:     ".",
-		imports: []string{"source", "database", "migration", "sqltext", "catalog", "metadata", "internal/times"},
+		imports: []string{"internal/lanes", "source", "database", "migration", "sqltext", "catalog", "metadata", "internal/times"},
 		outside: []string{diffLibrary}, // for the difference between two texts of a script
 	},
 	{
@@ -170,6 +171,12 @@ var rules = []rule{
 	{
 		pkg:      "cmd/whimbrel",
 		imports:  []string{"internal/cli", "database/postgres", "database/sqlite", "database/mysql"},
+		linksAll: true,
+	},
+	// It links River, a job queue, and the clients of its databases.
+	{
+		pkg:      "backfill",
+		imports:  []string{".", "database", "internal/lanes", "migration", "source", "sqltext"},
 		linksAll: true,
 	},
 	{pkg: "internal/archive"}, // a build tool
@@ -402,8 +409,8 @@ func TestTheFence(t *testing.T) {
 				"it may import github.com/jackc/pgx/v5 from outside the standard library",
 		},
 		".": {
-			". must not import database/memdb: it may import source, database, migration, sqltext, catalog, metadata, internal/times of this module",
-			". must not import internal/testdb: it may import source, database, migration, sqltext, catalog, metadata, internal/times of this module",
+			". must not import database/memdb: it may import internal/lanes, source, database, migration, sqltext, catalog, metadata, internal/times of this module",
+			". must not import internal/testdb: it may import internal/lanes, source, database, migration, sqltext, catalog, metadata, internal/times of this module",
 			". must not import internal/testdb: only tests may",
 		},
 		"internal/cli/render": {"internal/cli/render must not import testing outside its tests"},
