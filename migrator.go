@@ -17,6 +17,9 @@ const TryOnce time.Duration = -1
 // NoTimeout is the LockTimeout without a limit, and the RetryFor that never tries again.
 const NoTimeout time.Duration = -1
 
+// DefaultBackfillLease is the default of Options.BackfillLease.
+const DefaultBackfillLease = 30 * time.Second
+
 // DefaultTextLimit is the default of Options.TextLimit, in bytes.
 const DefaultTextLimit = 1 << 20
 
@@ -45,6 +48,16 @@ type Options struct {
 	// nothing. Superusers, replication, autovacuum that prevents wraparound, and other migrations
 	// are never terminated.
 	TerminateBlockersAfter time.Duration
+	// Detach leaves every backfill that a call starts to the workers of a job queue (package
+	// backfill), as the directive "detach" does for one: the call starts it and continues. By default
+	// the call executes its batches, and the next step begins when it is done.
+	Detach bool
+	// WaitForBackfills waits, before a step that comes after a backfill (directive "after"), until
+	// that is done. By default it is an *UnfinishedError.
+	WaitForBackfills bool
+	// BackfillLease is how long a worker keeps the rows that it has claimed without a sign of life:
+	// DefaultBackfillLease if it is 0. Then another worker takes them over.
+	BackfillLease time.Duration
 	// TextLimit is the size in bytes up to which the history keeps the text of a script. 0 means
 	// DefaultTextLimit; below 0 means to keep none. Only a build that has the down script can roll
 	// back a version whose down script is not kept.
@@ -162,6 +175,9 @@ type Result struct {
 	// Repeated and Seeded are the repeatable scripts and the scripts with development data that
 	// ran.
 	Repeated, Seeded []StepResult
+	// Started are the backfills, of those in Applied, that were not done at the end of the call.
+	// Finished are those that became done in the call, whether it or an earlier one has started them.
+	Started, Finished []StepResult
 	// Resumed are the interrupted runs that the call resumed; those that completed are in
 	// the other lists too.
 	Resumed []ResumedStep

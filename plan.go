@@ -57,15 +57,18 @@ type Mode string
 const (
 	InTransaction      Mode = "transaction"
 	OutsideTransaction Mode = "outside a transaction"
+	InBatches          Mode = "batches" // of a backfill, each in a transaction
 )
 
-// Step is what a plan does with one migration: run a script, or record the migration.
+// Step is what a plan does with one migration: run a script, or record the migration; start a
+// backfill, or continue one.
 type Step struct {
 	Set     string
 	Version int64 // NilVersion for a script without a version
 	Name    string
 	// Direction is database.Up or Down; Baseline for a baseline; Mark for a squash that is
-	// recorded without running it; Repeat for a repeatable script, Seed for development data.
+	// recorded without running it; Repeat for a repeatable script, Seed for development data; Start
+	// for a backfill, and Finish for one that was started earlier and now continues.
 	Direction database.Direction
 	Script    *migration.Script
 	From      ScriptFrom
@@ -79,6 +82,14 @@ type Step struct {
 	Unwrapped bool
 	// Metadata is the file with the metadata that the migration carries, "" for none.
 	Metadata string
+	// Backfill is what a backfill changes, and how; nil for any other step. Detached says that the
+	// step only starts it. Continued is how far a backfill was that the step continues; nil for
+	// one that it starts.
+	Backfill  *migration.Backfill
+	Detached  bool
+	Continued *BackfillStatus
+	// After are the backfills that must be done before the step.
+	After []Dependency
 	// Secrets are the places of statements that contain a password, which the history will keep
 	// with the script's text.
 	Secrets []sqltext.Position

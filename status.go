@@ -89,6 +89,10 @@ type MigrationStatus struct {
 	AppliedAt time.Time
 	Duration  time.Duration
 	Marked    bool
+	// Unfinished reports that it is a backfill that was started and is not done. Backfill says how
+	// far it is; nil if the database has not been asked.
+	Unfinished bool
+	Backfill   *BackfillStatus
 	// Running reports that Status.Running applies it now, or rolls it back. Its State does not change
 	// before its transaction is committed.
 	Running bool

@@ -108,7 +108,8 @@ type State struct {
 	// Database is the name of the target: what its server calls it, or the name of its file.
 	Database string
 	// Head grows with every entry of the set or of Whimbrel's own set; 0 for none. As the history
-	// is append-only, two States with one Head are equal, apart from an interrupted run. The newest
+	// is append-only, two States with one Head are equal, apart from an interrupted run and how far
+	// backfills are. The newest
 	// id alone is enough only if no entry can become visible below one that is already visible: an
 	// UpdateSetting can begin and end while a transaction is open, and a database that assigns ids
 	// before the commit then shows the higher one first.
@@ -121,6 +122,9 @@ type State struct {
 	// Interrupted is the set's interrupted run, or one that a process is executing now. It is nil
 	// if there is none.
 	Interrupted *Journal
+	// Backfills are those of the set that are not done. The engine reads them if Applied has an
+	// unfinished one; a driver leaves them nil.
+	Backfills []Backfill
 	// Settings has every declared setting: as stored, or its default.
 	Settings Settings
 	// ServerMajor is PostgreSQL's major version, if the server reported it when the client
