@@ -77,7 +77,7 @@ func (b *Backfill) AllCut() bool {
 	return true
 }
 
-// laneRows is the number of rows of a new lane: many batches, but no so many that workers would be
+// laneRows is the number of rows of a new lane: many batches, but not so many that workers would be
 // without a lane near the end.
 func (b *Backfill) laneRows() int {
 	batch := b.Batch

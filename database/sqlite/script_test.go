@@ -149,7 +149,7 @@ func TestForeignKeysAndAnotherProcess(t *testing.T) {
 	}()
 	<-waiting
 	// While these are executed, the lock is free.
-	err := b.Exec(bg, text(strings.Repeat("PRAGMA foreign_keys = OFF;", 20000)+"CREATE TABLE t (x)"))
+	err := b.Exec(bg, text(strings.Repeat("PRAGMA foreign_keys = OFF;", 200_000)+"CREATE TABLE t (x)"))
 	if !errors.Is(err, database.ErrHeadChanged) {
 		t.Errorf("%v, want ErrHeadChanged", err)
 	}
