@@ -131,6 +131,9 @@ type State struct {
 	// ServerMajor is PostgreSQL's major version, if the server reported it when the client
 	// connected. Otherwise it is 0, and a plan assumes the oldest version.
 	ServerMajor int
+	// Bare reports that the database has no table and no view, not even Whimbrel's own. It is false
+	// if the driver does not know.
+	Bare bool
 }
 
 // Version returns the newest applied version, [NilVersion] if there is none, and

@@ -122,6 +122,9 @@ var readingMutants = []mutant{
 			st.Settings = off
 		}
 	})),
+	ofDB("a database without a history is bare", stateBare, states(func(_ *alteredDB, st *database.State) {
+		st.Bare = st.Head == 0
+	})),
 	ofDB("an empty history is an error", stateIsZero, func(d *alteredDB) {
 		d.state = func(ctx context.Context, set string) (*database.State, error) {
 			st, err := d.Database.State(ctx, set)

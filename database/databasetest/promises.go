@@ -35,6 +35,7 @@ var (
 	stateRun        = define("state.interrupted", "State.Interrupted", "Interrupted is the set's interrupted run.")
 	stateNoRun      = define("state.interrupted.nil", "State.Interrupted", "Interrupted is nil if no run is interrupted.")
 	stateHeld       = define("state.interrupted.held", "Journal.Held", "Held reports whether a process holds the set's lock.")
+	stateBare       = define("state.bare", "State.Bare", "A database that has a table is not Bare.")
 	stateOwn        = define("state.own-set", "Database.State", "Whimbrel's own set has a State like any other.")
 	headGrows       = define("state.head.grows", "State.Head", "Head grows with every entry of the set, and of Whimbrel's own set.")
 	headDecides     = define("state.head.equal", "State.Head", "Two States with the same Head are equal, apart from the interrupted run.")

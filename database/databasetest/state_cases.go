@@ -10,6 +10,7 @@ import (
 
 var stateCases = []testCase{
 	{"an untouched target", stateIsZero, untouchedTarget},
+	{"a database with tables", stateBare, notBare},
 	{"reading writes nothing", stateWritesNot, readingWritesNothing},
 	{"reading does not wait for the lock", stateWritesNot, readingDoesNotWait},
 	{"Begin creates Whimbrel's tables", beginCreates, beginCreatesTables},
@@ -47,6 +48,13 @@ func (c *check) isDefault(st *database.State) {
 		c.that(v.IsDefault, "setting %s is stored", v.Name)
 		c.that(v.Value == v.Default, "setting %s is %q, want the default %q", v.Name, v.Value, v.Default)
 	}
+}
+
+func notBare(c *check) {
+	db := c.open(database.Options{HistoryTable: "elsewhere"})
+	c.apply(c.db(), "s", 1, "")
+	c.that(!c.state(db, "s").Bare, "a database with the tables of another history is Bare")
+	c.that(!c.state(c.db(), "s").Bare, "a database with a history is Bare")
 }
 
 func readingWritesNothing(c *check) {

@@ -97,6 +97,30 @@ func TestRoundTripsOfNothing(t *testing.T) {
 	equal(t, "the connections", fmt.Sprint(proxy.Connections()), "1")
 }
 
+// State tells whether a database without a history has tables or views.
+func TestStateOfABareDatabase(t *testing.T) {
+	t.Parallel()
+	url, db := newDatabase(t)
+	do := func(statement string) {
+		t.Helper()
+		must(t, errOf(db.ExecContext(t.Context(), statement)))
+	}
+	bare := func() bool {
+		t.Helper()
+		st, err := open(t, url).State(t.Context(), "s")
+		must(t, err)
+		return st.Bare
+	}
+	equal(t, "whether a new database is bare", fmt.Sprint(bare()), "true")
+	do("CREATE VIEW v AS SELECT 1")
+	equal(t, "whether one with a view is", fmt.Sprint(bare()), "false")
+	do("DROP VIEW v")
+	do("CREATE TABLE t (id int)")
+	equal(t, "whether one with a table is", fmt.Sprint(bare()), "false")
+	do("DROP TABLE t")
+	equal(t, "whether one without either is", fmt.Sprint(bare()), "true")
+}
+
 // A migration of two statements costs at most six queries, and one that is rolled back four: the
 // engine keeps the lock and the connections from one to the next.
 func TestQueriesOfManyMigrations(t *testing.T) {

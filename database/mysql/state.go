@@ -81,7 +81,8 @@ func (db *Database) untouched(ctx context.Context, c *conn, st *database.State) 
 		return nil, err
 	}
 	var name sql.NullString
-	if err := c.row(ctx, "SELECT DATABASE()", nil, &name); err != nil {
+	const what = "SELECT DATABASE(), NOT EXISTS (SELECT 1 FROM information_schema.tables WHERE table_schema = DATABASE())"
+	if err := c.row(ctx, what, nil, &name, &st.Bare); err != nil {
 		return nil, ownError("asking for the session's database", err)
 	}
 	st.Database = name.String

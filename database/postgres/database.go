@@ -202,7 +202,7 @@ func (db *Database) findState(ctx context.Context, c *conn, set string) (st *dat
 	case err != nil:
 		return nil, db.busy(ctx, c, l, set, time.Since(start), err)
 	case !l.made():
-		return &database.State{Set: set, Applied: &database.AppliedSet{}, Database: l.database, Settings: database.NewSettings(), ServerMajor: c.serverMajor()}, nil
+		return &database.State{Set: set, Applied: &database.AppliedSet{}, Database: l.database, Settings: database.NewSettings(), ServerMajor: c.serverMajor(), Bare: l.bare}, nil
 	}
 	st.Database = l.database
 	return st, nil

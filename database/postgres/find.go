@@ -13,8 +13,9 @@ import (
 
 // quickQuery finds Whimbrel's tables if they are certainly those, and certainly usable. Its
 // parameters are those of tablesQuery with steerPath, but $4 has the columns as one text for each
-// table. It returns how many relations have the names, and the tables if it is sure. It also sets
-// the search path of the following queries.
+// table. It returns how many relations have the names, the tables if it is sure, and, if no
+// relation has the names, whether the database has no tables and views at all. It also sets the
+// search path of the following queries.
 //
 // It is the first query of a session, so reading the catalogs that it names costs more than the
 // query: it names as few as it can. A schema is shown as it would be quoted.
@@ -22,6 +23,7 @@ import (
 // A table's own dependencies, and those of its defaults, constraints, indexes and statistics, show
 // whether it can execute code. The dependency on another table is that of a child table.
 const quickQuery = `SELECT pg_catalog.current_database(), current_user, pg_catalog.pg_backend_pid(), f.total, f.schema, f.tables,
+	CASE WHEN f.total = 0 THEN NOT EXISTS (SELECT FROM pg_catalog.pg_class u WHERE u.oid >= 16384 AND u.relkind IN ('r', 'p', 'v', 'm', 'f')) END,
 	pg_catalog.set_config('search_path', CASE WHEN f.tables IS NULL THEN 'pg_catalog, pg_temp' ELSE f.schema || ', pg_temp' END, true),
 	pg_catalog.set_config('lock_timeout', $5, true)
 FROM (
@@ -63,6 +65,7 @@ func (f *finder) quick(c *conn) query {
 			f.asked, f.database, f.user = true, r.text(), r.text()
 			c.prepareFromNowOn(r.number())
 			total, schema, doc := r.number(), r.text(), r.bytes()
+			f.bare = r.boolean()
 			if f.unsure = total > 0 && doc == nil; total == 0 || f.unsure {
 				return r.err
 			}

@@ -124,6 +124,7 @@ type finder struct {
 	db        *Database
 	asked     bool
 	unsure    bool // tablesQuery must decide
+	bare      bool // the database certainly has no tables and views
 	database  string
 	user      string
 	first     string // first schema of the search path
@@ -180,6 +181,7 @@ type location struct {
 	database string
 	user     string // the current role
 	schema   string // "" if there is no place for them
+	bare     bool   // the database certainly has no tables and views
 	tables   [metadataOf + 1]ownTable
 }
 
@@ -202,7 +204,7 @@ func (f *finder) decide() (location, error) {
 	}
 	switch len(found) {
 	case 0:
-		l := location{database: f.database, user: f.user, schema: f.db.opts.Schema}
+		l := location{database: f.database, user: f.user, schema: f.db.opts.Schema, bare: f.bare}
 		if l.schema == "" {
 			l.schema = f.first
 		}

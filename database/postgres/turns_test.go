@@ -112,6 +112,44 @@ func TestStateTakesOneRoundTrip(t *testing.T) {
 	}
 }
 
+// On every version, State tells in the same round trip whether a database without a history has
+// tables or views, in any schema.
+func TestStateOfABareDatabase(t *testing.T) {
+	for _, m := range testdb.PostgresMajors(t) {
+		t.Run(fmt.Sprint(m.Major), func(t *testing.T) {
+			t.Parallel()
+			url := m.New(t)
+			c := connect(t, url)
+			proxy := testdb.NewProxy(t, url)
+			bare := func() bool {
+				t.Helper()
+				proxy.Reset()
+				st, err := open(t, proxy.URL, database.Options{}).State(t.Context(), "s")
+				must(t, err)
+				equal(t, "the round trips, that of connecting included", proxy.Turns(), 2)
+				return st.Bare
+			}
+			equal(t, "whether a new database is bare", bare(), true)
+			do(t, c, "CREATE SCHEMA other; CREATE SEQUENCE s; CREATE TYPE pair AS (a int, b int); CREATE FUNCTION f() RETURNS int LANGUAGE sql AS 'SELECT 1'; CREATE FOREIGN DATA WRAPPER w; CREATE SERVER v FOREIGN DATA WRAPPER w")
+			equal(t, "whether one without tables is", bare(), true)
+			for create, drop := range map[string]string{
+				"CREATE TABLE t ()":                            "DROP TABLE t",
+				"CREATE TABLE other.t ()":                      "DROP TABLE other.t",
+				"CREATE TABLE t (a int) PARTITION BY LIST (a)": "DROP TABLE t",
+				"CREATE VIEW t AS SELECT 1":                    "DROP VIEW t",
+				"CREATE MATERIALIZED VIEW other.t AS SELECT 1": "DROP MATERIALIZED VIEW other.t",
+				"CREATE FOREIGN TABLE t (a int) SERVER v":      "DROP FOREIGN TABLE t",
+				"CREATE UNLOGGED TABLE t ()":                   "DROP TABLE t",
+			} {
+				do(t, c, create)
+				equal(t, "whether it is after "+create, bare(), false)
+				do(t, c, drop)
+			}
+			equal(t, "whether it is without all of them", bare(), true)
+		})
+	}
+}
+
 // A run takes at most five round trips more than its statements, and runs that follow each other
 // two. Connecting the guard is one more, once.
 func TestRoundTripsOfRuns(t *testing.T) {

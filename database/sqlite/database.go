@@ -95,7 +95,7 @@ func (d *db) State(ctx context.Context, set string) (*database.State, error) {
 	err := d.read(ctx, func(ctx context.Context) (err error) {
 		if d.absent() {
 			state = zeroState(set)
-			state.Database = databaseName(d.path)
+			state.Database, state.Bare = databaseName(d.path), true
 			return nil
 		}
 		c, err := d.reader(ctx)

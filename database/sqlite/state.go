@@ -52,9 +52,7 @@ func (d *db) readState(ctx context.Context, c *conn, set string) (*database.Stat
 		if none, err := d.missing(ctx, c, err); !none {
 			return nil, err
 		}
-		state := zeroState(set)
-		state.Database, err = d.databaseName(ctx, c)
-		return state, err
+		return d.untouched(ctx, c, set)
 	}
 	if r.own == 0 {
 		return nil, d.emptied()
@@ -79,6 +77,17 @@ func (d *db) readState(ctx context.Context, c *conn, set string) (*database.Stat
 		}
 	}
 	return state, nil
+}
+
+// untouched returns the state of a database without Whimbrel's tables.
+func (d *db) untouched(ctx context.Context, c *conn, set string) (*database.State, error) {
+	state := zeroState(set)
+	if err := c.ask(`SELECT NOT EXISTS (SELECT 1 FROM main.sqlite_schema WHERE type IN ('table', 'view'))`).Scan(&state.Bare); err != nil {
+		return nil, d.connectError(err)
+	}
+	var err error
+	state.Database, err = d.databaseName(ctx, c)
+	return state, err
 }
 
 // eachRow reads the rows of the state query from the client itself: through database/sql, a

@@ -24,10 +24,11 @@ func (a *app) addAllowUnrecorded(cmd *cobra.Command) {
 
 // unrecorded returns what a database has that Whimbrel did not create, nil for nothing. Beside an
 // own history in which nothing is applied, only the history of another tool counts, to which the
-// database may have been given back. If something is applied, that costs no query.
+// database may have been given back. If something is applied, or the database has no tables, that
+// costs no query.
 func (a *app) unrecorded(ctx context.Context, t *target) (*render.Unrecorded, error) {
 	read := t.state(ctx)
-	if read.err != nil || read.state.Applied.Len() > 0 || read.state.Interrupted != nil || isEmpty(t.set) {
+	if read.err != nil || read.state.Bare || read.state.Applied.Len() > 0 || read.state.Interrupted != nil || isEmpty(t.set) {
 		return nil, read.err
 	}
 	detect := adopt.Detect
