@@ -1,0 +1,2 @@
+// Package backfill executes detached backfills on River, a job queue in the database itself.
+package backfill
