@@ -84,7 +84,7 @@ func TestLocks(t *testing.T) {
 		text.WriteString("### " + ch.title + "\n\n")
 		writeTable(&text, latencyTable(results))
 		if i == 0 {
-			drawLatencies(t, os.Getenv("WHIMBREL_BENCH_SVG"), results)
+			drawLatencies(t, os.Getenv("WHIMBREL_BENCH_SVG"), results, measured)
 		}
 	}
 	if err := os.WriteFile(os.Getenv("WHIMBREL_BENCH_OUT"), []byte(text.String()), 0o644); err != nil {
@@ -116,6 +116,7 @@ func writeChange(t *testing.T, c contender, ch change) (folder string) {
 type latencies struct {
 	name      string
 	queries   []queryLatency
+	began     time.Duration // when the tool was started
 	migration time.Duration // how long the tool took
 }
 
@@ -139,7 +140,7 @@ func measureLocks(t *testing.T, server *server, c contender, ch change, programs
 		program = tool.program // the installed one
 	}
 	args := tool.args(call{program: program, kind: postgres, verb: up, db: db, folder: writeChange(t, c, ch)})
-	result := latencies{name: c.name}
+	result := latencies{name: c.name, began: migrationStarts}
 	start := time.Now()
 	app := runApplication(t, db, start)
 	go readLong(t, db, start)
@@ -230,7 +231,7 @@ func runApplication(t *testing.T, db string, start time.Time) (wait func() []que
 func (l latencies) duringMigration(of func(queryLatency) time.Duration) []time.Duration {
 	var times []time.Duration
 	for _, q := range l.queries {
-		if q.due >= migrationStarts {
+		if q.due >= l.began {
 			times = append(times, of(q))
 		}
 	}

@@ -7,6 +7,7 @@
 #   bench/run.sh --only RE  only the tasks that a regular expression finds in "PostgreSQL: one file of 20 MB"
 #   bench/run.sh --locks    only the latency of an application while its table is migrated; draws docs/locks.svg
 #   bench/run.sh --scale    only how whimbrel's cost grows with the migrations, the tables and the history
+#   bench/run.sh --backfill only a change of ten million rows, and what an application notices of it; draws docs/backfill.svg
 #   bench/run.sh --check    only the check of a starting application (go test -bench)
 #
 # The other tools are installed, at the versions below, into a folder of their own. Never as root's server:
@@ -27,6 +28,7 @@ die() { say "$*"; exit 1; }
 compare=1
 locks=
 scale=
+backfill=
 while (($#)); do
 	case $1 in
 	--quick) export WHIMBREL_BENCH_QUICK=1 ;;
@@ -35,6 +37,7 @@ while (($#)); do
 	--check) compare= ;;
 	--locks) locks=1 ;;
 	--scale) scale=1 ;;
+	--backfill) backfill=1 ;;
 	*) die "unknown argument $1" ;;
 	esac
 	shift
@@ -93,7 +96,7 @@ chmod 1777 "$work/data" "$work/tmp"
 # For internal/testdb: the servers, and where they may keep their data.
 export WHIMBREL_TEST_REQUIRE=1 WHIMBREL_TEST_POSTGRES_MAIN=15 WHIMBREL_TEST_POSTGRES_BIN="15=$bin" WHIMBREL_TEST_DATA=$work/data
 export TMPDIR=$work/tmp
-if [[ $compare && ! $locks ]]; then
+if [[ $compare && ! $locks && ! $backfill ]]; then
 	say "preparing MariaDB's data"
 	as_user=()
 	((EUID != 0)) || as_user=(setpriv --reuid="$(id -u nobody)" --regid="$(id -g nobody)" --clear-groups)
@@ -110,7 +113,7 @@ cd bench
 if [[ $locks ]]; then
 	read -r module version tags <<<"$modules" # golang-migrate is the first
 	install "$module" "$version" "$tags"
-elif [[ $compare && ! $scale ]]; then
+elif [[ $compare && ! $scale && ! $backfill ]]; then
 	while read -r module version tags; do
 		install "$module" "$version" "$tags"
 	done <<<"$modules"
@@ -123,6 +126,13 @@ fi
 
 if [[ $locks ]]; then
 	WHIMBREL_BENCH_SVG=$PWD/../docs/locks.svg "$work/bench.test" -test.timeout 30m -test.run '^TestLocks$' >&2
+	cat "$work/tables.md"
+	exit
+fi
+
+if [[ $backfill ]]; then
+	[[ ${WHIMBREL_BENCH_QUICK:-} ]] || export WHIMBREL_BENCH_SVG=$PWD/../docs/backfill.svg
+	WHIMBREL_BENCH_BACKFILL=1 WHIMBREL_BENCH_POSTGRES=$bin "$work/bench.test" -test.timeout 60m -test.run '^TestBackfill$' >&2
 	cat "$work/tables.md"
 	exit
 fi
