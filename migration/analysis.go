@@ -80,7 +80,8 @@ type Analysis struct {
 }
 
 // Analyze reads the whole script. It returns an [*sqltext.Error] for a text that it cannot split
-// into statements, and the Problem of a script that has one. reserved are the names of Whimbrel's
+// into statements, and the Problem of a script that has one. For a backfill it also returns the
+// errors of its Body. reserved are the names of Whimbrel's
 // own tables in the target. Analyze keeps its answer, so a second call is free.
 func (s *Script) Analyze(d sqltext.Dialect, reserved []string) (*Analysis, error) {
 	if s.Problem != nil {
@@ -95,6 +96,11 @@ func (s *Script) Analyze(d sqltext.Dialect, reserved []string) (*Analysis, error
 	if s.fn == nil {
 		if err := a.read(reserved); err != nil {
 			return nil, err
+		}
+		if s.Backfill != nil {
+			if _, err := s.Body(d); err != nil {
+				return nil, err
+			}
 		}
 	}
 	s.analysis, s.reserved = a, slices.Clone(reserved)

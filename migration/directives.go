@@ -45,7 +45,10 @@ var directives = []directive{
 }
 
 // Parse parses one directive, the text after "-- whimbrel:", into d.
-func (d *Directives) Parse(text string) error {
+func (d *Directives) Parse(text string) error { return d.parse(text, false) }
+
+// parse is Parse. The error names the directives of backfills only for a backfill.
+func (d *Directives) parse(text string, backfill bool) error {
 	word, arg := cutWord(text)
 	for _, k := range directives {
 		switch {
@@ -66,7 +69,7 @@ func (d *Directives) Parse(text string) error {
 			return nil
 		}
 	}
-	return fmt.Errorf("unknown directive %q; valid directives: %s%s", strings.TrimSpace(text), strings.Join(directiveWords(), ", "), didYouMean(text))
+	return fmt.Errorf("unknown directive %q; valid directives: %s%s", strings.TrimSpace(text), strings.Join(directiveWords(backfill), ", "), didYouMean(text))
 }
 
 // UnfinishedWord is the directive of a script that is not written yet. Package source sets the
@@ -91,7 +94,7 @@ func Respell(text string) string {
 			continue
 		}
 		meant := strings.Join(append([]string{word}, words[n:]...), " ")
-		if word == UnfinishedWord && n == len(words) || new(Script).Direct(meant) == nil {
+		if word == UnfinishedWord && n == len(words) || (&Script{Backfill: &Backfill{}}).Direct(meant) == nil {
 			return meant
 		}
 	}
@@ -106,7 +109,7 @@ const maxWords = 2
 func nearestDirective(word string) string {
 	word = strings.NewReplacer("_", "-", "--", "-").Replace(word)
 	best, nearest := "", 0
-	for _, known := range directiveWords() {
+	for _, known := range directiveWords(true) {
 		d := spelling.Distance(word, known)
 		if d <= len(known)/4 && (best == "" || d < nearest) {
 			best, nearest = known, d
@@ -120,13 +123,17 @@ func nearestDirective(word string) string {
 	return best
 }
 
-// directiveWords are the words of all directives.
-func directiveWords() []string {
+// directiveWords are the words of all directives, with those of backfills or without them.
+func directiveWords(backfill bool) []string {
 	var words []string
 	for _, k := range directives {
 		words = append(words, k.word)
 	}
-	return append(words, replacesWord, SkipOnScratch, UnfinishedWord)
+	words = append(words, replacesWord, SkipOnScratch, UnfinishedWord, afterWord)
+	if backfill {
+		words = append(words, fillWords()...)
+	}
+	return words
 }
 
 // cutWord splits off the first word of a text.

@@ -49,7 +49,7 @@ func TestDirectives(t *testing.T) {
 
 func TestDirectivesRefuse(t *testing.T) {
 	t.Parallel()
-	const known = "; valid directives: no-transaction, empty, secret, lock-timeout, retry-for, statement-timeout, replaces, skip-on-scratch, unfinished"
+	const known = "; valid directives: no-transaction, empty, secret, lock-timeout, retry-for, statement-timeout, replaces, skip-on-scratch, unfinished, after"
 	for text, want := range map[string]string{
 		"":                      `unknown directive ""` + known,
 		"no-transactions":       `unknown directive "no-transactions"` + known + `; did you mean "no-transaction"?`,

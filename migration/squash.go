@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/whimbrel-db/whimbrel/sqltext"
 )
 
 // SquashError reports a squash that conflicts with the rest of the set.
@@ -21,13 +23,22 @@ func (e *SquashError) Error() string { return e.File + ": " + e.Msg }
 const replacesWord = "replaces"
 
 // Direct parses one directive, the text after "-- whimbrel:", into the script.
-func (s *Script) Direct(text string) error {
+func (s *Script) Direct(text string) error { return s.direct(text, 0) }
+
+func (s *Script) direct(text string, d sqltext.Dialect) error {
 	word, rest := cutWord(text)
 	if strings.EqualFold(text, SkipOnScratch) {
 		return nil // it belongs to the statement after it; see SkippedOnScratch
 	}
-	if !strings.EqualFold(word, replacesWord) {
-		return s.Directives.Parse(text)
+	if is, err := s.directFill(text, d); is {
+		return err
+	}
+	switch strings.ToLower(word) {
+	case afterWord:
+		return s.directAfter(rest)
+	case replacesWord:
+	default:
+		return s.Directives.parse(text, s.Backfill != nil)
 	}
 	version, sum := cutWord(rest)
 	v, err := strconv.ParseInt(version, 10, 64)

@@ -43,7 +43,7 @@ func ExampleRead_problems() {
 	fmt.Println(err)
 	// Output:
 	// migrations/0001_ports_up.sql: is not named like a migration; did you mean 0001_ports.up.sql?
-	// migrations/0002_ships.up.sql:1:1: unknown directive "no-transactoin"; valid directives: no-transaction, empty, secret, lock-timeout, retry-for, statement-timeout, replaces, skip-on-scratch, unfinished; did you mean "no-transaction"?
+	// migrations/0002_ships.up.sql:1:1: unknown directive "no-transactoin"; valid directives: no-transaction, empty, secret, lock-timeout, retry-for, statement-timeout, replaces, skip-on-scratch, unfinished, after; did you mean "no-transaction"?
 	// migrations/0003_crew.down.sql: this down script has no up script; add 0003_crew.up.sql, or remove this file
 }
 

@@ -426,13 +426,18 @@ func (f *folder) direct(file *file, p *part, s *migration.Script, inHead bool) {
 			continue
 		}
 		if strings.EqualFold(d.text, migration.UnfinishedWord) {
-			s.Problem = &Error{File: file.path, Line: d.line, Column: d.column, Msg: `the script says "-- whimbrel: unfinished"; write it, and remove that line`}
+			s.Problem = isUnfinished(file, d)
 			continue
 		}
 		if err := s.Direct(d.text); err != nil {
 			f.at(file.path, d.line, d.column, "%v", err)
 		}
 	}
+}
+
+// isUnfinished is the problem of a script that is not written yet.
+func isUnfinished(file *file, d directive) error {
+	return &Error{File: file.path, Line: d.line, Column: d.column, Msg: `the script says "-- whimbrel: unfinished"; write it, and remove that line`}
 }
 
 // needStatement reports an up script without a statement, or one with statements that says "empty".
@@ -485,6 +490,7 @@ func (f *folder) read(format Format) []migration.Migration {
 	f.checkDates()
 	all := f.layout.read(f)
 	if format != Native {
+		f.refuseBackfills()
 		f.carry(all, f.numberedMetadata())
 	}
 	for i := range all {

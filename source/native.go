@@ -24,6 +24,8 @@ import (
 //   - B0005_name.sql is a baseline, R__name.sql a repeatable script: see beside.go.
 //   - A squash has the version of the newest migration that it replaces, and another name. The
 //     originals may be in the same folder.
+//   - 0005_name.backfill.sql is the up script of a migration that changes rows in batches: see
+//     backfill.go.
 //   - 0005_name.metadata.yaml is metadata that the migration carries: see metadata.go.
 //   - Any other .sql file is an error. Sub-folders are not read. One that contains files named like
 //     migrations is an error, unless its name begins with "_" or ".".
@@ -38,8 +40,9 @@ const nativeNames = "names look like 0001_add_users.up.sql and 0001_add_users.do
 // half is one file of a pair.
 type half struct {
 	numbered
-	up   bool
-	file *file
+	up       bool
+	backfill bool // an up script in batches
+	file     *file
 }
 
 // pair has the files of one version: two, unless one is missing or a duplicate.
@@ -64,6 +67,10 @@ func nativeName(name string) (half, error) {
 	h := half{numbered: n}
 	stem, isUp := strings.CutSuffix(rest, ".up.sql")
 	isDown := false
+	if !isUp {
+		stem, isUp = strings.CutSuffix(rest, backfillSuffix)
+		h.backfill = isUp
+	}
 	if !isUp {
 		stem, isDown = strings.CutSuffix(rest, ".down.sql")
 	}
@@ -270,8 +277,7 @@ func (f *folder) pair(p pair) (m migration.Migration, ok bool) {
 		return migration.Migration{Version: p.version, Name: down.name, Up: f.withoutUp(down), Down: f.downScript(down.file)}, true
 	}
 	up := p.ups[0]
-	m = migration.Migration{Version: p.version, Name: up.name, Up: f.script(up.file)}
-	f.needStatement(up.file, m.Up, up.file.empty())
+	m = migration.Migration{Version: p.version, Name: up.name, Up: f.upScript(up)}
 	if len(p.downs) == 1 {
 		down := p.downs[0]
 		if f.format == Native && down.name != up.name {
@@ -281,6 +287,16 @@ func (f *folder) pair(p pair) (m migration.Migration, ok bool) {
 		m.Down = f.downScript(down.file)
 	}
 	return m, true
+}
+
+// upScript returns the up script of a file.
+func (f *folder) upScript(up half) *migration.Script {
+	if up.backfill {
+		return f.backfillScript(up.file)
+	}
+	s := f.script(up.file)
+	f.needStatement(up.file, s, up.file.empty())
+	return s
 }
 
 // downScript returns the down script of a file, nil for one that is not written yet: an empty one

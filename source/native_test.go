@@ -228,7 +228,7 @@ func TestNativeDirectives(t *testing.T) {
 			files: one("-- a licence; with signs\n  -- whimbrel: no-transactions\n" + up),
 			opts:  source.Options{Dir: "db/"},
 			errors: `db/1_x.up.sql:2:3: unknown directive "no-transactions"; valid directives: ` +
-				`no-transaction, empty, secret, lock-timeout, retry-for, statement-timeout, replaces, skip-on-scratch, unfinished; did you mean "no-transaction"?`,
+				`no-transaction, empty, secret, lock-timeout, retry-for, statement-timeout, replaces, skip-on-scratch, unfinished, after; did you mean "no-transaction"?`,
 		},
 		{
 			name:   "with a wrong argument",

@@ -36,6 +36,7 @@ var fragments = []string{
 	"CREATE PROCEDURE p() DECLARE CONTINUE HANDLER FOR NOT FOUND, 1 BEGIN a; END;", "CREATE EVENT e DO l: LOOP a; END LOOP l; b;",
 	"ALTER TYPE t ADD VALUE $$v$$;ALTER TYPE t ADD VALUE E'\\x41\\u0041\\", "SET @@autocommit=1", "PRAGMA a.b=1;PRAGMA(", "REINDEX(", "\\N;\\G",
 	"CREATE FUNCTION f() RETURNS INT LANGUAGE JAVASCRIPT AS $$ a; $$;", "EXPLAIN CREATE TEMP TRIGGER BEGIN ; END",
+	"UPDATE t SET a=':first' WHERE id>=:first.a::int AND b[1::int:last]<=:last", "-- whimbrel: batch 1\n#a\n/*!1 */--\r-- b", "SELECT ARRAY[[:first],[:last]],$1,?2,@a:=:first",
 }
 
 // checkText checks what is true of every text.
@@ -58,6 +59,10 @@ func checkText(t *testing.T, text string, d Dialect) {
 		}
 	}
 	checkTokens(t, text, d)
+	checkHead(t, text, d)
+	for _, p := range pieces {
+		checkParams(t, p, d)
+	}
 	delimiter := false
 	for _, p := range pieces {
 		delimiter = delimiter || d == MySQL && p.Kind == Client

@@ -24,6 +24,8 @@ func constant(word []byte) string {
 		return "AND"
 	case "ANY":
 		return "ANY"
+	case "ARRAY":
+		return "ARRAY"
 	case "AS":
 		return "AS"
 	case "ATOMIC":

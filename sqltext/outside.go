@@ -117,7 +117,7 @@ func (o *outside) byRules(rules []outsideRule, c cursor, at int, start bool) {
 // in the statement's text.
 func (o *outside) found(outer Outer, at int, words string, whole bool) {
 	if !slices.ContainsFunc(o.effects, func(f Effect) bool { return f.Outer == outer && f.Words == words }) {
-		o.effects = append(o.effects, Effect{outer, o.st.position(at), words, o.inside > 0, whole && o.inside == 0})
+		o.effects = append(o.effects, Effect{outer, o.st.PositionAt(at), words, o.inside > 0, whole && o.inside == 0})
 	}
 }
 

@@ -35,7 +35,7 @@ func (st Statement) Unheld(d Dialect) (name string, pos Position, ok bool) {
 	text, _, _ := plainQuotes([]byte(st.Text))
 	for c := newCursor(text, d, postgresRules); c.kind != tEOF; c.next() {
 		if name := c.name(); c.called() && unheld(name) {
-			return name, st.position(c.from), true
+			return name, st.PositionAt(c.from), true
 		}
 	}
 	return "", st.Pos, false

@@ -2,8 +2,8 @@ package sqltext
 
 import "bytes"
 
-// position returns the position of an offset in the statement's text.
-func (st Statement) position(at int) Position {
+// PositionAt returns the position of an offset in bytes in the statement's text.
+func (st Statement) PositionAt(at int) Position {
 	p := place{offset: st.Pos.Offset, line: st.Pos.Line, column: st.Pos.Column}
 	p.advance([]byte(st.Text[:min(at, len(st.Text))]))
 	return p.in(st.Pos.File)
