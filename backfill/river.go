@@ -165,6 +165,10 @@ const (
 	RiverRolledBack
 	// RiverNoSchema: the schema does not exist.
 	RiverNoSchema
+	// RiverMissing and RiverOlder: River's tables do not exist, or lack migrations, and the call
+	// must not change that.
+	RiverMissing
+	RiverOlder
 )
 
 // RiverError reports River tables that this program can't use. Nothing has changed.
@@ -194,6 +198,10 @@ func (e *RiverError) Error() string {
 		return fmt.Sprintf("the history has %s of the set %q as applied, but river_migration%s lacks it: another tool has rolled it back", versionList(e.Missing), RiverSet, where)
 	case RiverNoSchema:
 		return fmt.Sprintf("the schema %q for River's tables does not exist", e.Schema)
+	case RiverMissing:
+		return fmt.Sprintf("River's tables%s do not exist", where)
+	case RiverOlder:
+		return fmt.Sprintf("River's tables%s have version %d, and River %s in this program needs version %d", where, e.Version, e.Library, e.Newest)
 	}
 	return "River's tables" + where + " can't be used"
 }
@@ -383,4 +391,34 @@ func riverVersion() string {
 		}
 	}
 	return ""
+}
+
+// checkRiver returns a *RiverError if River's tables are not those that this program needs.
+func checkRiver(ctx context.Context, db database.Database, schema string) error {
+	set, err := River(db.Dialect(), schema)
+	if err != nil {
+		return err
+	}
+	has, found, err := riverVersions(ctx, db, schema)
+	if err != nil {
+		return err
+	}
+	newest, _ := set.Last()
+	problem := &RiverError{Schema: schema, Newest: newest, Library: riverVersion()}
+	if len(has) > 0 {
+		problem.Version = slices.Max(has)
+	}
+	switch {
+	case problem.Version == newest:
+		return nil
+	case problem.Version > newest:
+		problem.Problem = RiverNewer
+	case !found:
+		problem.Problem = RiverMissing
+	case len(has) == 0:
+		problem.Problem = RiverUnversioned
+	default:
+		problem.Problem = RiverOlder
+	}
+	return problem
 }

@@ -13,5 +13,5 @@ import (
 
 func main() {
 	postponeGC()
-	os.Exit(cli.Main())
+	os.Exit(cli.Main(nil))
 }

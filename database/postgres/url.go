@@ -16,6 +16,12 @@ import (
 	"github.com/whimbrel-db/whimbrel/sqltext"
 )
 
+// PoolConfig returns the configuration of a pool that connects as [Driver.Open] does: for a program
+// that also uses the database itself.
+func PoolConfig(url string, opts database.Options) (*pgxpool.Config, error) {
+	return parse(url, opts)
+}
+
 // parse returns the configuration of the driver's own pool for a URL.
 func parse(rawURL string, opts database.Options) (*pgxpool.Config, error) {
 	alone, ok := standAlone(rawURL)

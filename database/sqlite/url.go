@@ -1,11 +1,13 @@
 package sqlite
 
 import (
+	"fmt"
 	"net/url"
 	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/whimbrel-db/whimbrel/database"
 	"github.com/whimbrel-db/whimbrel/internal/lazyregexp"
@@ -154,4 +156,35 @@ func fileURI(path, mode string, params url.Values) string {
 		p = "/" + p
 	}
 	return "file://" + (&url.URL{Path: p}).EscapedPath() + "?" + params.Encode()
+}
+
+// DSN returns the name with which database/sql opens the file of a URL, as the driver "sqlite": for
+// a program that also uses the database itself. Its statements wait up to busy for other writers,
+// and its transactions begin as writers, unless the URL says otherwise with _txlock.
+func DSN(rawURL string, busy time.Duration) (string, error) {
+	t, err := parseURL(rawURL)
+	if err != nil {
+		return "", err
+	}
+	if t.memory {
+		return "", database.NewURLError(rawURL, "only one connection can use a database in memory")
+	}
+	path, err := filepath.Abs(t.path)
+	if err != nil {
+		return "", &database.ConnectError{Target: t.path, Err: err}
+	}
+	params := url.Values{}
+	for name, values := range t.params {
+		params[name] = values
+	}
+	pragmas := slices.DeleteFunc(slices.Clone(params["_pragma"]), setsBusyTimeout)
+	params["_pragma"] = append([]string{fmt.Sprintf("busy_timeout(%d)", busy.Milliseconds())}, pragmas...)
+	if !params.Has("_txlock") {
+		params.Set("_txlock", "immediate")
+	}
+	mode := "rw"
+	if t.mode == "ro" {
+		mode = "ro"
+	}
+	return fileURI(path, mode, params), nil
 }

@@ -76,9 +76,10 @@ func each(folder string, f func(name string, mode fs.FileMode, content []byte) e
 	})
 }
 
-// mode returns the mode of a file. Only the command is executable.
+// mode returns the mode of a file. Only the programs are executable.
 func mode(name string) fs.FileMode {
-	if base := path.Base(name); base == "whimbrel" || base == "whimbrel.exe" {
+	switch strings.TrimSuffix(path.Base(name), ".exe") {
+	case "whimbrel", "whimbrel-work":
 		return 0o755
 	}
 	return 0o644

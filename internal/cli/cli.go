@@ -31,10 +31,13 @@ type Process struct {
 	Signals <-chan os.Signal
 	// Exit ends the process at once, after a second signal.
 	Exit func(code int)
+	// Work executes detached backfills; nil in a program without a job queue.
+	Work Work
 }
 
-// Main runs the command in the current process and returns its exit code.
-func Main() int {
+// Main runs the command in the current process and returns its exit code. work executes detached
+// backfills; nil starts the program that can.
+func Main(work Work) int {
 	cobra.EnableCommandSorting = false // commands are listed in the order of use
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, endSignals...)
@@ -47,6 +50,7 @@ func Main() int {
 		Stderr:    stream(os.Stderr),
 		Signals:   signals,
 		Exit:      os.Exit,
+		Work:      work,
 	})
 }
 

@@ -61,6 +61,7 @@ const (
 //	unresolved         5     an interrupted migration needs a decision
 //	unrecorded         5     up in a database that another tool or a person has made, without a history of ours
 //	not_adopted        5     the history of another tool does not match the files
+//	queue              5     the job queue can't work in the database, or its tables don't fit
 //	interrupted        128+  a signal ended the command
 const (
 	kindUsage       render.Kind = "usage"
@@ -86,6 +87,7 @@ const (
 	kindInterrupted render.Kind = "interrupted"
 	kindUnrecorded  render.Kind = "unrecorded"
 	kindRefused     render.Kind = "not_adopted"
+	kindQueue       render.Kind = "queue"
 )
 
 func exitCode(k render.Kind) int {
@@ -94,7 +96,7 @@ func exitCode(k render.Kind) int {
 		return exitUsage
 	case kindLocked, kindBlocked:
 		return exitLocked
-	case kindChecksum, kindOrder, kindNoDown, kindFrozen, kindSquashed, kindHistory, kindUnresolved, kindProtected, kindInUse, kindNotEmpty, kindUnrecorded, kindRefused:
+	case kindChecksum, kindOrder, kindNoDown, kindFrozen, kindSquashed, kindHistory, kindUnresolved, kindProtected, kindInUse, kindNotEmpty, kindUnrecorded, kindRefused, kindQueue:
 		return exitRefused
 	}
 	return exitFailed
@@ -241,6 +243,7 @@ func usageRules() []rule {
 			f.File, f.Line, f.Column, f.Next = e.file, e.line, e.column, e.hint
 		}),
 		on(kindUsage, func(f *render.Failure, e *database.URLError) { f.Next = urlHint(e) }),
+		own(kindQueue, func(f *render.Failure, e *AdvisedError) { f.Next = e.Do }),
 		on(kindUsage, func(f *render.Failure, e *database.SettingError) {
 			var names []string
 			for _, s := range database.DeclaredSettings() {

@@ -176,7 +176,12 @@ var rules = []rule{
 	// It links River, a job queue, and the clients of its databases.
 	{
 		pkg:      "backfill",
-		imports:  []string{".", "database", "internal/lanes", "migration", "source", "sqltext"},
+		imports:  []string{".", "database", "database/postgres", "database/sqlite", "migration", "sqltext"},
+		linksAll: true,
+	},
+	{
+		pkg:      "cmd/whimbrel-work",
+		imports:  []string{"backfill", "internal/cli", "database/postgres", "database/sqlite", "database/mysql"},
 		linksAll: true,
 	},
 	{pkg: "internal/archive"}, // a build tool
