@@ -89,11 +89,25 @@ func (a *applier) run(ctx context.Context) (err error) {
 		if a.plan.Atomic {
 			to = all
 		}
-		if err := a.perform(ctx, from, to); err != nil {
+		if err := a.steps(ctx, from, to); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// steps does the steps from one index up to another, which share a transaction, and the batches of
+// a backfill.
+func (a *applier) steps(ctx context.Context, from, to int) error {
+	for _, s := range a.plan.Steps[from:to] {
+		if err := a.await(ctx, s); err != nil {
+			return err
+		}
+	}
+	if a.plan.Steps[from].Mode != InBatches {
+		return a.perform(ctx, from, to)
+	}
+	return a.backfill(ctx, from)
 }
 
 // tried counts the attempts at steps that ended for reasons of which no budget takes account.

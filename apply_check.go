@@ -99,6 +99,9 @@ func (a *applier) skip(index int) {
 	}
 	a.skipped[index] = true
 	s := a.plan.Steps[index]
+	if s.Direction == database.Start { // perhaps there are batches left
+		return
+	}
 	if s.Version == NilVersion {
 		a.result.SkippedScripts = append(a.result.SkippedScripts, s.Name)
 	} else {

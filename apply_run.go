@@ -44,6 +44,9 @@ func (a *applier) runOutside(ctx context.Context, index, _ int) (err error) {
 	if interrupted != nil && !s.move.isRun(interrupted) {
 		return a.begunMeanwhile(interrupted)
 	}
+	if err := a.m.cancelBackfills(ctx, s.move.ends); err != nil {
+		return a.failed(todo, index, nil, err)
+	}
 	a.start(index)
 	a.retry.start()
 	x := &runner{
@@ -52,7 +55,7 @@ func (a *applier) runOutside(ctx context.Context, index, _ int) (err error) {
 	}
 	start := time.Now()
 	err = x.run(ctx)
-	if err == nil && s.metadata != nil {
+	if err == nil && (s.metadata != nil || len(s.move.ends) > 0) {
 		if err = x.catchUp(ctx); err == nil {
 			err = r.Close(ctx)
 		}
@@ -85,7 +88,7 @@ const (
 // holds reports whether the lock, held since a time, may be held for the next step, too, if that
 // remains to be done.
 func (a *applier) holds(since time.Time, next int) bool {
-	if next == len(a.plan.Steps) || !a.left[next] {
+	if next == len(a.plan.Steps) || !a.left[next] || a.plan.Steps[next].Mode == InBatches || len(a.plan.Steps[next].After) > 0 {
 		return false
 	}
 	a.turn = time.Since(since) > turnAfter
@@ -167,6 +170,9 @@ func (a *applier) recordWithMetadata(ctx context.Context, x *runner, index int, 
 	return a.inTransaction(ctx, index, index+1, x.journal, func(tx database.Tx, todo []int, interrupted *database.Journal) error {
 		if (interrupted == nil) != (x.journal == nil) || interrupted != nil && (!x.step.move.isRun(interrupted) || interrupted.Done != x.journal.Done) {
 			return &ConflictError{Set: a.m.set.Name(), Version: x.step.Version, Problem: "was taken over by another process in the meantime"}
+		}
+		if err := endBackfills(ctx, tx, x.step.move.ends); err != nil {
+			return a.failed(todo, index, x.journal, err)
 		}
 		if err := a.conclude(ctx, tx, x.step, start); err != nil {
 			return a.failed(todo, index, x.journal, err)

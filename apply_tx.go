@@ -19,10 +19,8 @@ func (a *applier) transaction(ctx context.Context, from, to int) error {
 		for _, i := range todo {
 			s := a.plan.Steps[i]
 			a.start(i)
-			if s.Direction != database.Mark { // which only records
-				if err := tx.Exec(ctx, s.Script); err != nil {
-					return a.failed(todo, i, nil, err)
-				}
+			if err := a.execute(ctx, tx, s); err != nil {
+				return a.failed(todo, i, nil, err)
 			}
 			if err := a.conclude(ctx, tx, s, time.Time{}); err != nil {
 				return a.failed(todo, i, nil, err)
@@ -118,7 +116,7 @@ func (a *applier) begin(ctx context.Context) (database.Tx, database.Found, error
 // commit commits a transaction, and begins that of the next step, if it has one and others need no
 // turn.
 func (a *applier) commit(ctx context.Context, tx database.Tx, next int) (database.Recorded, error) {
-	if !a.holds(a.began, next) || a.plan.Steps[next].Mode == OutsideTransaction {
+	if !a.holds(a.began, next) || a.plan.Steps[next].Mode == OutsideTransaction || a.plan.Steps[next-1].Mode == InBatches {
 		return tx.Commit(ctx)
 	}
 	b := begun{retry: a.newRetrier(next, next+1)}
@@ -188,7 +186,7 @@ func (a *applier) stepDone(index int, entries []database.Entry) {
 		r.Recorded = append(r.Recorded, StepResult{Version: s.Version, Name: s.Name})
 	} else {
 		list := map[database.Direction]*[]StepResult{
-			database.Up: &r.Applied, database.Baseline: &r.Applied, database.Load: &r.Applied, database.Down: &r.RolledBack,
+			database.Up: &r.Applied, database.Start: &r.Applied, database.Baseline: &r.Applied, database.Load: &r.Applied, database.Down: &r.RolledBack,
 			database.Repeat: &r.Repeated, database.Seed: &r.Seeded,
 		}[s.Direction]
 		*list = append(*list, d)
@@ -201,7 +199,9 @@ func (a *applier) stepDone(index int, entries []database.Entry) {
 	for _, e := range entries {
 		a.expect.Fold(e)
 	}
-	a.m.observe(StepDone{Step: s, Index: index, Of: len(a.plan.Steps), Duration: d.Duration, Retries: d.Retries, LockWait: d.LockWait})
+	if s.Direction != database.Start { // of which more follows
+		a.m.observe(StepDone{Step: s, Index: index, Of: len(a.plan.Steps), Duration: d.Duration, Retries: d.Retries, LockWait: d.LockWait})
+	}
 }
 
 // failed returns the error of the step that failed: the one at index, unless the error has a place

@@ -36,10 +36,70 @@ type RunOptions struct {
 	Idle time.Duration
 }
 
+// newBackfillStatus returns what follows from a backfill. speed is measured, or 0 for unknown.
+func newBackfillStatus(b database.Backfill, speed float64) BackfillStatus {
+	s := BackfillStatus{Backfill: b, RowsPerSecond: speed, Percent: -1}
+	if b.State == database.BackfillRunning && !b.ThrottledAt.IsZero() && !b.ThrottledAt.Before(b.UpdatedAt) && b.Now.Sub(b.ThrottledAt) < throttledFor {
+		s.State = database.BackfillWaiting
+	}
+	if took := b.UpdatedAt.Sub(b.StartedAt).Seconds(); speed == 0 && took > 0 {
+		s.RowsPerSecond = float64(b.RowsDone) / took
+	}
+	left := float64(b.RowsEstimated) - float64(b.RowsDone-int64(max(b.Pass-1, 0))*b.RowsEstimated)
+	switch {
+	case b.State == database.BackfillDone:
+		s.Percent = 100
+		return s
+	case b.RowsEstimated > 0:
+		s.Percent = min(max(100-100*left/float64(b.RowsEstimated), 0), almostDone)
+	}
+	if left > 0 && s.RowsPerSecond > 0 && b.RowsEstimated > 0 && !b.State.Ended() && b.State != database.BackfillPaused {
+		s.Left = time.Duration(left / s.RowsPerSecond * float64(time.Second))
+	}
+	return s
+}
+
+// throttledFor is how long a backfill counts as waiting after a limit has held it back: longer than
+// the longest pause between two looks.
+const throttledFor = time.Minute
+
+// almostDone is the highest Percent of a backfill that is not done: its rows are only estimated.
+const almostDone = 99.9
+
 // Backfills returns the backfills of the set, finished ones included, by version. It locks and
 // changes nothing.
 func (m *Migrator) Backfills(ctx context.Context) ([]BackfillStatus, error) {
-	return nil, errNotBuilt
+	m = m.call(ctx)
+	db, err := database.BackfillerOf(m.db)
+	if err != nil {
+		return nil, err
+	}
+	all, err := db.Backfills(ctx, database.BackfillQuery{Set: m.set.Name()})
+	if err != nil {
+		return nil, err
+	}
+	out := make([]BackfillStatus, 0, len(all))
+	for _, b := range all {
+		out = append(out, newBackfillStatus(b, 0))
+	}
+	return out, nil
+}
+
+// readBackfill reads one backfill. If the database does not have it, the error is
+// [database.ErrNoBackfill].
+func (m *Migrator) readBackfill(ctx context.Context, version int64) (database.Backfill, error) {
+	db, err := database.BackfillerOf(m.db)
+	if err != nil {
+		return database.Backfill{}, err
+	}
+	all, err := db.Backfills(ctx, database.BackfillQuery{Set: m.set.Name(), Version: &version})
+	if err != nil {
+		return database.Backfill{}, err
+	}
+	if len(all) != 1 {
+		return database.Backfill{}, fmt.Errorf("backfill %d of set %q: %w", version, m.set.Name(), database.ErrNoBackfill)
+	}
+	return all[0], nil
 }
 
 // ChangeBackfill pauses, resumes, cancels, retries or changes a backfill of the set; c.Set has no
@@ -49,7 +109,18 @@ func (m *Migrator) Backfills(ctx context.Context) ([]BackfillStatus, error) {
 // A backfill that is cancelled remains applied and unfinished. Up neither continues it nor waits
 // for it, and migrations that come after it are refused; the action "retry" continues it.
 func (m *Migrator) ChangeBackfill(ctx context.Context, c database.BackfillChange) (BackfillStatus, error) {
-	return BackfillStatus{}, errNotBuilt
+	m = m.call(ctx)
+	c.BackfillID = m.backfillID(c.Version)
+	b, err := m.changeBackfill(ctx, c)
+	return newBackfillStatus(b, 0), err
+}
+
+func (m *Migrator) changeBackfill(ctx context.Context, c database.BackfillChange) (database.Backfill, error) {
+	db, err := database.BackfillerOf(m.db)
+	if err != nil {
+		return database.Backfill{}, err
+	}
+	return db.ChangeBackfill(ctx, c)
 }
 
 // RunBackfill executes batches of a backfill that was started, detached or not, until it is done,
@@ -60,13 +131,18 @@ func (m *Migrator) ChangeBackfill(ctx context.Context, c database.BackfillChange
 //
 // If the backfill fails, or is paused, cancelled or frozen, the error is a *BackfillError.
 func (m *Migrator) RunBackfill(ctx context.Context, version int64, opts RunOptions) (BackfillStatus, error) {
-	return BackfillStatus{}, errNotBuilt
-}
-
-// ReadBackfills adds to a state the backfills that are not done, for PlanFrom and StatusFrom. It
-// asks the database only if the state has one. PlanFrom calls it if the caller has not.
-func ReadBackfills(ctx context.Context, db database.Database, st *database.State) error {
-	return nil
+	m = m.call(ctx)
+	b, err := m.readBackfill(ctx, version)
+	if err != nil || b.State == database.BackfillDone {
+		return newBackfillStatus(b, 0), err
+	}
+	script, err := m.startedScript(ctx, b)
+	if err != nil {
+		return newBackfillStatus(b, 0), &BackfillError{
+			Set: b.Set, Version: b.Version, Name: b.Name, Backfill: newBackfillStatus(b, 0), State: b.State, Err: err,
+		}
+	}
+	return m.runBackfill(ctx, b, script, opts)
 }
 
 // Dependency is a backfill that must be done before a step.
@@ -129,7 +205,26 @@ type BackfillError struct {
 }
 
 func (e *BackfillError) Error() string {
-	return fmt.Sprintf("backfill %d %s: %v", e.Version, e.Name, e.Err)
+	msg := fmt.Sprintf("backfill %d %s of set %q ", e.Version, e.Name, e.Set)
+	switch b := e.Backfill; {
+	case e.Err != nil && (errors.Is(e.Err, context.Canceled) || errors.Is(e.Err, context.DeadlineExceeded)):
+		msg += "was interrupted"
+	case e.Err != nil:
+		msg += "stopped: " + e.Err.Error()
+	case e.State == database.BackfillFailed:
+		msg += "has failed: " + b.Error
+	default:
+		msg += "is " + string(e.State) + change(e.Entry.DBUser, e.Entry.StartedAt, time.Time{}, e.Entry.Reason)
+	}
+	return msg + progressOf(e.Backfill)
+}
+
+// progressOf says how many rows of a backfill are done.
+func progressOf(b BackfillStatus) string {
+	if b.RowsEstimated > 0 {
+		return fmt.Sprintf("; %d of about %d rows are done", b.RowsDone, max(b.RowsEstimated, b.RowsDone))
+	}
+	return fmt.Sprintf("; %d rows are done", b.RowsDone)
 }
 
 func (e *BackfillError) Unwrap() error { return e.Err }
@@ -141,10 +236,12 @@ type UnfinishedError struct {
 	Version  int64 // of the migration; NilVersion for a repeatable script
 	Name     string
 	Backfill BackfillStatus // the one that it comes after
+	Err      error          // that of the context that ended the wait for it; nil without a wait
 }
 
 func (e *UnfinishedError) Error() string {
-	return fmt.Sprintf("%s of set %q comes after the backfill %d %s, which is not done", what(e.Version, e.Name), e.Set, e.Backfill.Version, e.Backfill.Name)
+	return fmt.Sprintf("%s of set %q comes after the backfill %d %s, which is %s", what(e.Version, e.Name), e.Set, e.Backfill.Version, e.Backfill.Name, e.Backfill.State) +
+		progressOf(e.Backfill)
 }
 
-var errNotBuilt = errors.New("backfills are not built yet")
+func (e *UnfinishedError) Unwrap() error { return e.Err }

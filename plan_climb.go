@@ -56,7 +56,11 @@ func (c *climb) up(m migration.Migration) {
 }
 
 func upMove(m migration.Migration) move {
-	return move{version: m.Version, name: m.Name, direction: database.Up, from: FromSet, script: m.Up, up: m.Up, down: m.Down, metadata: m.Metadata}
+	d := database.Up
+	if m.Up.Backfill != nil {
+		d = database.Start
+	}
+	return move{version: m.Version, name: m.Name, direction: d, from: FromSet, script: m.Up, up: m.Up, down: m.Down, metadata: m.Metadata}
 }
 
 // fromBaseline starts an empty database from the newest baseline, and returns the version of the

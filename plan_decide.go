@@ -22,7 +22,12 @@ type move struct {
 	marks    []migration.Migration       // recorded as applied with a baseline or a loaded schema
 	repeats  []migration.Named           // recorded as run with a loaded schema
 	forgets  []database.AppliedMigration // recorded as part of a squash
+	ends     []int64                     // versions whose backfills the move removes
+	fill     *database.Backfill          // the one that the move continues; nil if it has not been read
 }
+
+// applies reports whether the move applies a migration by its own script.
+func (m move) applies() bool { return m.direction == database.Up || m.direction == database.Start }
 
 // decide is the core of planning, and a pure function: it returns the moves that lead from what is
 // applied to the goal.
@@ -66,6 +71,7 @@ func decideFrom(set *migration.Set, st *database.State, g Goal, allowOutOfOrder 
 			return nil, err
 		}
 	}
+	moves = append(moves, c.continued(st.Backfills)...)
 	moves = append(moves, ups...)
 	if g.kind == goalLatest {
 		moves = append(moves, v.repeats(st.Repeated)...)
@@ -135,6 +141,9 @@ func (v view) downMove(a database.AppliedMigration, g Goal) (move, error) {
 	if inSet && !edited {
 		down.metadata = m.Metadata
 	}
+	if a.Unfinished || inSet && m.Up.Backfill != nil {
+		down.ends = []int64{a.Version}
+	}
 	switch {
 	case g.kind == goalRedo && !inSet:
 		return down, &UnknownVersionError{Set: v.set.Name(), Version: a.Version, Redo: true}
@@ -161,7 +170,7 @@ func checkOrder(set *migration.Set, applied *database.AppliedSet, downs map[int6
 	}
 	var late []migration.Migration
 	for _, m := range ups {
-		if m.direction == database.Up && m.version < newest {
+		if m.applies() && m.version < newest {
 			late = append(late, migration.Migration{Version: m.version, Name: m.name, Up: m.up, Down: m.down})
 		}
 	}

@@ -35,7 +35,7 @@ func (m *Migrator) wrong(st *database.State, mv move) []error {
 func (m *Migrator) downProblems(st *database.State, moves []move) (all []DownProblem) {
 	for _, mv := range moves {
 		recorded := mv.marks
-		if mv.direction == database.Up {
+		if mv.applies() {
 			recorded = []migration.Migration{{Version: mv.version, Name: mv.name, Down: mv.down}}
 		}
 		for _, mig := range recorded {

@@ -61,7 +61,7 @@ func (g Goal) absolute(moves []move) Goal {
 			switch {
 			case m.direction == database.Down:
 				p.downs[m.version] = m.applied.EntryID
-			case m.direction == database.Up && g.steps > 0: // otherwise it completes an interrupted run first
+			case m.applies() && g.steps > 0: // otherwise it completes an interrupted run first
 				p.ups[m.version] = m.up.Checksum
 			case m.direction == database.Mark:
 				p.marks[m.version] = true

@@ -25,9 +25,15 @@ func remaining(set *migration.Set, expected, now *database.State, planned []move
 	if err != nil {
 		return nil, c.explain(err)
 	}
+	// A backfill that continues needs no lock, and is looked at once more when its turn comes.
+	decided = slices.DeleteFunc(decided, func(m move) bool { return m.direction == database.Finish })
 	left, extra := match(planned, decided)
 	if extra != nil {
 		return nil, c.unplanned(*extra)
+	}
+	for i, m := range planned {
+		a, _ := now.Applied.Get(m.version)
+		left[i] = left[i] || m.direction == database.Finish && a.Unfinished
 	}
 	var todo []move
 	for i, m := range planned {

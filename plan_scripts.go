@@ -57,7 +57,10 @@ func (m *Migrator) steps(st *database.State, moves []move) ([]Step, error) {
 func newStep(set string, m move, a *migration.Analysis, e enums) Step {
 	why, statements, secrets := whyOutside(m, a, e), a.Statements, a.Secrets
 	mode := InTransaction
-	if why != "" {
+	var fill *migration.Backfill
+	if m.direction == database.Start || m.direction == database.Finish {
+		mode, why, fill = InBatches, "", m.script.Backfill
+	} else if why != "" {
 		mode = OutsideTransaction
 		if a.Wrapped {
 			statements += 2 // its BEGIN and its COMMIT
@@ -69,7 +72,7 @@ func newStep(set string, m move, a *migration.Analysis, e enums) Step {
 	return Step{
 		Set: set, Version: m.version, Name: m.name, Direction: m.direction, Script: m.script, From: m.from,
 		Mode: mode, Why: why, Statements: statements, Unwrapped: mode == InTransaction && a.Wrapped,
-		Secrets: secrets, move: m,
+		Secrets: secrets, Backfill: fill, move: m,
 	}
 }
 
@@ -113,6 +116,9 @@ func refusals(s Step, a *migration.Analysis, e enums) (all []error) {
 	if a.Reserved != nil {
 		add(a.Reserved, fmt.Sprintf("the script uses %s, which is one of Whimbrel's own tables", a.Reserved.Reserved))
 	}
+	if s.Mode == InBatches { // its statements are those of a body
+		return all
+	}
 	refuse(a.Ignored, "has no effect between BEGIN and COMMIT; put it before the BEGIN")
 	if s.Mode == InTransaction {
 		refuse(a.Misplaced, "has no effect inside a transaction; put it before all other statements of the file, or start the file with -- whimbrel: no-transaction")
@@ -147,6 +153,9 @@ func whyLoose(st *sqltext.Statement, s Step) string {
 func checkAtomic(s Step, a *migration.Analysis, index int, e *enums) error {
 	use, err := a.Uses(e.pending)
 	e.add(a)
+	if s.Mode == InBatches {
+		return &AtomicError{Step: s, Why: "a backfill has a transaction for each batch"}
+	}
 	if s.Mode == OutsideTransaction {
 		return &AtomicError{Step: s, Why: s.Why}
 	}

@@ -30,6 +30,10 @@ func (m *Migrator) PlanFrom(ctx context.Context, st *database.State, g Goal) (*P
 	if err := m.needState(st); err != nil {
 		return nil, err
 	}
+	st, err := m.readBackfills(ctx, st)
+	if err != nil {
+		return nil, err
+	}
 	moves, err := m.decide(st, g)
 	if verr := m.verify(ctx, st, moves); verr != nil {
 		return nil, verr
@@ -113,7 +117,7 @@ func (m *Migrator) newPlan(ctx context.Context, st *database.State, g Goal, move
 		return p, err
 	}
 	p.Downs = m.downProblems(st, moves)
-	return p, nil
+	return p, m.planBackfills(ctx, st, p)
 }
 
 // readDowns returns the moves with the down scripts that come from the history.
@@ -121,6 +125,14 @@ func (m *Migrator) readDowns(ctx context.Context, moves []move) ([]move, error) 
 	read := slices.Clone(moves)
 	for i := range read {
 		if read[i].script != nil {
+			continue
+		}
+		if read[i].direction == database.Finish {
+			up, err := m.startedScript(ctx, *read[i].fill)
+			if err != nil {
+				return nil, err
+			}
+			read[i].script, read[i].up = up, up
 			continue
 		}
 		down, err := m.storedDown(ctx, read[i].applied)

@@ -162,14 +162,20 @@ func each(versions []int64, entry func(*database.State, int64) (database.Entry, 
 func (m *Migrator) record(ctx context.Context, reason string, entries recorder) ([]database.Entry, error) {
 	m = m.call(ctx)
 	var all []database.Entry
+	var ended []int64 // the backfills that the entries end
 	warned := false
 	recorded, err := m.locked(ctx, unlessFrozen(func(st *database.State) (err error) {
-		if all, err = entries(ctx, st); err == nil && !warned {
+		all, err = entries(ctx, st)
+		ended = unfinishedOf(st, all)
+		if err == nil && !warned {
 			m.warnOfDowns(st, all)
 			warned = true
 		}
 		return err
 	}), func(tx database.Tx) error {
+		if err := endBackfills(ctx, tx, ended); err != nil {
+			return err
+		}
 		m.stamp(all, reason, time.Now())
 		return tx.Record(ctx, all...)
 	})

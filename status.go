@@ -109,6 +109,9 @@ func (m *Migrator) Status(ctx context.Context) (*Status, error) {
 		return nil, err
 	}
 	holder, err := ReadHolder(ctx, m.db, m.set.Name(), st)
+	if err == nil {
+		err = ReadBackfills(ctx, m.db, st)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -154,6 +157,7 @@ func (m *Migrator) StatusFrom(st *database.State, holder *database.Holder) (*Sta
 		ms := MigrationStatus{
 			Version: entry.Version, Name: entry.Name, Checksum: entry.Checksum, ReplacedBy: NilVersion,
 			AppliedAt: entry.AppliedAt, Duration: entry.Duration, Marked: entry.Marked,
+			Unfinished: entry.Unfinished, Backfill: backfillOf(st, entry.Version),
 		}
 		if q, ok := m.set.Squash(entry.Version); ok && v.open(q) {
 			ms.ReplacedBy = q.Version

@@ -40,7 +40,7 @@ func (m *Migrator) verify(ctx context.Context, st *database.State, moves []move)
 		if !ok || sum == a.Checksum {
 			continue
 		}
-		redone := slices.ContainsFunc(moves, func(mv move) bool { return mv.version == a.Version && mv.direction == database.Up })
+		redone := slices.ContainsFunc(moves, func(mv move) bool { return mv.version == a.Version && mv.applies() })
 		if !redone {
 			bad = append(bad, a.Version)
 		}

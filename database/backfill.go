@@ -223,9 +223,9 @@ type LaneWork interface {
 	// Batch takes up to rows rows that follow the lane's position, executes the body for them, and
 	// moves the position, in one transaction. It extends the lease. The position moves to the end
 	// of the lane if fewer rows are left; then the lane is done. An error means that nothing of the
-	// batch was committed, or is a *CommitUnknownError; then the lane must be closed. A statement
-	// that failed is a *StatementError; ErrLockTimeout, ErrDeadlock and ErrBatchTimeout are told
-	// apart.
+	// batch was committed, or is a *CommitUnknownError; then the lane must be closed. If the body
+	// fails for the rows, it is a *BatchError that says which; ErrLockTimeout, ErrDeadlock,
+	// ErrConflict and ErrBatchTimeout are told apart.
 	Batch(ctx context.Context, rows int) (BatchResult, error)
 	// Close gives the lane back. If failure is not nil, it records it first. It must work with a
 	// context that is done, and after any error; a lane that is lost needs nothing.
@@ -234,6 +234,17 @@ type LaneWork interface {
 
 // ErrBatchTimeout is wrapped by the error of a batch that took longer than the backfill's Timeout.
 var ErrBatchTimeout = errors.New("the batch took too long")
+
+// BatchError is the error of a batch whose body failed for its rows. Nothing of it was committed.
+type BatchError struct {
+	First, Last Key // of the rows
+	Rows        int64
+	Err         error // a *StatementError, or the error of a Go function
+}
+
+func (e *BatchError) Error() string { return e.Err.Error() }
+
+func (e *BatchError) Unwrap() error { return e.Err }
 
 // BatchResult is a batch that was committed.
 type BatchResult struct {
@@ -288,6 +299,12 @@ type BackfillStart struct {
 	Detached bool
 	Limits   BackfillLimits
 }
+
+// BackfillerOf returns a Database as a [Backfiller].
+func BackfillerOf(db Database) (Backfiller, error) { return power[Backfiller](db, PowerBackfill) }
+
+// BackfillTxOf returns a Tx as a [BackfillTx].
+func BackfillTxOf(tx Tx) (BackfillTx, error) { return power[BackfillTx](tx, PowerBackfill) }
 
 // LimitsOf returns the limits of a script's backfill, with the defaults.
 func LimitsOf(b *migration.Backfill) BackfillLimits {

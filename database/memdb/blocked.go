@@ -55,7 +55,7 @@ func (t *Target) unblock(l *tableLock) {
 }
 
 var (
-	namedTable   = lazyregexp.New(`(?is)\b(?:TABLE|INTO|FROM|ON|COPY)\s+` + nameSQL)
+	namedTable   = lazyregexp.New(`(?is)\b(?:TABLE|INTO|FROM|ON|COPY|UPDATE)\s+` + nameSQL)
 	concurrently = lazyregexp.New(`(?i)\bCONCURRENTLY\b`)
 )
 

@@ -112,6 +112,10 @@ func (t *Target) copy() *Target {
 		c.ledgers[own] = &ledger{
 			entries: slices.Clone(l.entries), settings: maps.Clone(l.settings),
 			facts: slices.Clone(l.facts), journals: maps.Clone(l.journals),
+			fills: make(map[database.BackfillID]*backfill, len(l.fills)),
+		}
+		for id, b := range l.fills {
+			c.ledgers[own].fills[id] = &backfill{b.now(), b.lastLane}
 		}
 	}
 	return c

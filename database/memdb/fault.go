@@ -31,6 +31,15 @@ const (
 	OpRunOutcome    = "Run.Outcome"
 	OpRunRecord     = "Run.Record"
 	OpRunClose      = "Run.Close"
+
+	OpCheckBackfill  = "CheckBackfill"
+	OpBackfills      = "Backfills"
+	OpChangeBackfill = "ChangeBackfill"
+	OpClaimLane      = "ClaimLane"
+	OpSignals        = "Signals"
+	OpLaneBatch      = "Lane.Batch"
+	OpLaneClose      = "Lane.Close"
+	OpTxBackfill     = "Tx.Backfill" // StartBackfill, FinishBackfill and EndBackfill
 )
 
 // ErrKilled kills the process if a hook returns it: its transactions are rolled back, its locks are
@@ -38,7 +47,7 @@ const (
 var ErrKilled = errors.New("memdb: the process was killed")
 
 // If a hook returns ErrCommitted or ErrNotCommitted for OpTxCommit, OpRunJournal, OpRunAnnounce,
-// OpRunRecord or OpRunExec, the connection is cut during COMMIT, after or before it took effect.
+// OpRunRecord, OpRunExec or OpLaneBatch, the connection is cut during COMMIT, after or before it took effect.
 // In both cases, the caller gets a *database.CommitUnknownError, and the Tx or Run is over. A
 // statement without a journal commits nothing: its error is a *database.LockLostError.
 var (
@@ -46,8 +55,9 @@ var (
 	ErrNotCommitted = errors.New("memdb: COMMIT was lost")
 )
 
-// If a hook returns ErrDone for OpRunExec, OpRunJournal, OpRunAnnounce or OpRunRecord, the process
-// is killed after the call took effect and before it returns. ErrHalfway, for OpRunExec, kills it
+// If a hook returns ErrDone for OpRunExec, OpRunJournal, OpRunAnnounce, OpRunRecord, OpClaimLane,
+// OpLaneBatch, OpLaneClose or OpChangeBackfill, the process is killed after the call took effect
+// and before it returns. ErrHalfway, for OpRunExec, kills it
 // in the middle of a statement that can't be in a transaction: CREATE INDEX CONCURRENTLY and DROP
 // INDEX CONCURRENTLY leave an invalid index. Any other statement then has no effect.
 var (

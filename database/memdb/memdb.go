@@ -15,6 +15,13 @@
 //	SELECT …                                SELECT forever()
 //	ALTER SYSTEM SET name = value
 //
+// The body of a backfill has statements such as
+//
+//	UPDATE t SET n = n + 1 WHERE id BETWEEN :first AND :last
+//
+// that count how often they have changed each row (see [Target.Touched]). Their table's rows are
+// texts that begin with the columns of the key.
+//
 // WHERE compares a setting of the session. SELECT and ALTER SYSTEM have no effect. SELECT forever()
 // waits until it is cancelled. The CONCURRENTLY forms and ALTER SYSTEM can't be in a transaction.
 // Everything else is a syntax error. [Target.Block] lets statements wait for other sessions.
@@ -54,6 +61,7 @@ type Target struct {
 	openings int64
 	queued   bool
 	major    int
+	rows     rowBehaviour
 
 	templates templates
 }
@@ -79,6 +87,7 @@ type ledger struct {
 	settings map[string]database.StoredSetting
 	facts    []fact                      // the metadata
 	journals map[string]database.Journal // of each set
+	fills    map[database.BackfillID]*backfill
 }
 
 // New returns an empty Target.
@@ -204,7 +213,7 @@ func (tx Tx) Rows(table string) ([]string, error) { return tx.rows(table) }
 func (t *Target) ledger(own tables, write bool) *ledger {
 	l := t.ledgers[own]
 	if l == nil {
-		l = &ledger{settings: map[string]database.StoredSetting{}, journals: map[string]database.Journal{}}
+		l = &ledger{settings: map[string]database.StoredSetting{}, journals: map[string]database.Journal{}, fills: map[database.BackfillID]*backfill{}}
 		if write {
 			t.ledgers[own] = l
 		}

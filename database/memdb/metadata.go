@@ -139,8 +139,8 @@ func comment(comments []metadata.Comment) change {
 
 var queryForm = stmt(`SELECT \* FROM NAME`, nil).re
 
-// Query implements database.Querier. SELECT * FROM t returns the rows of a table; other queries
-// return none.
+// Query implements database.Querier. SELECT * FROM t returns the rows of a table, and SELECT
+// untouched FROM t how many of them no backfill has changed; other queries return none.
 func (d *Database) Query(ctx context.Context, statement string) (*database.Rows, error) {
 	if err := d.enter(ctx, OpQuery); err != nil {
 		return nil, err
@@ -159,6 +159,9 @@ func (d *Database) Query(ctx context.Context, statement string) (*database.Rows,
 func (d *Database) query(ctx context.Context, st sqltext.Statement) (*database.Rows, error) {
 	if m := queryForm.FindStringSubmatch(st.Text); m != nil {
 		return d.rowsOf(m)
+	}
+	if m := untouchedForm.FindStringSubmatch(st.Text); m != nil {
+		return d.untouched(unquote(m[1]))
 	}
 	_, err := d.run(ctx, st, nil, session{}, waiter{}) // it may be a syntax error
 	return &database.Rows{}, err

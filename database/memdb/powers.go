@@ -12,7 +12,11 @@ var (
 		drivers.Database
 		database.Cloner
 		database.HolderReader
+		database.Backfiller
 	} = (*Database)(nil)
-	_ drivers.Tx   = (*transaction)(nil)
+	_ interface {
+		drivers.Tx
+		database.BackfillTx
+	} = (*transaction)(nil)
 	_ database.Run = (*run)(nil)
 )

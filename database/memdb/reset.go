@@ -30,6 +30,10 @@ func (tx *transaction) Reset(ctx context.Context, _ []string, e database.Entry) 
 	for _, name := range tx.dropped {
 		out.Dropped = append(out.Dropped, database.Object{Type: "table", Name: name})
 	}
+	tx.fills = append(tx.fills, func(l *ledger) error {
+		maps.DeleteFunc(l.fills, func(id database.BackfillID, _ *backfill) bool { return slices.Contains(sets, id.Set) })
+		return nil
+	})
 	e.Version, e.Direction = database.NilVersion, database.Reset
 	if now := time.Now(); e.StartedAt.IsZero() {
 		e.StartedAt, e.Duration = tx.since, now.Sub(tx.since)

@@ -26,8 +26,9 @@ type content struct {
 
 type table struct {
 	rows    []string
-	defined string   // the text in its parentheses
-	owner   *content // the content that may append in place
+	defined string         // the text in its parentheses
+	owner   *content       // the content that may append in place
+	touched map[string]int // by row, how often a backfill has changed it
 }
 
 type index struct {
@@ -80,7 +81,7 @@ func (c *content) own(name string) (*table, error) {
 		return nil, sqlError("42P01", "relation %q does not exist", name)
 	}
 	if t.owner != c {
-		t = &table{slices.Clone(t.rows), t.defined, c}
+		t = &table{slices.Clone(t.rows), t.defined, c, maps.Clone(t.touched)}
 		c.tables[name] = t
 	}
 	return t, nil

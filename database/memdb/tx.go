@@ -34,9 +34,10 @@ type transaction struct {
 	changes []placed
 	saved   savepoints
 	entries []database.Entry
-	dropped []string  // by Reset
-	facts   *[]fact   // of the last PutMetadata; nil: none
-	since   time.Time // when the transaction began, or the last entry was recorded
+	dropped []string              // by Reset
+	facts   *[]fact               // of the last PutMetadata; nil: none
+	fills   []func(*ledger) error // what StartBackfill, FinishBackfill and EndBackfill do at Commit
+	since   time.Time             // when the transaction began, or the last entry was recorded
 	queue   []func(context.Context) error
 	failed  error // the first error, after which only Rollback helps
 }
@@ -138,8 +139,13 @@ func (tx *transaction) publish() error {
 			return statementError(p.st, err)
 		}
 	}
-	t.live = next
 	l := t.ledger(tx.db.own, true)
+	for _, fill := range tx.fills {
+		if err := fill(l); err != nil {
+			return err
+		}
+	}
+	t.live = next
 	l.add(tx.entries...)
 	if tx.facts != nil {
 		l.facts = *tx.facts
