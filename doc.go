@@ -40,6 +40,12 @@
 // one by one under the migration lock; a journal records how far they got, and the next call
 // resumes there.
 //
+// A backfill changes the rows of a large table in batches, each in a transaction of its own that
+// also records how far it is. Up starts it, executes its batches and then continues; if it is
+// interrupted, the next call continues after the last batch. Other processes that call Up meanwhile
+// help. With [Options.Detach], Up only starts it, and the workers of a job queue execute it: see
+// package backfill.
+//
 // Any number of processes may call Up at once. One works, the others wait for it and then find
 // nothing to do. If nothing is pending, Up sends one query, and locks and writes nothing.
 //
@@ -93,6 +99,10 @@
 //	*NotInterruptedError          nothing for Resolve or Abandon          call Up
 //	*PartlyAppliedError           Abandon: statements remain applied      undo them, or call Up
 //
+//	database.ErrNoBackfill        the database has no such backfill       read Backfills
+//	*database.BackfillStateError  the state of the backfill does not      read Backfills
+//	                              allow the action
+//
 //	While applying:
 //	*database.LockedError         another process kept the lock           try again later
 //	*ConflictError                another process changed the database    plan again
@@ -106,6 +116,11 @@
 //	*database.CommitUnknownError  the connection broke during COMMIT      call Up again: it checks
 //	*database.LockLostError,      the connection with the lock broke      call Up again: it resumes
 //	database.ErrFenced
+//	*BackfillError                a backfill failed, or was paused,       its fields say why; it continues
+//	                              cancelled or interrupted                where it is
+//	*database.BatchError          the rows of it that failed
+//	*UnfinishedError              a migration comes after a backfill      wait, or WaitForBackfills
+//	                              that is not done
 //	*database.UnsettledError      Freeze: a migration still runs          it is frozen; wait
 //
 // After an error of the last group, earlier migrations remain applied; the [Result] lists them.
@@ -126,4 +141,5 @@
 //	empty a database                         Migrator.Reset
 //	stop all migrations for a time           Migrator.Freeze
 //	do your own work under the lock          Migrator.Locked
+//	change the rows of a large table         RunBackfill, ChangeBackfill, Backfills
 package whimbrel

@@ -194,7 +194,10 @@ func TestTheStamp(t *testing.T) {
 }
 
 // errorsOfDrivers are errors of package database that the engine handles and no call returns.
-var errorsOfDrivers = []string{"database.ErrConflict", "database.ErrHeadChanged", "database.ErrNoTransaction", "database.ErrLocked"}
+var errorsOfDrivers = []string{
+	"database.ErrConflict", "database.ErrHeadChanged", "database.ErrNoTransaction", "database.ErrLocked",
+	"database.ErrNoTable", "database.ErrLeaseLost", "database.ErrBackfillStopped", "database.ErrBatchTimeout",
+}
 
 // errorsOfOthers are errors of functions that the root package does not call.
 var errorsOfOthers = []string{"database.ErrReadOnly", "database.OccupiedError", "database.ServerDatabaseError"}

@@ -284,6 +284,17 @@ func joined(problems []error) error {
 	return &ScriptsError{Problems: problems}
 }
 
+// flat returns the errors that an error joins.
+func flat(err error) []error {
+	if joins, ok := err.(interface{ Unwrap() []error }); ok {
+		return joins.Unwrap()
+	}
+	if err == nil {
+		return nil
+	}
+	return []error{err}
+}
+
 // what names a migration, or a script without a version.
 func what(version int64, name string) string {
 	if version == NilVersion {

@@ -8,11 +8,12 @@ import (
 	"time"
 
 	"github.com/whimbrel-db/whimbrel/database"
+	"github.com/whimbrel-db/whimbrel/internal/lanes"
 )
 
 // Event reports progress while a plan is applied. It is one of Planned, DownRefused, LockWaiting,
 // StepStarted, Resumed, CleanedUp, StatementStarted, StatementWaiting, Terminated, Retrying,
-// StepDone and Failed.
+// BackfillProgress, BackfillWaiting, BackfillRetrying, StepDone and Failed.
 type Event interface{ event() }
 
 // Planned is the first event, before anything is locked.
@@ -142,7 +143,8 @@ func (Failed) event()           {}
 //   - Error for a failure;
 //   - Warn for a wait for another session that lasts a second or longer, for another attempt
 //     because of a lock or after the answer to a COMMIT was lost, for a session that was
-//     terminated, and for down scripts that can't run;
+//     terminated, for rows of a backfill that failed, for a limit that holds a backfill back, and
+//     for down scripts that can't run;
 //   - Info for completed and resumed steps, and for a database that is newer than the set;
 //   - Debug for the rest, such as steps that another process has done.
 func Log(l *slog.Logger) func(context.Context, Event) {
@@ -166,6 +168,13 @@ func Log(l *slog.Logger) func(context.Context, Event) {
 				"set", e.Set, "waited", b.Waited, "lock", b.Lock, "object", b.Object, "holder", b.First().String(), "queued", b.Queued)
 		case Terminated:
 			l.WarnContext(ctx, "terminated a session that blocked a migration", append(stepAttrs(e.Step), "session", e.Blocker.Holder.String())...)
+		case BackfillProgress:
+			b := e.Backfill
+			l.DebugContext(ctx, "backfill", append(fillAttrs(e.Set, b.Version, b.Name), "rows", b.RowsDone, "of", b.RowsEstimated, "rows_per_second", int64(b.RowsPerSecond))...)
+		case BackfillWaiting:
+			l.WarnContext(ctx, "a limit holds the backfill back", append(fillAttrs(e.Set, e.Backfill.Version, e.Backfill.Name), "why", lanes.Why(e.Signals), "waited", e.Waited)...)
+		case BackfillRetrying:
+			l.WarnContext(ctx, "rows of a backfill failed", append(fillAttrs(e.Set, e.Version, e.Name), "rows", lanes.Rows(e.First, e.Last), "attempt", e.Attempt, "error", e.Err, "pause", e.Pause)...)
 		case StatementStarted:
 			l.DebugContext(ctx, "statement started", append(stepAttrs(e.Step), "statement", e.Index+1, "of", e.Of, "together", e.Together)...)
 		case StepDone:
@@ -225,6 +234,10 @@ func logFailure(ctx context.Context, l *slog.Logger, e Failed) {
 		attrs = append(attrs, "version", failed.Version, "name", failed.Name, "direction", string(failed.Direction))
 	}
 	l.ErrorContext(ctx, "migration failed", append(attrs, "error", e.Err)...)
+}
+
+func fillAttrs(set string, version int64, name string) []any {
+	return []any{"set", set, "version", version, "name", name}
 }
 
 func stepAttrs(s Step) []any {

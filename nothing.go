@@ -7,6 +7,7 @@ import (
 
 	"github.com/whimbrel-db/whimbrel/database"
 	"github.com/whimbrel-db/whimbrel/metadata"
+	"github.com/whimbrel-db/whimbrel/migration"
 	"github.com/whimbrel-db/whimbrel/sqltext"
 )
 
@@ -42,5 +43,25 @@ func (n nothing) Guard(context.Context, string, database.LockOptions) (database.
 func (n nothing) UpdateSetting(context.Context, database.SettingUpdate) error { return n.err }
 
 func (n nothing) Metadata(context.Context) (*metadata.State, error) { return nil, n.err }
+
+func (n nothing) CheckBackfill(context.Context, *migration.Script) (database.BackfillTarget, error) {
+	return database.BackfillTarget{}, n.err
+}
+
+func (n nothing) Backfills(context.Context, database.BackfillQuery) ([]database.Backfill, error) {
+	return nil, n.err
+}
+
+func (n nothing) ChangeBackfill(context.Context, database.BackfillChange) (database.Backfill, error) {
+	return database.Backfill{}, n.err
+}
+
+func (n nothing) ClaimLane(context.Context, database.LaneClaim) (database.Backfill, database.LaneWork, error) {
+	return database.Backfill{}, nil, n.err
+}
+
+func (n nothing) Signals(context.Context, database.Backfill, migration.Throttle) ([]database.Signal, error) {
+	return nil, n.err
+}
 
 func (n nothing) Query(context.Context, string) (*database.Rows, error) { return nil, n.err }

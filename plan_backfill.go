@@ -1,8 +1,6 @@
 package whimbrel
 
 import (
-	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -37,42 +35,6 @@ func (g Goal) continues(version int64) bool {
 	return g.reaches(version) || g.kind == goalSteps && g.steps > 0
 }
 
-// ReadBackfills adds to a state the backfills that are not done, for StatusFrom and PlanFrom. It
-// asks the database only if the state has one. PlanFrom calls it if the caller has not.
-func ReadBackfills(ctx context.Context, db database.Database, st *database.State) error {
-	if st == nil || st.Backfills != nil || !hasUnfinished(st) {
-		return nil
-	}
-	b, err := database.BackfillerOf(db)
-	if err != nil {
-		return err
-	}
-	all, err := b.Backfills(ctx, database.BackfillQuery{Set: st.Set, Unfinished: true})
-	if err != nil {
-		return err
-	}
-	st.Backfills = append([]database.Backfill{}, all...)
-	return nil
-}
-
-func hasUnfinished(st *database.State) bool {
-	for a := range st.Applied.All() {
-		if a.Unfinished {
-			return true
-		}
-	}
-	return false
-}
-
-// readBackfills is ReadBackfills for a state of the caller.
-func (m *Migrator) readBackfills(ctx context.Context, st *database.State) (*database.State, error) {
-	if st.Backfills != nil || !hasUnfinished(st) {
-		return st, nil
-	}
-	c := *st
-	return &c, ReadBackfills(ctx, m.db, &c)
-}
-
 // backfillOf returns the unfinished backfill of a version in a state, nil for none.
 func backfillOf(st *database.State, version int64) *BackfillStatus {
 	for _, b := range st.Backfills {
@@ -84,44 +46,10 @@ func backfillOf(st *database.State, version int64) *BackfillStatus {
 	return nil
 }
 
-// planBackfills completes the steps of a plan: what they come after, what backfills they start and
-// continue, and whether that is possible.
-func (m *Migrator) planBackfills(ctx context.Context, st *database.State, p *Plan) error {
-	var problems []error
-	for i := range p.Steps {
-		s := &p.Steps[i]
-		s.Detached = s.Mode == InBatches && (m.opts.Detach || s.Backfill.Detach)
-		if fill := s.move.fill; fill != nil {
-			now := newBackfillStatus(*fill, 0)
-			s.Continued = &now
-		}
-		if err := m.planAfter(st, p, i); err != nil {
-			problems = append(problems, err)
-		}
-		if s.Direction == database.Start && firstChange(p.Steps[:i]) {
-			if err := m.checkBackfill(ctx, *s); err != nil {
-				problems = append(problems, err)
-			}
-		}
-	}
-	p.Warnings = append(slices.Clip(p.Warnings), m.tooEarly(st, p.Steps)...)
-	return joined(problems)
-}
-
 // firstChange reports whether none of the steps changes the schema: what follows them finds the
 // schema as it is when the plan is made.
 func firstChange(steps []Step) bool {
 	return !slices.ContainsFunc(steps, func(s Step) bool { return s.Mode != InBatches && s.Direction != database.Mark })
-}
-
-// checkBackfill returns an error if a backfill does not fit its table.
-func (m *Migrator) checkBackfill(ctx context.Context, s Step) error {
-	b, err := database.BackfillerOf(m.db)
-	if err != nil {
-		return fmt.Errorf("%s: %w", s.Script.File, err)
-	}
-	_, err = b.CheckBackfill(ctx, s.Script)
-	return err
 }
 
 // planAfter finds the backfills that a step comes after. Each must be applied, or come earlier in
@@ -249,28 +177,3 @@ func contractOf(l sqltext.TokenList, table string) string {
 	}
 	return ""
 }
-
-// startedScript returns the script with which a backfill was started: that of the set, if it has the
-// same checksum, or else the text of the history.
-func (m *Migrator) startedScript(ctx context.Context, b database.Backfill) (*migration.Script, error) {
-	e, err := m.storedEntry(ctx, database.AppliedMigration{EntryID: b.EntryID})
-	if err != nil {
-		return nil, err
-	}
-	for _, get := range []func(int64) (migration.Migration, bool){m.set.Get, m.set.Original} {
-		if mig, ok := get(b.Version); ok && mig.Up != nil && mig.Up.Backfill != nil && mig.Up.Checksum == e.Checksum {
-			return mig.Up, nil
-		}
-	}
-	if e.ID == 0 || e.UpText == "" {
-		return nil, errNoText
-	}
-	s, err := migration.ParseBackfill(fmt.Sprintf("history entry %d (%d %s)", e.ID, e.Version, e.Name), e.UpText, m.db.Dialect())
-	if err != nil {
-		return nil, err
-	}
-	s.Directives = e.UpDirectives
-	return s, nil
-}
-
-var errNoText = errors.New("the history does not have the text of its script, and neither has the set")

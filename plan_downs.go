@@ -23,6 +23,10 @@ func (m *Migrator) wrong(st *database.State, mv move) []error {
 	e := enums{major: st.ServerMajor}
 	s := newStep(m.set.Name(), mv, a, e)
 	problems := refusals(s, a, e)
+	if s.Mode == InBatches {
+		_, err := mv.script.Body(m.db.Dialect())
+		return append(problems, flat(err)...)
+	}
 	if m.opts.Atomic && len(problems) == 0 {
 		if err := checkAtomic(s, a, 0, &e); err != nil {
 			problems = append(problems, err)

@@ -34,6 +34,10 @@ func (m *Migrator) steps(st *database.State, moves []move) ([]Step, error) {
 			s.Metadata = mv.metadata.File
 		}
 		wrong := refusals(s, a, e)
+		if s.Mode == InBatches {
+			_, err := mv.script.Body(m.db.Dialect())
+			wrong = append(wrong, flat(err)...)
+		}
 		for _, st := range a.Suspects {
 			if why := database.Check(m.db, st); why != "" {
 				wrong = append(wrong, &sqltext.Error{Pos: st.Pos, Msg: why})

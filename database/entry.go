@@ -109,11 +109,11 @@ type State struct {
 	Database string
 	// Head grows with every entry of the set or of Whimbrel's own set; 0 for none. As the history
 	// is append-only, two States with one Head are equal, apart from an interrupted run and how far
-	// backfills are. The newest
-	// id alone is enough only if no entry can become visible below one that is already visible: an
-	// UpdateSetting can begin and end while a transaction is open, and a database that assigns ids
-	// before the commit then shows the higher one first. The same holds for ChangeBackfill, so an
-	// entry with the direction Control, which changes nothing in a State, need not change the Head.
+	// backfills are. The newest id alone is enough only if no entry can become visible below one
+	// that is already visible: an UpdateSetting can begin and end while a transaction is open, and a
+	// database that assigns ids before the commit then shows the higher one first. The same holds
+	// for ChangeBackfill, so an entry with the direction Control, which changes nothing in a State,
+	// need not change the Head.
 	Head int64
 	// Applied are the applied versions.
 	Applied *AppliedSet

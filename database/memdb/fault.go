@@ -47,9 +47,9 @@ const (
 var ErrKilled = errors.New("memdb: the process was killed")
 
 // If a hook returns ErrCommitted or ErrNotCommitted for OpTxCommit, OpRunJournal, OpRunAnnounce,
-// OpRunRecord, OpRunExec or OpLaneBatch, the connection is cut during COMMIT, after or before it took effect.
-// In both cases, the caller gets a *database.CommitUnknownError, and the Tx or Run is over. A
-// statement without a journal commits nothing: its error is a *database.LockLostError.
+// OpRunRecord, OpRunExec or OpLaneBatch, the connection is cut during COMMIT, after or before it
+// took effect. In both cases, the caller gets a *database.CommitUnknownError, and the Tx or Run is
+// over. A statement without a journal commits nothing: its error is a *database.LockLostError.
 var (
 	ErrCommitted    = errors.New("memdb: the answer to COMMIT was lost")
 	ErrNotCommitted = errors.New("memdb: COMMIT was lost")

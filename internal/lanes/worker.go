@@ -231,8 +231,8 @@ func (x *execution) suspect(rows int) {
 	}
 }
 
-// failed decides what follows from the error of a batch: another one of the same lane, or the end of
-// the work on it.
+// failed decides what follows from the error of a batch: another one of the same lane, or the end
+// of the work on it.
 func (x *execution) failed(ctx context.Context, size int, err error) (again bool, end End, _ error) {
 	var unknown *database.CommitUnknownError
 	switch {
@@ -294,8 +294,8 @@ func (x *execution) pauses(ctx context.Context, err error) bool {
 	return true
 }
 
-// giveUp makes a failure of rows that of the lane: it is tried again later, unless that was the last
-// attempt.
+// giveUp makes a failure of rows that of the lane: it is tried again later, unless that was the
+// last attempt.
 func (x *execution) giveUp(size int, rows *database.BatchError, err error) {
 	if x.Mask != nil {
 		x.Mask(err)
