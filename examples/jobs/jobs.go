@@ -1,44 +1,200 @@
-// Package jobs is an example of a library that carries its own tables: the program gives it a
-// database, and New migrates the library's tables.
+// Package jobs is an example of a library that carries its own schema: a durable job queue on River
+// whose tables are created and updated by Start.
+//
+//	q, err := jobs.Start(ctx, jobs.Options{
+//		Pool:   pool,
+//		River:  river.Config{Workers: workers, Queues: map[string]river.QueueConfig{"mail": {MaxWorkers: 10}}},
+//		Limits: jobs.Limits{Queues: map[string]int{"mail": 3}},
+//	})
+//	…
+//	defer q.Stop(ctx)
+//	_, err = q.River.InsertTx(ctx, tx, Welcome{User: 7}, &river.InsertOpts{Queue: "mail"})
+//
+// River is the queue: queues, priorities, delays, attempts, timeouts, pruning and hooks are options
+// of its configuration and its inserts. The package adds the schema, and limits over all processes.
 package jobs
 
 import (
 	"context"
-	"embed"
+	"errors"
 	"fmt"
+	"log/slog"
 
-	"github.com/whimbrel-db/whimbrel"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/riverqueue/river"
+	"github.com/riverqueue/river/riverdriver"
+	"github.com/riverqueue/river/riverdriver/riverpgxv5"
+	"github.com/riverqueue/river/rivertype"
+
 	"github.com/whimbrel-db/whimbrel/database"
-	"github.com/whimbrel-db/whimbrel/migration"
+	"github.com/whimbrel-db/whimbrel/database/postgres"
 )
 
-//go:embed schema
-var schema embed.FS
+// schemaName is the PostgreSQL schema of the library's tables.
+const schemaName = "jobs"
 
-// setName separates the library's versions from those of the application.
-const setName = "example.com/jobs"
+// Options are the options of Start.
+type Options struct {
+	// Pool is a pool that the caller opened. It remains the caller's: Stop leaves it open.
+	Pool *pgxpool.Pool
+	// Settings are those of a pool that Start opens and Stop closes, if Pool is nil.
+	Settings *pgxpool.Config
+	// App names the program in the history of migrations.
+	App string
+	// River configures the queue. Start sets its Schema. Without Queues, this process enqueues jobs,
+	// and works on none. Without a Logger, nothing is logged.
+	River river.Config
+	// Limits limit how many jobs work at the same time in all processes together.
+	Limits Limits
+}
 
-// Queue keeps jobs in a database.
-type Queue struct{ db database.Database }
+// Queue is a job queue in a database. Tx is the type of its transactions.
+type Queue[Tx any] struct {
+	// River enqueues jobs, also in a transaction of the caller's, and lists, cancels and retries
+	// them. It pauses and resumes queues. Only Start and Stop of this package start and stop it.
+	River *river.Client[Tx]
 
-// New returns the queue of a database. First it applies all pending migrations in one transaction,
-// so that the schema is either what this build needs or unchanged. Any number of processes may call
-// it at once. The caller closes the database.
-func New(ctx context.Context, db database.Database) (*Queue, error) {
-	opts := whimbrel.UpOptions{Dir: "schema", Set: setName, Options: whimbrel.Options{Atomic: true}}
-	if _, err := whimbrel.Up(ctx, db, schema, opts); err != nil {
+	schema  schema
+	store   store[Tx]
+	limiter *limiter[Tx]
+	close   func() // closes what Start opened
+}
+
+// Start brings the library's tables up to date and starts to work on jobs. It verifies the checksum
+// of every applied migration first, and applies all pending ones in one transaction. Any number of
+// processes may start at once: one migrates, the others wait for it. ctx limits the call, not the
+// work; Stop ends the work.
+//
+// If an applied migration was edited, the error is a *whimbrel.ChecksumMismatchError, and nothing
+// has changed.
+func Start(ctx context.Context, opts Options) (*Queue[pgx.Tx], error) {
+	pool, closePool, err := openPool(ctx, opts)
+	if err != nil {
 		return nil, fmt.Errorf("jobs: %w", err)
 	}
-	return &Queue{db: db}, nil
+	q, err := start(ctx, backend[pgx.Tx]{
+		dialect: "postgres",
+		schema:  schemaName,
+		db:      postgres.NewPool(pool, database.Options{App: opts.App}),
+		driver:  riverpgxv5.New(pool),
+		store:   postgresStore{pool},
+		close:   closePool,
+	}, opts.River, opts.Limits)
+	if err != nil {
+		closePool()
+		return nil, fmt.Errorf("jobs: %w", err)
+	}
+	return q, nil
 }
 
-// Uninstall drops the library's tables. The history keeps the down scripts, so it needs no files.
-func (q *Queue) Uninstall(ctx context.Context) error {
-	set, err := migration.NewSet(setName)
-	if err != nil {
-		return err
+// openPool returns the caller's pool, or a new one, and the function that closes it if it is new.
+func openPool(ctx context.Context, opts Options) (*pgxpool.Pool, func(), error) {
+	switch {
+	case opts.Pool != nil && opts.Settings != nil:
+		return nil, nil, errors.New("the options have both a pool and settings for one")
+	case opts.Pool != nil:
+		return opts.Pool, func() {}, nil
+	case opts.Settings != nil:
+		pool, err := pgxpool.NewWithConfig(ctx, opts.Settings)
+		if err != nil {
+			return nil, nil, err
+		}
+		return pool, pool.Close, nil
+	default:
+		return nil, nil, errors.New("the options have neither a pool nor settings for one")
 	}
-	m := whimbrel.New(q.db, set, whimbrel.Options{Atomic: true})
-	_, err = m.Migrate(ctx, whimbrel.DownTo(whimbrel.NilVersion), whimbrel.ApplyOptions{})
+}
+
+// backend is what differs between databases.
+type backend[Tx any] struct {
+	dialect string // the folder of the library's own migrations
+	schema  string // of the tables; "" if the database has no schemas
+	db      database.Database
+	driver  riverdriver.Driver[Tx]
+	store   store[Tx]
+	close   func()
+}
+
+func start[Tx any](ctx context.Context, b backend[Tx], config river.Config, limits Limits) (*Queue[Tx], error) {
+	set, err := readSet(b.driver, b.dialect, b.schema)
+	if err != nil {
+		return nil, err
+	}
+	if config.Logger == nil {
+		config.Logger = slog.New(slog.DiscardHandler) // River's default prints
+	}
+	config = *config.WithDefaults()
+	config.Schema = b.schema
+	limiter, err := newLimiter(b.store, limits, &config)
+	if err != nil {
+		return nil, err
+	}
+	client, err := river.NewClient(b.driver, &config) // checks the configuration, and sends nothing
+	if err != nil {
+		return nil, err
+	}
+
+	q := &Queue[Tx]{River: client, schema: newSchema(b.db, set), store: b.store, limiter: limiter, close: b.close}
+	if err := q.schema.update(ctx); err != nil {
+		return nil, err
+	}
+	if err := b.store.prepare(ctx, limits.all()); err != nil {
+		return nil, err
+	}
+	if len(config.Queues) > 0 {
+		err = client.Start(context.WithoutCancel(ctx))
+	}
+	return q, err
+}
+
+// Stop waits until the jobs of this process are done, cancels them if ctx ends before that, and
+// closes the pool if Start opened it. Jobs that wait for a limit return to their queue.
+func (q *Queue[Tx]) Stop(ctx context.Context) error {
+	defer q.close()
+	return q.stopWork(ctx)
+}
+
+func (q *Queue[Tx]) stopWork(ctx context.Context) error {
+	q.limiter.stop()
+	err := q.River.Stop(ctx)
+	if err != nil {
+		err = errors.Join(err, q.River.StopAndCancel(context.WithoutCancel(ctx)))
+	}
 	return err
 }
+
+// Migrations returns the versions that this build knows and those that are applied. A database that
+// a newer build has updated has more applied versions than are known.
+func (q *Queue[Tx]) Migrations(ctx context.Context) (Migrations, error) {
+	return q.schema.migrations(ctx)
+}
+
+// Rollback stops the work of this process, and rolls back every migration above the target, newest
+// first, in one transaction. It verifies checksums as Start does. whimbrel.NilVersion removes all
+// tables of the library. Afterwards only Stop and Migrations can be called.
+func (q *Queue[Tx]) Rollback(ctx context.Context, target int64) error {
+	if err := q.stopWork(ctx); err != nil {
+		return fmt.Errorf("jobs: stop before the rollback: %w", err)
+	}
+	if err := q.schema.rollback(ctx, target); err != nil {
+		return fmt.Errorf("jobs: %w", err)
+	}
+	return nil
+}
+
+// Leases lists the jobs that hold a slot of a limit now, in all processes.
+func (q *Queue[Tx]) Leases(ctx context.Context) ([]Lease, error) { return q.store.list(ctx) }
+
+// Counts are the numbers of jobs in each state, by queue.
+type Counts map[string]map[rivertype.JobState]int
+
+func (c Counts) add(queue, state string, n int) {
+	if c[queue] == nil {
+		c[queue] = map[rivertype.JobState]int{}
+	}
+	c[queue][rivertype.JobState(state)] = n
+}
+
+// Counts counts the jobs of all queues.
+func (q *Queue[Tx]) Counts(ctx context.Context) (Counts, error) { return q.store.counts(ctx) }

@@ -1,2 +1,0 @@
-DROP INDEX jobs_available;
-ALTER TABLE jobs DROP COLUMN state;
