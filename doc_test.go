@@ -93,6 +93,16 @@ func TestTheExamplesOfTheLibraryPage(t *testing.T) {
 		t.Errorf("docs/library.md has %d examples, want at least 4", len(files)/2)
 	}
 	build(t, "librarypage", files, "/...")
+
+	// The README quotes the first one.
+	readme, err := os.ReadFile("README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, open, _ := strings.Cut(files["example1/main.go"], "\nfunc Open")
+	if open == "" || !strings.Contains(string(readme), "\nfunc Open"+open) {
+		t.Error("README.md does not have the function Open of docs/library.md")
+	}
 }
 
 // TestTheExamplesOfThePagesForGo compiles each Go file of the pages for users of other libraries.

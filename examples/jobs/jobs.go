@@ -74,12 +74,11 @@ func Start(ctx context.Context, opts Options) (*Queue[pgx.Tx], error) {
 		return nil, fmt.Errorf("jobs: %w", err)
 	}
 	q, err := start(ctx, backend[pgx.Tx]{
-		dialect: "postgres",
-		schema:  schemaName,
-		db:      postgres.NewPool(pool, database.Options{App: opts.App}),
-		driver:  riverpgxv5.New(pool),
-		store:   postgresStore{pool},
-		close:   closePool,
+		schema: schemaName,
+		db:     postgres.NewPool(pool, database.Options{App: opts.App}),
+		driver: riverpgxv5.New(pool),
+		store:  postgresStore{pool},
+		close:  closePool,
 	}, opts.River, opts.Limits)
 	if err != nil {
 		closePool()
@@ -108,16 +107,15 @@ func openPool(ctx context.Context, opts Options) (*pgxpool.Pool, func(), error) 
 
 // backend is what differs between databases.
 type backend[Tx any] struct {
-	dialect string // the folder of the library's own migrations
-	schema  string // of the tables; "" if the database has no schemas
-	db      database.Database
-	driver  riverdriver.Driver[Tx]
-	store   store[Tx]
-	close   func()
+	schema string // of the tables; "" if the database has no schemas
+	db     database.Database
+	driver riverdriver.Driver[Tx]
+	store  store[Tx]
+	close  func()
 }
 
 func start[Tx any](ctx context.Context, b backend[Tx], config river.Config, limits Limits) (*Queue[Tx], error) {
-	set, err := readSet(b.driver, b.dialect, b.schema)
+	set, err := readSet(b.db.Dialect(), b.schema)
 	if err != nil {
 		return nil, err
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/riverqueue/river"
+	"github.com/riverqueue/river/rivertype"
 
 	"github.com/whimbrel-db/whimbrel/examples/jobs"
 	"github.com/whimbrel-db/whimbrel/internal/testdb"
@@ -127,8 +128,8 @@ func commit(ctx context.Context, pool *pgxpool.Pool, job int64) error {
 	})
 }
 
-// newObserved returns the URL of a new database with the library's tables and those of observations,
-// and a queue that only enqueues.
+// newObserved returns the URL of a new database with the library's tables and those of
+// observations, and a queue that only enqueues.
 func newObserved(t *testing.T) (string, *pgxpool.Pool, *jobs.Queue[pgx.Tx]) {
 	t.Helper()
 	url := testdb.Postgres(t)
@@ -199,6 +200,26 @@ func awaitHolders(t *testing.T, pool *pgxpool.Pool, children map[string]*exec.Cm
 		WHERE ends > clock_timestamp() AND client = ANY ($1)`
 	await(t, pool, "SELECT count(DISTINCT slot) = $2 "+holders, alive, n)
 	return scan[[]string](t, pool, "SELECT coalesce(array_agg(DISTINCT client), '{}') "+holders, alive)
+}
+
+func TestJobOfAKilledProcessIsTriedAgain(t *testing.T) {
+	t.Parallel()
+	url, pool, q := newObserved(t)
+	id := enqueue(t, q, 1, holding{}, nil)[0]
+	child := startChild(t, childOptions{URL: url, Work: true, Limit: 1, Lease: time.Second})
+	awaitHolders(t, pool, map[string]*exec.Cmd{strconv.Itoa(child.Process.Pid): child}, 1)
+	child.Process.Kill()
+	child.Wait()
+
+	workers := river.NewWorkers()
+	river.AddWorker(workers, river.WorkFunc(func(context.Context, *river.Job[holding]) error { return nil }))
+	start(t, jobs.Options{Pool: pool, River: river.Config{
+		Workers: workers, Queues: map[string]river.QueueConfig{river.QueueDefault: {MaxWorkers: 1}},
+		JobTimeout: time.Second, RescueStuckJobsAfter: time.Second,
+	}, Limits: jobs.Limits{Queues: map[string]int{river.QueueDefault: 1}}})
+	if job := awaitState(t, pool, q, id, rivertype.JobStateCompleted); job.Attempt != 2 {
+		t.Errorf("the job is completed after %d attempts, want 2", job.Attempt)
+	}
 }
 
 func TestFrozenProcessCommitsNothing(t *testing.T) {

@@ -26,8 +26,8 @@ const childEnv = "JOBS_TEST_CHILD"
 type childOptions struct {
 	URL   string
 	File  string // of SQLite, instead of URL
-	Work  bool // also works on jobs, until its standard input ends
-	Limit int  // of the queue "default"
+	Work  bool   // also works on jobs, until its standard input ends
+	Limit int    // of the queue "default"
 	Lease time.Duration
 }
 
@@ -73,11 +73,13 @@ func child(ctx context.Context, opts childOptions) error {
 		river.AddWorker(workers, holdingWorker(pool))
 		river.AddWorker(workers, fencedWorker(pool))
 		o.River = river.Config{
-			ID:         strconv.Itoa(os.Getpid()),
-			Workers:    workers,
-			Queues:     map[string]river.QueueConfig{river.QueueDefault: {MaxWorkers: 4}},
-			PollOnly:   true,
-			JobTimeout: -1,
+			ID:       strconv.Itoa(os.Getpid()),
+			Workers:  workers,
+			Queues:   map[string]river.QueueConfig{river.QueueDefault: {MaxWorkers: 4}},
+			PollOnly: true,
+			// The leader is in the process of the test, which nobody kills.
+			LeaderElectionDisabled: true,
+			JobTimeout:             -1,
 		}
 		o.Limits = jobs.Limits{Queues: map[string]int{river.QueueDefault: opts.Limit}, Lease: opts.Lease}
 	}

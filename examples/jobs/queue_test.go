@@ -476,3 +476,34 @@ func TestHooksBeforeAfterAndOnFailure(t *testing.T) {
 		}
 	}
 }
+
+func TestQueuesPauseAndJobsAreCancelled(t *testing.T) {
+	t.Parallel()
+	pool := newPool(t)
+	q := start(t, jobs.Options{Pool: pool, River: working(nothing, "mail", "reports")})
+	paused, unsubscribe := q.River.Subscribe(river.EventKindQueuePaused)
+	defer unsubscribe()
+	if err := q.River.QueuePause(t.Context(), "mail", nil); err != nil {
+		t.Fatal(err)
+	}
+	<-paused
+	waits := enqueue(t, q, 1, task{}, &river.InsertOpts{Queue: "mail"})[0]
+	works := enqueue(t, q, 1, task{}, &river.InsertOpts{Queue: "reports"})[0]
+	awaitState(t, pool, q, works, rivertype.JobStateCompleted)
+	awaitState(t, pool, q, waits, rivertype.JobStateAvailable)
+
+	cancelled := enqueue(t, q, 1, task{}, &river.InsertOpts{ScheduledAt: time.Now().Add(time.Hour)})[0]
+	if _, err := q.River.JobCancel(t.Context(), cancelled); err != nil {
+		t.Fatal(err)
+	}
+	awaitState(t, pool, q, cancelled, rivertype.JobStateCancelled)
+
+	if err := q.River.QueueResume(t.Context(), "mail", nil); err != nil {
+		t.Fatal(err)
+	}
+	awaitState(t, pool, q, waits, rivertype.JobStateCompleted)
+	if _, err := q.River.JobRetry(t.Context(), waits); err != nil {
+		t.Fatal(err)
+	}
+	await(t, pool, "SELECT attempt = 2 AND state = 'completed' FROM jobs.river_job WHERE id = $1", waits)
+}

@@ -3,18 +3,15 @@ package jobs
 import (
 	"context"
 	"embed"
-	"fmt"
 	"io/fs"
-	"log/slog"
 	"strings"
 
-	"github.com/riverqueue/river/riverdriver"
-	"github.com/riverqueue/river/rivermigrate"
-
 	"github.com/whimbrel-db/whimbrel"
+	"github.com/whimbrel-db/whimbrel/backfill"
 	"github.com/whimbrel-db/whimbrel/database"
 	"github.com/whimbrel-db/whimbrel/migration"
 	"github.com/whimbrel-db/whimbrel/source"
+	"github.com/whimbrel-db/whimbrel/sqltext"
 )
 
 // setName separates the library's versions from those of the application. It never changes.
@@ -23,64 +20,56 @@ const setName = "example.com/jobs"
 //go:embed schema
 var files embed.FS
 
-// carried are the versions of River's schema that are migrations of this library, under the same
-// versions. River's version 1 is its own table of versions, which Whimbrel's history replaces; on
-// SQLite its version 5 can't do without it. If a later River has a version 9, it is added under the
-// library's next free version.
-var carried = map[string][]int{
-	"postgres": {2, 3, 4, 5, 6, 7, 8},
-	"sqlite":   {1, 2, 3, 4, 5, 6, 7, 8},
-}
+// riverVersions is how many versions of River's schema are migrations of this library, under the
+// same versions. If a later River has another one, it gets the library's next free version.
+const riverVersions = 8
 
-// enumInOneTransaction adapts River's texts for PostgreSQL. River's version 4 adds a value to an enum
-// type, and version 6 uses it. Before PostgreSQL 17 that requires two transactions, so here the type
-// has the value from version 2 on.
-var enumInOneTransaction = strings.NewReplacer(
-	"  'discarded',\n  'retryable',", "  'discarded',\n  'pending',\n  'retryable',",
-	"ALTER TYPE /* TEMPLATE: schema */river_job_state ADD VALUE IF NOT EXISTS 'pending' AFTER 'discarded';\n", "",
-)
-
-// readSet returns the library's migrations: the files of its own, and River's.
-func readSet[Tx any](driver riverdriver.Driver[Tx], dialect, schema string) (*migration.Set, error) {
-	folder, err := fs.Sub(files, "schema/"+dialect)
+// readSet returns the library's migrations: its own files, and those of River, for tables in a
+// schema.
+func readSet(d sqltext.Dialect, schema string) (*migration.Set, error) {
+	folder, err := fs.Sub(files, "schema/"+strings.ToLower(d.String()))
 	if err != nil {
 		return nil, err
 	}
-	own, err := source.Read(folder, source.Options{})
+	own, err := source.Read(folder, source.Options{Dialect: d})
 	if err != nil {
 		return nil, err
 	}
-	bundle, err := rivermigrate.New(driver, &rivermigrate.Config{Logger: slog.New(slog.DiscardHandler)})
+	river, err := backfill.River(d, schema)
 	if err != nil {
 		return nil, err
 	}
 	all := own.All()
-	for _, version := range carried[dialect] {
-		m, err := bundle.GetVersion(version)
-		if err != nil {
+	for m := range river.Each() {
+		if m.Version > riverVersions {
+			continue
+		}
+		if m.Up, err = withEnumFromTheStart(m.Up); err != nil {
 			return nil, err
 		}
-		all = append(all, riverMigration(m, schema))
+		all = append(all, m)
 	}
 	return migration.NewSet(setName, all...)
 }
 
-// riverMigration returns a migration of River for tables in a schema.
-func riverMigration(m rivermigrate.Migration, schema string) migration.Migration {
-	prefix := ""
-	if schema != "" {
-		prefix = schema + "."
+// pending adds a value to an enum where it is created, instead of later.
+var pending = strings.NewReplacer(
+	"'discarded',\n  'retryable',", "'discarded',\n  'pending',\n  'retryable',",
+	`ALTER TYPE "jobs".river_job_state ADD VALUE IF NOT EXISTS 'pending' AFTER 'discarded';`, "",
+)
+
+// withEnumFromTheStart adapts a script of River. River's version 4 adds a value to an enum type,
+// and version 6 uses it, which takes two transactions before PostgreSQL 17. Here the type has the
+// value from version 2 on, so one transaction can contain all versions.
+func withEnumFromTheStart(script *migration.Script) (*migration.Script, error) {
+	text, _, err := script.Text(whimbrel.DefaultTextLimit)
+	if err != nil {
+		return nil, err
 	}
-	script := func(direction, text string) *migration.Script {
-		text = strings.ReplaceAll(enumInOneTransaction.Replace(text), "/* TEMPLATE: schema */", prefix)
-		return migration.Text(fmt.Sprintf("river/%03d.%s.sql", m.Version, direction), text)
+	if adapted := pending.Replace(text); adapted != text {
+		return migration.Text(script.File, adapted), nil
 	}
-	return migration.Migration{
-		Version: int64(m.Version),
-		Name:    "river " + m.Name,
-		Up:      script("up", m.SQLUp),
-		Down:    script("down", m.SQLDown),
-	}
+	return script, nil
 }
 
 // schema is the library's part of a database.

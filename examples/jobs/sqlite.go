@@ -28,8 +28,8 @@ type SQLiteOptions struct {
 	Limits Limits
 }
 
-// StartSQLite is Start for an SQLite database. SQLite has no schemas, so River's tables are where the
-// application's own would be: a program that uses River itself needs another file.
+// StartSQLite is Start for an SQLite database. SQLite has no schemas, so River's tables are where
+// the application's own would be: a program that uses River itself needs another file.
 func StartSQLite(ctx context.Context, opts SQLiteOptions) (*Queue[*sql.Tx], error) {
 	handle, closeHandle, err := openSQLite(opts)
 	if err != nil {
@@ -41,11 +41,10 @@ func StartSQLite(ctx context.Context, opts SQLiteOptions) (*Queue[*sql.Tx], erro
 		return nil, fmt.Errorf("jobs: %w", err)
 	}
 	q, err := start(ctx, backend[*sql.Tx]{
-		dialect: "sqlite",
-		db:      db,
-		driver:  riversqlite.New(handle),
-		store:   sqliteStore{handle},
-		close:   closeHandle,
+		db:     db,
+		driver: riversqlite.New(handle),
+		store:  sqliteStore{handle},
+		close:  closeHandle,
 	}, opts.River, opts.Limits)
 	if err != nil {
 		closeHandle()

@@ -41,22 +41,24 @@ func TestTheContractNamesWhatExists(t *testing.T) {
 	}
 }
 
-// TestCrashSafetyNamesWhatExists looks up every test and promise that docs/crash-safety.md names.
-func TestCrashSafetyNamesWhatExists(t *testing.T) {
-	text, err := os.ReadFile("../../docs/crash-safety.md")
-	if err != nil {
-		t.Fatal(err)
-	}
+// TestPagesNameWhatExists looks up every test and promise that pages name as proofs.
+func TestPagesNameWhatExists(t *testing.T) {
 	known := names(t)
-	checked := 0
-	for _, m := range regexp.MustCompile("`(Test[A-Z][A-Za-z]+)`|promise `([^`]+)`").FindAllStringSubmatch(string(text), -1) {
-		checked++
-		if name := m[1] + m[2]; !known[name] {
-			t.Errorf("docs/crash-safety.md names %q, which does not exist", name)
+	for page, least := range map[string]int{"crash-safety": 30, "jobs": 18, "library": 12} {
+		text, err := os.ReadFile("../../docs/" + page + ".md")
+		if err != nil {
+			t.Fatal(err)
 		}
-	}
-	if checked < 30 {
-		t.Errorf("found only %d tests in docs/crash-safety.md", checked)
+		checked := 0
+		for _, m := range regexp.MustCompile("`(Test[A-Z][A-Za-z]+)`|promise `([^`]+)`").FindAllStringSubmatch(string(text), -1) {
+			checked++
+			if name := m[1] + m[2]; !known[name] {
+				t.Errorf("docs/%s.md names %q, which does not exist", page, name)
+			}
+		}
+		if checked < least {
+			t.Errorf("found only %d tests in docs/%s.md", checked, page)
+		}
 	}
 }
 
@@ -140,6 +142,9 @@ func members(of string, typ ast.Expr, known map[string]bool) {
 func receiver(e ast.Expr) string {
 	if star, ok := e.(*ast.StarExpr); ok {
 		e = star.X
+	}
+	if generic, ok := e.(*ast.IndexExpr); ok {
+		e = generic.X
 	}
 	if ident, ok := e.(*ast.Ident); ok {
 		return ident.Name

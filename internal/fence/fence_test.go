@@ -198,7 +198,7 @@ var rules = []rule{
 	// What users write.
 	{
 		pkg:      "examples/...",
-		imports:  []string{".", "source", "database/...", "migration", "sqltext"},
+		imports:  []string{".", "backfill", "source", "database/...", "migration", "sqltext"},
 		linksAll: true,
 	},
 	{
