@@ -117,7 +117,7 @@ You can kill it at any moment, or start it many times at once: no manual repair 
 	root.SetHelpCommandGroupID(groupOther)
 	root.SetCompletionCommandGroupID(groupOther)
 	root.AddCommand(
-		a.initCommand(), a.newCommand(), a.upCommand(), a.toCommand(), a.downCommand(), a.redoCommand(), a.loadCommand(), a.seedCommand(), a.workCommand(), a.squashCommand(), a.renumberCommand(), a.convertCommand(),
+		a.initCommand(), a.newCommand(), a.upCommand(), a.toCommand(), a.downCommand(), a.redoCommand(), a.loadCommand(), a.seedCommand(), a.backfillCommand(), a.workCommand(), a.squashCommand(), a.renumberCommand(), a.convertCommand(),
 		a.statusCommand(), a.planCommand(), a.historyCommand(), a.verifyCommand(), a.snapshotCommand(), a.driftCommand(), a.diffCommand(), a.reportCommand(),
 		a.resolveCommand(), a.abandonCommand(), a.acceptCommand(), a.markCommand(), a.forgetCommand(), a.baselineCommand(), a.adoptCommand(),
 		a.createCommand(), a.waitCommand(), a.resetCommand(), a.dropCommand(),

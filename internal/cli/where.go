@@ -27,6 +27,8 @@ const (
 	writing         = "Writing to"
 	takingOver      = "Taking over"
 	givingBack      = "Giving back"
+	controlling     = "Controlling a backfill of"
+	backfilling     = "Executing a backfill of"
 )
 
 // begin prints what a command is about to do, and to which database: "Migrating app on db1:5432
