@@ -15,6 +15,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/whimbrel-db/whimbrel"
+	"github.com/whimbrel-db/whimbrel/database"
 )
 
 // observer turns the events of all calls into spans and measurements.
@@ -108,9 +109,25 @@ func (o *observer) observe(ctx context.Context, e whimbrel.Event) {
 	case whimbrel.StepDone:
 		o.endWait(c)
 		o.endStep(ctx, c, e)
+	case whimbrel.BackfillProgress:
+		c.innermost().SetAttributes(attribute.Int64("whimbrel.backfill.rows", e.Backfill.RowsDone))
+	case whimbrel.BackfillWaiting:
+		c.innermost().AddEvent("held back", trace.WithAttributes(attribute.StringSlice("whimbrel.backfill.signals", names(e.Signals))))
+	case whimbrel.BackfillRetrying:
+		o.retries.Add(c.ctx, 1, o.measured(attribute.String("whimbrel.set", c.set)))
+		c.innermost().AddEvent("rows failed", trace.WithAttributes(
+			attribute.String("error.message", e.Err.Error()), attribute.Float64("whimbrel.retry.pause", e.Pause.Seconds())))
 	case whimbrel.Failed:
 		o.fail(ctx, c, e.Err)
 	}
+}
+
+// names returns the names of signals.
+func names(signals []database.Signal) (all []string) {
+	for _, s := range signals {
+		all = append(all, s.Name)
+	}
+	return all
 }
 
 // retry ends the spans of what is done again: of a statement, or of all steps of a transaction.

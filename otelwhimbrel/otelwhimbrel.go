@@ -16,9 +16,9 @@
 //   - a span "whimbrel.lock_wait" for the time in which another process holds the migration lock.
 //
 // Other occurrences are span events: "resumed", "cleaned up", "waiting for another session",
-// "terminated a session", "retry" and "skipped". If a step fails, its span and that of the call
-// have the error and the status Error. The steps of one transaction end together, because the
-// database may execute them together.
+// "terminated a session", "retry", "skipped" and, during a backfill, "held back" and "rows failed".
+// If a step fails, its span and that of the call have the error and the status Error. The steps of
+// one transaction end together, because the database may execute them together.
 //
 // # Attributes
 //
@@ -26,11 +26,14 @@
 //	whimbrel.goal                   string  "latest", "version 12", …
 //	whimbrel.version                int     the version of the migration; -1 for a script without one
 //	whimbrel.name                   string  its name
-//	whimbrel.direction              string  "up", "down", "baseline", "mark", "repeat" or "seed"
-//	whimbrel.mode                   string  "transaction" or "outside"
+//	whimbrel.direction              string  "up", "down", "baseline", "mark", "repeat", "seed";
+//	                                        of a backfill "start" or, if it continues, "finish"
+//	whimbrel.mode                   string  "transaction", "outside a transaction" or "batches"
 //	whimbrel.statement.index        int     the position of a statement in its script, from 1
 //	db.query.text                   string  the statement, with its secrets masked, at most 2,048 bytes
 //	whimbrel.retry.pause            double  the pause before another attempt, in seconds
+//	whimbrel.backfill.rows          int     the rows that a backfill has done, at the last report
+//	whimbrel.backfill.signals       string[] the limits that hold a backfill back, such as "max-lag"
 //	whimbrel.outcome                string  "done", "skipped" or "failed"; only on metrics
 //
 // # Metrics

@@ -2,6 +2,7 @@ package otelwhimbrel_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -315,5 +316,36 @@ func TestLongStatement(t *testing.T) {
 	}
 	if len(longest) != 2047 {
 		t.Errorf("the text has %d bytes, want 2047: 31 bytes and 1,008 characters of two", len(longest))
+	}
+}
+
+// What happens to a backfill is part of the span of its step.
+func TestBackfill(t *testing.T) {
+	t.Parallel()
+	r := newRig()
+	s := whimbrel.Step{Set: "shop", Version: 12, Name: "fill", Direction: database.Start, Mode: whimbrel.InBatches}
+	b := whimbrel.BackfillStatus{Backfill: database.Backfill{BackfillID: database.BackfillID{Set: "shop", Version: 12}, RowsDone: 500}}
+	for _, e := range []whimbrel.Event{
+		whimbrel.Planned{Plan: &whimbrel.Plan{Set: "shop", Steps: []whimbrel.Step{s}}},
+		whimbrel.StepStarted{Step: s, Of: 1},
+		whimbrel.BackfillProgress{Set: "shop", Backfill: b},
+		whimbrel.BackfillWaiting{Set: "shop", Backfill: b, Signals: []database.Signal{{Name: "max-lag", Over: true}}},
+		whimbrel.BackfillRetrying{Set: "shop", Version: 12, Attempt: 2, Err: errors.New("deadlock detected")},
+		whimbrel.StepDone{Step: s, Of: 1},
+	} {
+		r.observer(t.Context(), e)
+	}
+	want := []string{"whimbrel.migrate", "  whimbrel.migration 12 [held back] [rows failed]"}
+	if diff := cmp.Diff(want, r.tree(t)); diff != "" {
+		t.Errorf("spans (-want +got):\n%s", diff)
+	}
+	span := fmt.Sprint(r.spans.Ended()[0].Attributes(), r.spans.Ended()[0].Events())
+	for _, want := range []string{"whimbrel.backfill.rows", "500", "max-lag", "deadlock detected"} {
+		if !strings.Contains(span, want) {
+			t.Errorf("the span lacks %s: %s", want, span)
+		}
+	}
+	if got := r.counts(t)["whimbrel.retries shop"]; got != 1 {
+		t.Errorf("%d retries were counted, want 1", got)
 	}
 }

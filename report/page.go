@@ -250,7 +250,8 @@ var directionWords = map[database.Direction]string{
 	database.Seed: "development data added", database.Reset: "database emptied", database.Drift: "drift accepted",
 	database.Setting: "setting changed", database.Metadata: "metadata changed", database.Query: "statement executed",
 	database.Resolve: "interruption resolved", database.Failed: "failed", database.Abandon: "abandoned",
-	database.Terminate: "session terminated",
+	database.Terminate: "session terminated", database.Start: "backfill started", database.Finish: "backfill done",
+	database.Control: "backfill changed",
 }
 
 // days returns the history by days, newest first.
@@ -279,7 +280,7 @@ func (v *targetView) entry(e database.Entry) entryView {
 		ev.Label = v.label(e.Version)
 	}
 	switch e.Direction {
-	case database.Up, database.Baseline, database.Repeat:
+	case database.Up, database.Baseline, database.Repeat, database.Start, database.Finish:
 		ev.Level = "good"
 	case database.Down, database.Reset, database.Forget, database.Abandon, database.Terminate:
 		ev.Level = "warn"

@@ -49,8 +49,11 @@ func (v *targetView) steps() []stepView {
 		if s.Version != whimbrel.NilVersion {
 			sv.Label = v.label(s.Version)
 		}
-		if s.Mode == whimbrel.OutsideTransaction {
+		switch s.Mode {
+		case whimbrel.OutsideTransaction:
 			sv.Mode = string(whimbrel.OutsideTransaction)
+		case whimbrel.InBatches:
+			sv.Mode = "in batches of rows"
 		}
 		sv.SQL, sv.Remark = text(s, dialectOf(v.Target))
 		all = append(all, sv)

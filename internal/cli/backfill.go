@@ -124,8 +124,8 @@ func (e *noBackfillError) Unwrap() error { return database.ErrNoBackfill }
 
 // control is a command that changes the state of a backfill.
 type control struct {
-	action             database.BackfillAction
-	short, long, after string
+	action                      database.BackfillAction
+	short, long, example, after string
 	// from are the states that it changes, for completion.
 	from []database.BackfillState
 }
@@ -135,25 +135,29 @@ var controls = []control{
 		database.ActionPause, "Stop a backfill until it is resumed",
 		`Pause stops a backfill in every process: each ends the batch that it executes, and takes no other.
 "whimbrel up" does not continue it, and says who paused it.`,
+		`  whimbrel backfill pause 12 --reason "the sale"`,
 		"Paused", []database.BackfillState{database.BackfillRunning},
 	},
 	{
 		database.ActionResume, "Continue a backfill that was paused",
 		`Resume allows a paused backfill again. Workers continue within a second. If the backfill has none,
 run "whimbrel up".`,
+		`  whimbrel backfill resume 12`,
 		"Resumed", []database.BackfillState{database.BackfillPaused},
 	},
 	{
 		database.ActionCancel, "Give a backfill up; the rows that are changed remain changed",
 		`Cancel ends a backfill before it is done. What is committed remains. The migration remains applied,
-but is never done: migrations that come after it ("-- whimbrel: after") are refused. "whimbrel backfill
-retry" takes it up again.`,
+but is never done: migrations that come after it ("-- whimbrel: after") are refused. Retry takes
+it up again.`,
+		`  whimbrel backfill cancel 12 --reason "not needed any more"`,
 		"Cancelled", []database.BackfillState{database.BackfillRunning, database.BackfillPaused, database.BackfillFailed},
 	},
 	{
 		database.ActionRetry, "Continue a backfill that failed or was cancelled",
 		`Retry continues a backfill that failed, or was cancelled, at the rows where it stopped, with new
 attempts. It executes nothing itself: workers continue or, without them, the next "whimbrel up".`,
+		`  whimbrel backfill retry 12 --reason "removed the duplicates"`,
 		"Released", []database.BackfillState{database.BackfillFailed, database.BackfillCancelled},
 	},
 }
@@ -165,7 +169,7 @@ func (a *app) backfillControlCommand(c control) *cobra.Command {
 		Use:     name + " VERSION",
 		Short:   c.short,
 		Long:    c.long,
-		Example: "  whimbrel backfill " + name + ` 12 --reason "…"`,
+		Example: c.example,
 		Args:    oneBackfill,
 		RunE: a.withVersions(a.writes(controlling, a.openWithoutFiles), func(ctx context.Context, t *target, versions []int64) (render.Document, error) {
 			return t.changeBackfill(ctx, versions[0], c.after, database.BackfillChange{Action: c.action, Reason: reason})

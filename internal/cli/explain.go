@@ -62,6 +62,8 @@ const (
 //	unrecorded         5     up in a database that another tool or a person has made, without a history of ours
 //	not_adopted        5     the history of another tool does not match the files
 //	queue              5     the job queue can't work in the database, or its tables don't fit
+//	backfill           1     a backfill failed, so that its other rows are not changed
+//	unfinished         5     a backfill is not done: it was stopped, or a migration comes after it
 //	interrupted        128+  a signal ended the command
 const (
 	kindUsage       render.Kind = "usage"
@@ -88,6 +90,8 @@ const (
 	kindUnrecorded  render.Kind = "unrecorded"
 	kindRefused     render.Kind = "not_adopted"
 	kindQueue       render.Kind = "queue"
+	kindBackfill    render.Kind = "backfill"
+	kindUnfinished  render.Kind = "unfinished"
 )
 
 func exitCode(k render.Kind) int {
@@ -96,7 +100,7 @@ func exitCode(k render.Kind) int {
 		return exitUsage
 	case kindLocked, kindBlocked:
 		return exitLocked
-	case kindChecksum, kindOrder, kindNoDown, kindFrozen, kindSquashed, kindHistory, kindUnresolved, kindProtected, kindInUse, kindNotEmpty, kindUnrecorded, kindRefused, kindQueue:
+	case kindChecksum, kindOrder, kindNoDown, kindFrozen, kindSquashed, kindHistory, kindUnresolved, kindProtected, kindInUse, kindNotEmpty, kindUnrecorded, kindRefused, kindQueue, kindUnfinished:
 		return exitRefused
 	}
 	return exitFailed
@@ -141,7 +145,11 @@ func explain(ctx context.Context, err error, digits render.Digits) (*render.Fail
 		f = &render.Failure{
 			Kind: kindInterrupted, Message: i.Error(), Digits: digits,
 			Version: f.Version, Name: f.Name, Direction: f.Direction, ExecutedStatements: f.ExecutedStatements, Journal: f.Journal, Leftover: f.Leftover,
-			Retries: f.Retries, LockWait: f.LockWait, Blockage: f.Blockage,
+			Retries: f.Retries, LockWait: f.LockWait, Blockage: f.Blockage, Backfill: f.Backfill,
+		}
+		if f.Backfill != nil {
+			interruptedBackfill(f)
+			return f, i.code()
 		}
 		if f.Direction != "" || f.Version != nil {
 			f.Message += " during " + which(f)
@@ -226,7 +234,7 @@ const (
 // rules returns all rules. The first one that applies explains an error, so the rules for what
 // matters most to the user come first.
 func rules() []rule {
-	return slices.Concat(usageRules(), adoptRules(), serverRules(), interruptedRules(), scratchRules(), loadRules(), recordRules(), settingRules(), lockRules(), statementRules(), scriptRules(), otherRules())
+	return slices.Concat(usageRules(), backfillRules(), adoptRules(), serverRules(), interruptedRules(), scratchRules(), loadRules(), recordRules(), settingRules(), lockRules(), statementRules(), scriptRules(), otherRules())
 }
 
 func applyRule(rules []rule, f *render.Failure, err error) {

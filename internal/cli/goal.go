@@ -24,6 +24,8 @@ type migrateFlags struct {
 	down       bool // of plan
 	atomic     bool
 	outOfOrder bool
+	detach     bool
+	wait       bool
 	dryRun     bool
 	reason     string
 	overrule   string
@@ -56,6 +58,13 @@ func (m *migrateFlags) addPolicy(cmd *cobra.Command) {
 		f.BoolVar(&m.outOfOrder, "allow-out-of-order", false, "also apply pending versions below the newest applied one")
 	}
 	f.SortFlags = false
+}
+
+// addBackfills adds the flags about backfills.
+func (m *migrateFlags) addBackfills(cmd *cobra.Command) {
+	f := cmd.Flags()
+	f.BoolVar(&m.detach, "detach", false, "only start backfills; workers execute them")
+	f.BoolVar(&m.wait, "wait", false, "wait for unfinished backfills that a migration comes after")
 }
 
 func (m *migrateFlags) addRun(a *app, cmd *cobra.Command) {
@@ -111,6 +120,7 @@ func (a *app) migrate(cmd *cobra.Command, m *migrateFlags, goal whimbrel.Goal, i
 	if cmd.Flags().Changed("atomic") {
 		t.options.Atomic = m.atomic
 	}
+	t.options.Detach, t.options.WaitForBackfills = m.detach, m.wait
 	t.options.AllowOutOfOrder = t.outOfOrder
 	if cmd.Flags().Changed("allow-out-of-order") {
 		t.options.AllowOutOfOrder = m.outOfOrder

@@ -30,6 +30,7 @@ func (a *app) toCommand() *cobra.Command {
 		ValidArgsFunction: a.completeVersions(1, everyVersion),
 	}
 	m.addRun(a, cmd)
+	m.addBackfills(cmd)
 	a.addAllowUnrecorded(cmd)
 	addYes(cmd, &m.overrule)
 	return cmd

@@ -13,6 +13,9 @@ func (a *app) upCommand() *cobra.Command {
 its history entry. If one fails, the migrations before it remain applied. A migration that can't run in a
 transaction resumes at the statement where an earlier run was interrupted.
 
+A backfill changes the rows of a table in batches, and up waits until it is done; with --detach, up
+only starts it. If you interrupt it, the next up continues after the last batch.
+
 Several processes can run up at once: one works, and the others wait for it.`,
 		Example: `  whimbrel up                # all pending migrations
   whimbrel up --dry-run      # show the plan only
@@ -31,6 +34,7 @@ Several processes can run up at once: one works, and the others wait for it.`,
 	versionFlag(cmd, &m.to, "to", "apply nothing above this `version`")
 	m.addSteps(cmd, "apply at most `n` migrations")
 	m.addRun(a, cmd)
+	m.addBackfills(cmd)
 	a.addAllowEmpty(cmd)
 	a.addAllowUnrecorded(cmd)
 	a.completeVersionFlag(cmd, pendingFirst)

@@ -99,11 +99,7 @@ func NewBackfill(b whimbrel.BackfillStatus) Backfill {
 		State: string(stateOf(b)), Detached: b.Detached, RowsDone: b.RowsDone, RowsEstimated: b.RowsEstimated, Batches: b.Batches,
 		ThrottledBy: b.ThrottledBy, ThrottledAt: instant(b.ThrottledAt), Pass: b.Pass, Error: b.Error,
 		StartedAt: instant(b.StartedAt), UpdatedAt: instant(b.UpdatedAt), FinishedAt: instant(b.FinishedAt),
-		Limits: Limits{
-			Batch: b.Batch, Target: Millis(b.Target), Parallel: b.Parallel, Pause: Millis(b.Pause),
-			Timeout: Millis(b.Timeout), Attempts: b.Attempts,
-		},
-		Lanes: []Lane{}, now: b.Now,
+		Limits: newLimits(b.BackfillLimits), Lanes: []Lane{}, now: b.Now,
 	}
 	if b.Percent >= 0 {
 		d.Percent = Pointer(float64(int(b.Percent*10)) / 10)
@@ -211,7 +207,7 @@ func (b *Backfill) next(pg *page) string {
 	}
 	if b.idle() {
 		if b.Detached {
-			return fmt.Sprintf(`No worker has %s. Start one with "whimbrel work", or execute it here with "whimbrel backfill run %s".`, label, label)
+			return fmt.Sprintf(`No worker has %s. Start one, or execute it here with "whimbrel backfill run %s".`, label, label)
 		}
 		return fmt.Sprintf(`No process works on %s. Run "whimbrel up" to continue.`, label)
 	}
@@ -226,6 +222,54 @@ func (b *Backfill) idle() bool {
 		}
 	}
 	return b.State == string(database.BackfillRunning) && b.now.Sub(time.Time(b.UpdatedAt)) > time.Second
+}
+
+// remark describes an unfinished backfill for status: how far it is, and what to do.
+func (b *Backfill) remark(pg *page) string {
+	words := pg.warn("Backfill "+pg.digits.Name(b.Version, b.Name)) + " is " + pg.backfillState(b.State) + ": " + b.Progress()
+	if speed := b.speedWords(); speed != "" && b.Error == "" {
+		words += ", " + speed
+	}
+	switch {
+	case b.Error != "":
+		words += "; " + oneLine(b.Error)
+	case b.ThrottledBy != "":
+		words += "; held back " + ago(b.now.Sub(time.Time(b.ThrottledAt))) + ": " + oneLine(b.ThrottledBy)
+	}
+	words = strings.TrimSuffix(words, ".") + "."
+	if next := b.next(pg); next != "" {
+		words += " " + pg.aim.at(next)
+	}
+	return words
+}
+
+// short describes an unfinished backfill on a line.
+func (b *Backfill) short(pg *page) string {
+	parts := []string{pg.digits.Name(b.Version, b.Name) + " " + pg.backfillState(b.State)}
+	for _, part := range []string{b.done(), suffixed(b.rate(), " rows/s"), suffixed(b.left(), " left"), oneLine(b.heldBack()), oneLine(b.Error)} {
+		if part != "" {
+			parts = append(parts, part)
+		}
+	}
+	return strings.Join(parts, ", ")
+}
+
+// stuck reports whether the backfill continues only if an operator says so.
+func (b Backfill) stuck() bool {
+	s := database.BackfillState(b.State)
+	return s.Ended() && s != database.BackfillDone || s == database.BackfillPaused
+}
+
+// waitsForUp reports whether the next up continues the backfill, because no process works on it.
+func (b Backfill) waitsForUp() bool { return !b.Detached && b.idle() }
+
+// Again says how to continue a backfill that a process has left.
+func (b *Backfill) Again(d Digits) string {
+	command := "whimbrel up"
+	if b.Detached {
+		command = "whimbrel backfill run " + d.Label(b.Version)
+	}
+	return fmt.Sprintf("Run %q to continue after the last batch that was committed.", command)
 }
 
 // heldBack is the signal that holds a backfill back now.
@@ -251,9 +295,17 @@ func (pg *page) backfillState(state string) string {
 // done is the percentage that is done or, if that is unknown, the number of rows.
 func (b *Backfill) done() string {
 	if b.Percent == nil {
-		return count(b.RowsDone, "row")
+		return rowsOf(b.RowsDone)
 	}
 	return percent(*b.Percent)
+}
+
+// rowsOf formats a number of rows.
+func rowsOf(n int64) string {
+	if n == 1 {
+		return "1 row"
+	}
+	return thousands(n) + " rows"
 }
 
 // percent formats a percentage: with a digit below 10, so that a long backfill is seen to move.
@@ -308,9 +360,9 @@ func NewBackfillChanged(b whimbrel.BackfillStatus, did string) *BackfillChanged 
 func (d *BackfillChanged) write(pg *page) {
 	words := d.did + " " + pg.digits.Name(d.Version, d.Name)
 	if database.BackfillState(d.State) == database.BackfillDone || d.Percent == nil {
-		words += " after " + d.progress()
+		words += " after " + d.Progress()
 	} else {
-		words += " at " + d.progress()
+		words += " at " + d.Progress()
 	}
 	pg.line(pg.wrap(pg.good(words + ".")))
 	pg.line(pg.wrap(d.Limits.words() + "."))
@@ -328,10 +380,10 @@ func NewBackfillRun(b whimbrel.BackfillStatus) *BackfillRun { return &BackfillRu
 func (d *BackfillRun) write(pg *page) {
 	name := pg.digits.Name(d.Version, d.Name)
 	if database.BackfillState(d.State) == database.BackfillDone {
-		pg.line(pg.wrap(pg.good("Backfill " + name + " is done: " + d.progress() + ".")))
+		pg.line(pg.wrap(pg.good("Backfill " + name + " is done: " + d.Progress() + ".")))
 		return
 	}
-	pg.line(pg.wrap("Backfill " + name + " is not done yet: " + d.progress() + "."))
+	pg.line(pg.wrap("Backfill " + name + " is not done yet: " + d.Progress() + "."))
 	pg.line(pg.wrap(pg.aim.at(fmt.Sprintf(`Run "whimbrel backfill run %s" to continue.`, pg.digits.Label(d.Version)))))
 }
 
@@ -349,7 +401,7 @@ func (d *BackfillShown) write(pg *page) {
 	row("Backfill", pg.bold(pg.digits.Name(b.Version, b.Name))+fmt.Sprintf(", set %q", clean(b.Set)))
 	row("Table", clean(b.Table)+", by "+clean(strings.Join(b.Key, ", ")))
 	row("State", pg.backfillState(b.State)+b.detached())
-	row("Done", b.progress())
+	row("Done", b.Progress())
 	row("Speed", b.speedWords())
 	if b.ThrottledBy != "" {
 		row("Held back", oneLine(b.ThrottledBy)+", "+ago(b.now.Sub(time.Time(b.ThrottledAt))))
@@ -379,12 +431,12 @@ func (b *Backfill) detached() string {
 	return ""
 }
 
-// progress describes how far a backfill is: "43%, 860,000 of about 2,000,000 rows in 860 batches".
-func (b *Backfill) progress() string {
+// Progress describes how far a backfill is: "43%, 860,000 of about 2,000,000 rows in 860 batches".
+func (b *Backfill) Progress() string {
 	rows := thousands(b.RowsDone)
 	switch {
 	case b.State == string(database.BackfillDone), b.RowsEstimated <= 0:
-		rows += plural(int(min(b.RowsDone, 2)), " row", " rows")
+		rows = rowsOf(b.RowsDone)
 	default:
 		rows += " of about " + thousands(b.RowsEstimated) + " rows"
 	}

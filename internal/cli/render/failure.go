@@ -63,8 +63,11 @@ type Failure struct {
 	Choices     []Choice     `json:"choices,omitempty"`
 	// Remaining lists the statements of an interrupted run that prevent it from being abandoned.
 	Remaining []Remaining `json:"remaining,omitempty"`
-	// Entry is the history entry that another process added.
+	// Entry is the history entry that another process added, or that of a person who stopped a
+	// backfill.
 	Entry *Entry `json:"entry,omitempty"`
+	// Backfill is the backfill that failed, was stopped, or is not done yet.
+	Backfill *Backfill `json:"backfill,omitempty"`
 
 	// Unrecorded is what a database without a history has.
 	Unrecorded *Unrecorded `json:"unrecorded,omitempty"`

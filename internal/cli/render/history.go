@@ -161,6 +161,16 @@ func (pg *page) by(e Entry) string {
 	return " by " + oneLine(who)
 }
 
+// Author returns the author and the time of an entry, and the reason in brackets, for a sentence:
+// " by ann@web1 (whimbrel) at 2026-11-23 08:50:07 UTC (the sale)".
+func (e *Entry) Author() string {
+	words := (&page{}).by(*e) + " at " + e.At.String()
+	if e.Reason != "" {
+		words += " (" + oneLine(e.Reason) + ")"
+	}
+	return words
+}
+
 // osUser names the operating system's user, unless it has the database user's name.
 func (e Entry) osUser() string {
 	if e.OSUser == "" || e.OSUser == e.User {
@@ -179,7 +189,7 @@ func (pg *page) what(e Entry) string {
 
 func (pg *page) direction(d string) string {
 	switch database.Direction(d) {
-	case database.Up:
+	case database.Up, database.Start, database.Finish:
 		return pg.good(d)
 	case database.Down:
 		return pg.warn(d)

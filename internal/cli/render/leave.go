@@ -17,7 +17,8 @@ const CtrlC = "Ctrl-C"
 func (p *Printer) Stopping(by string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.silent() || len(p.progress.running) == 0 {
+	fills := p.progress.filling != nil
+	if p.silent() || len(p.progress.running) == 0 && !fills {
 		return
 	}
 	again := "A second signal quits without waiting."
@@ -28,7 +29,13 @@ func (p *Printer) Stopping(by string) {
 	if p.live.on() {
 		p.live.hide()
 	}
-	p.put(p.opts.Err, p.page(p.opts.Err).wrap(by+": cancelling "+p.running()+" and waiting for the server. "+again)+"\n")
+	does := "cancelling " + p.running() + " and waiting for the server."
+	if f := p.progress.filling; fills && f.waits {
+		return // nothing of this process is running
+	} else if fills {
+		does = "ending the backfill " + p.digits.Name(f.Version, f.Name) + " after the batches that are running."
+	}
+	p.put(p.opts.Err, p.page(p.opts.Err).wrap(by+": "+does+" "+again)+"\n")
 }
 
 // Leave says that the command ends without waiting for the database, and what may still be running
@@ -49,6 +56,10 @@ func (p *Printer) Leave() {
 			may += fmt.Sprintf("\nIf the server does not complete it, %s remains. The next command removes it.", st.Leftover)
 		}
 		next += "\nTo give it up instead, run: whimbrel abandon " + p.digits.Arg(st.Step.Version, st.Step.Name)
+	}
+	if f := p.progress.filling; f != nil {
+		may = "Batches of the backfill " + p.digits.Name(f.Version, f.Name) + " that are not committed are rolled back."
+		next = f.Again(p.digits)
 	}
 	next = p.aim.at(next)
 	if p.opts.JSON {

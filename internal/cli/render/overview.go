@@ -32,7 +32,9 @@ type Overview struct {
 	Frozen   bool    `json:"frozen"`
 	// Interrupted is the interrupted or running run, nil for none.
 	Interrupted *Interrupted `json:"interrupted"`
-	Drift       string       `json:"drift"` // always "unknown": only a scratch database shows drift
+	// Backfills lists those that were started and are not done.
+	Backfills []Backfill `json:"backfills"`
+	Drift     string     `json:"drift"` // always "unknown": only a scratch database shows drift
 	// Unrecorded is what a database without a history has, nil for nothing.
 	Unrecorded *Unrecorded `json:"unrecorded,omitempty"`
 	Next       string      `json:"next"`
@@ -44,7 +46,12 @@ type Overview struct {
 // NewOverview converts the status of a set; place is where the database is, dir the set's folder.
 func NewOverview(s *whimbrel.Status, url, place, dir string) *Overview {
 	st := NewStatus(s, dir)
-	d := &Overview{Target: url, Database: s.Database, Set: s.Set, Version: s.Version, Pending: st.Pending, Frozen: st.frozen != "", Interrupted: st.Interrupted, Drift: "unknown", place: place, status: st}
+	d := &Overview{Target: url, Database: s.Database, Set: s.Set, Version: s.Version, Pending: st.Pending, Frozen: st.frozen != "", Interrupted: st.Interrupted, Drift: "unknown", place: place, status: st, Backfills: []Backfill{}}
+	for _, m := range st.Migrations {
+		if m.Backfill != nil {
+			d.Backfills = append(d.Backfills, *m.Backfill)
+		}
+	}
 	switch {
 	case st.Interrupted != nil && st.Interrupted.Running:
 		d.Next = "whimbrel status"
@@ -60,6 +67,10 @@ func NewOverview(s *whimbrel.Status, url, place, dir string) *Overview {
 		d.Next = "whimbrel thaw"
 	case len(st.OutOfOrder) > 0:
 		d.Next = "whimbrel status"
+	case slices.ContainsFunc(d.Backfills, Backfill.stuck):
+		d.Next = "whimbrel backfill"
+	case !d.Frozen && slices.ContainsFunc(d.Backfills, Backfill.waitsForUp):
+		d.Next = "whimbrel up"
 	case len(st.Pending)+len(st.Repeats) > 0:
 		d.Next = "whimbrel up"
 	default:
@@ -101,6 +112,9 @@ func (d *Overview) write(pg *page) {
 		pg.hanging("State    "+pg.warn(i.words(pg)), labelWidth)
 	default:
 		pg.hanging("State    "+pg.bad(i.words(pg)), labelWidth)
+	}
+	for i := range d.Backfills {
+		pg.hanging("Backfill "+d.Backfills[i].short(pg), labelWidth)
 	}
 	pg.hanging("Pending  "+cmp.Or(pending, "nothing"), labelWidth)
 	if len(d.status.Modified) > 0 {

@@ -49,6 +49,10 @@ type PlanStep struct {
 	Metadata string `json:"metadata,omitempty"`
 	// Secrets lists the positions of statements with a password that the history will keep.
 	Secrets []string `json:"secrets,omitempty"`
+	// Backfill is what a backfill changes, and how.
+	Backfill *PlanBackfill `json:"backfill,omitempty"`
+	// After lists the backfills that must be done before the step.
+	After []PlanAfter `json:"after,omitempty"`
 }
 
 // NewPlan converts a plan. frozen describes the freeze of the database, "" for none.
@@ -57,7 +61,7 @@ func NewPlan(p *whimbrel.Plan, frozen string) *Plan {
 	transactions := 0
 	for i, s := range p.Steps {
 		var transaction *int
-		if s.Mode != whimbrel.OutsideTransaction {
+		if s.Mode != whimbrel.OutsideTransaction && s.Mode != whimbrel.InBatches {
 			if i == 0 || !p.Atomic {
 				transactions++
 			}
@@ -68,6 +72,7 @@ func NewPlan(p *whimbrel.Plan, frozen string) *Plan {
 			Version: s.Version, Name: s.Name, Direction: string(s.Direction), Transaction: transaction, WhyNoTransaction: s.Why,
 			File: s.Script.File, Statements: s.Statements, Resumes: s.Resumes(), From: string(s.From), Unwrapped: s.Unwrapped,
 			Records: s.Records(), Checksum: s.Script.Checksum.String(), Metadata: s.Metadata, Secrets: secretPlaces(s),
+			Backfill: newPlanBackfill(s), After: newPlanAfter(s.After),
 		})
 	}
 	return d
@@ -110,7 +115,7 @@ func (d *Plan) write(pg *page) {
 	t := table{head: []string{"TRANSACTION", "STEP", "VERSION", "NAME", "STATEMENTS", "FILE"}, right: map[int]bool{4: true}, give: []int{3}, drop: []int{5, 4}}
 	last := 0
 	for _, s := range d.Steps {
-		transaction := pg.warn("none")
+		transaction, does := pg.warn("none"), s.Direction
 		if s.Transaction != nil {
 			transaction = ""
 			if *s.Transaction != last {
@@ -118,7 +123,10 @@ func (d *Plan) write(pg *page) {
 			}
 			last = *s.Transaction
 		}
-		t.add(transaction, s.Direction, strings.TrimSpace(pg.digits.Step(s.Version)), clean(s.Name), fmt.Sprint(s.Statements), clean(s.File))
+		if s.Backfill != nil {
+			transaction, does = s.Backfill.words()
+		}
+		t.add(transaction, does, strings.TrimSpace(pg.digits.Step(s.Version)), clean(s.Name), fmt.Sprint(s.Statements), clean(s.File))
 	}
 	pg.table(t)
 	pg.line()
@@ -156,7 +164,12 @@ func (d *Plan) remarks(pg *page) (remarks []string) {
 		if s.Unwrapped {
 			remarks = append(remarks, pg.which(s)+": the BEGIN and COMMIT in the file are left out, because the step runs in a transaction.")
 		}
+		if words := s.afterWords(pg); words != "" {
+			remarks = append(remarks, words)
+		}
 		switch {
+		case s.Backfill != nil:
+			remarks = append(remarks, s.Backfill.lines(pg, s)...)
 		case s.Resumes > 0:
 			remarks = append(remarks, pg.digits.Name(s.Version, s.Name)+": "+resumesAt(s.Resumes, s.Statements)+".")
 		case s.Transaction == nil:
@@ -176,16 +189,19 @@ func (d *Plan) remarks(pg *page) (remarks []string) {
 
 // summary counts the steps and transactions.
 func (d *Plan) summary() string {
-	migrations, scripts, transactions, outside := 0, 0, 0, 0
+	migrations, scripts, transactions, outside, batches := 0, 0, 0, 0, 0
 	for _, s := range d.Steps {
 		if s.Version == whimbrel.NilVersion {
 			scripts++
 		} else {
 			migrations++
 		}
-		if s.Transaction == nil {
+		switch {
+		case s.Backfill != nil:
+			batches++
+		case s.Transaction == nil:
 			outside++
-		} else {
+		default:
 			transactions = *s.Transaction
 		}
 	}
@@ -194,6 +210,7 @@ func (d *Plan) summary() string {
 	if outside > 0 {
 		where = append(where, count(outside, "step")+" outside a transaction")
 	}
+	where = append(where, some(batches, "backfill")...)
 	return fmt.Sprintf("%s (set %q): %s.", listWords(what), d.Set, listWords(where))
 }
 

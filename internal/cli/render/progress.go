@@ -27,6 +27,7 @@ type progress struct {
 	terminates bool // blockers, after some time
 
 	statement whimbrel.StatementStarted // the running statement of a run; zero for none
+	filling   *filling                  // the backfill in progress; nil for none
 }
 
 // Observe shows an event. It is meant for whimbrel.Options.Observe.
@@ -68,12 +69,18 @@ func (p *Printer) Observe(_ context.Context, e whimbrel.Event) {
 		p.live.update(fmt.Sprintf("%s  statement %d of %d: %s", p.stepWords(e.Step), e.Index+1, e.Of, excerptOf(e.SQL)))
 	case whimbrel.Retrying:
 		p.retrying(e)
+	case whimbrel.BackfillProgress:
+		p.backfillProgress(e.Backfill, e.Waits)
+	case whimbrel.BackfillWaiting:
+		p.backfillWaiting(e)
+	case whimbrel.BackfillRetrying:
+		p.backfillRetrying(e)
 	case whimbrel.Terminated:
 		p.terminated(e)
 	case whimbrel.StepDone:
 		p.stepDone(e)
 	case whimbrel.Failed:
-		pr.running, pr.statement, pr.wait = nil, whimbrel.StatementStarted{}, nil
+		pr.running, pr.statement, pr.wait, pr.filling = nil, whimbrel.StatementStarted{}, nil, nil
 		p.live.hide()
 	}
 }
@@ -170,6 +177,8 @@ func stepWord(d database.Direction) string {
 		return "base"
 	case database.Repeat:
 		return "run"
+	case database.Start, database.Finish:
+		return "fill"
 	}
 	return string(d)
 }
@@ -202,6 +211,10 @@ func (p *Printer) stepDone(e whimbrel.StepDone) {
 		colour = pg.warn
 	case e.Step.Direction == database.Mark:
 		end = "recorded, not run"
+	case e.Step.Detached:
+		end = "started; workers execute it"
+	case isFilling(e.Step.Direction):
+		end += p.filled(e.Step)
 	}
 	version, name := p.digits.Step(e.Step.Version), clean(e.Step.Name)
 	before := len("down ") + len(version) + 1

@@ -1,6 +1,7 @@
 package render
 
 import (
+	"fmt"
 	"strings"
 	"time"
 
@@ -16,6 +17,9 @@ type Result struct {
 	Repeated   []string `json:"repeated"`
 	Seeded     []string `json:"seeded"`
 	Skipped    []int64  `json:"skipped"`
+	// Started are the backfills that were started and are not done, Finished those that are done.
+	Started  []int64 `json:"started"`
+	Finished []int64 `json:"finished"`
 	// SkippedScripts are scripts without a version.
 	SkippedScripts []string `json:"skipped_scripts"`
 	// Resumed lists the scripts that an earlier run had started.
@@ -49,7 +53,7 @@ func NewResult(r *whimbrel.Result) *Result {
 	d := &Result{
 		Set: r.Set, Applied: versions(r.Applied), RolledBack: versions(r.RolledBack),
 		Recorded: versions(r.Recorded), Repeated: each(r.Repeated, name), Seeded: each(r.Seeded, name),
-		Skipped: append([]int64{}, r.Skipped...), SkippedScripts: append([]string{}, r.SkippedScripts...), Duration: Millis(r.Duration),
+		Started: versions(r.Started), Finished: versions(r.Finished), Skipped: append([]int64{}, r.Skipped...), SkippedScripts: append([]string{}, r.SkippedScripts...), Duration: Millis(r.Duration),
 		Resumed: each(r.Resumed, func(c whimbrel.ResumedStep) Resumption {
 			return Resumption{Version: c.Version, Name: c.Name, FromStatement: c.FromStatement}
 		}),
@@ -105,6 +109,7 @@ func (r *Result) writeSteps(pg *page) {
 	}
 	say(len(r.Repeated), "ran", "repeatable script")
 	say(len(r.Seeded), "ran", "seed")
+	say(len(r.Finished), "finished", "backfill")
 	switch {
 	case len(did) == 0 && len(r.Skipped)+len(r.SkippedScripts) > 0:
 		pg.line(pg.good("Nothing to do: another process did it."))
@@ -115,6 +120,10 @@ func (r *Result) writeSteps(pg *page) {
 	}
 	words := listWords(did)
 	pg.line(pg.good(strings.ToUpper(words[:1]) + words[1:] + " in " + took(time.Duration(r.Duration)) + "."))
+	if n := len(r.Started); n > 0 {
+		pg.line(pg.wrap(pg.aim.at(fmt.Sprintf(`%s %s not done yet: %s. "whimbrel backfill" shows how far %s.`,
+			plural(n, "A backfill", fmt.Sprintf("%d backfills", n)), plural(n, "is", "are"), pg.labels(r.Started), plural(n, "it is", "they are")))))
+	}
 }
 
 // addWaits adds to a result what the events said about locks. p.mu is held.

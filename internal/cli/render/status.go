@@ -53,6 +53,8 @@ type MigrationStatus struct {
 	Marked    bool               `json:"marked"`
 	// ReplacedBy is the version of the squash that replaces it.
 	ReplacedBy *int64 `json:"replaced_by,omitempty"`
+	// Backfill says how far a backfill is that was started and is not done.
+	Backfill *Backfill `json:"backfill,omitempty"`
 	// Problem prevents it from being applied.
 	Problem string `json:"problem,omitempty"`
 }
@@ -71,6 +73,8 @@ type RepeatableStatus struct {
 const (
 	stateRunning     = "running"
 	stateInterrupted = "interrupted"
+	// stateUnfinished is an applied backfill whose rows are not all changed yet.
+	stateUnfinished = "unfinished"
 )
 
 // NewStatus converts a status; dir is the folder of the set.
@@ -107,6 +111,12 @@ func NewStatus(s *whimbrel.Status, dir string) *Status {
 		if m.Problem != nil {
 			ms.Problem = m.Problem.Error()
 			d.problems = append(d.problems, ms.Problem)
+		}
+		if m.Backfill != nil {
+			ms.Backfill = Pointer(NewBackfill(*m.Backfill))
+		}
+		if m.Unfinished && ms.State == string(whimbrel.StateApplied) {
+			ms.State = stateUnfinished
 		}
 		if m.ReplacedBy != whimbrel.NilVersion {
 			ms.ReplacedBy = Pointer(m.ReplacedBy)
@@ -208,7 +218,7 @@ func (pg *page) state(state string) string {
 	switch whimbrel.MigrationState(state) {
 	case whimbrel.StateApplied:
 		return pg.good(words)
-	case whimbrel.StatePending, stateRunning:
+	case whimbrel.StatePending, stateRunning, stateUnfinished:
 		return pg.warn(words)
 	case whimbrel.StateModified, whimbrel.StateOutOfOrder, stateInterrupted:
 		return pg.bad(words)
@@ -254,6 +264,11 @@ func (s *Status) remarks(pg *page) []string {
 		}
 		if i.SQL != "" {
 			all = append(all, fmt.Sprintf("Statement %d: %s", i.Statement, excerptOf(i.SQL)))
+		}
+	}
+	for i := range s.Migrations {
+		if b := s.Migrations[i].Backfill; b != nil {
+			all = append(all, b.remark(pg))
 		}
 	}
 	if len(s.Modified) > 0 {
