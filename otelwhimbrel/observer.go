@@ -15,7 +15,6 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/whimbrel-db/whimbrel"
-	"github.com/whimbrel-db/whimbrel/database"
 )
 
 // observer turns the events of all calls into spans and measurements.
@@ -112,7 +111,7 @@ func (o *observer) observe(ctx context.Context, e whimbrel.Event) {
 	case whimbrel.BackfillProgress:
 		c.innermost().SetAttributes(attribute.Int64("whimbrel.backfill.rows", e.Backfill.RowsDone))
 	case whimbrel.BackfillWaiting:
-		c.innermost().AddEvent("held back", trace.WithAttributes(attribute.StringSlice("whimbrel.backfill.signals", names(e.Signals))))
+		c.innermost().AddEvent("held back", trace.WithAttributes(attribute.StringSlice("whimbrel.backfill.signals", signals(e))))
 	case whimbrel.BackfillRetrying:
 		o.retries.Add(c.ctx, 1, o.measured(attribute.String("whimbrel.set", c.set)))
 		c.innermost().AddEvent("rows failed", trace.WithAttributes(
@@ -122,9 +121,9 @@ func (o *observer) observe(ctx context.Context, e whimbrel.Event) {
 	}
 }
 
-// names returns the names of signals.
-func names(signals []database.Signal) (all []string) {
-	for _, s := range signals {
+// signals returns the names of the signals that hold a backfill back.
+func signals(e whimbrel.BackfillWaiting) (all []string) {
+	for _, s := range e.Signals {
 		all = append(all, s.Name)
 	}
 	return all
