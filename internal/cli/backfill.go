@@ -136,14 +136,16 @@ var controls = []control{
 		`Pause stops a backfill in every process: each ends the batch that it executes, and takes no other.
 "whimbrel up" does not continue it, and says who paused it.`,
 		`  whimbrel backfill pause 12 --reason "the sale"`,
-		"Paused", []database.BackfillState{database.BackfillRunning},
+		"Paused",
+		[]database.BackfillState{database.BackfillRunning},
 	},
 	{
 		database.ActionResume, "Continue a backfill that was paused",
 		`Resume allows a paused backfill again. Workers continue within a second. If the backfill has none,
 run "whimbrel up".`,
 		`  whimbrel backfill resume 12`,
-		"Resumed", []database.BackfillState{database.BackfillPaused},
+		"Resumed",
+		[]database.BackfillState{database.BackfillPaused},
 	},
 	{
 		database.ActionCancel, "Give a backfill up; the rows that are changed remain changed",
@@ -151,14 +153,16 @@ run "whimbrel up".`,
 but is never done: migrations that come after it ("-- whimbrel: after") are refused. Retry takes
 it up again.`,
 		`  whimbrel backfill cancel 12 --reason "not needed any more"`,
-		"Cancelled", []database.BackfillState{database.BackfillRunning, database.BackfillPaused, database.BackfillFailed},
+		"Cancelled",
+		[]database.BackfillState{database.BackfillRunning, database.BackfillPaused, database.BackfillFailed},
 	},
 	{
 		database.ActionRetry, "Continue a backfill that failed or was cancelled",
 		`Retry continues a backfill that failed, or was cancelled, at the rows where it stopped, with new
 attempts. It executes nothing itself: workers continue or, without them, the next "whimbrel up".`,
 		`  whimbrel backfill retry 12 --reason "removed the duplicates"`,
-		"Released", []database.BackfillState{database.BackfillFailed, database.BackfillCancelled},
+		"Released",
+		[]database.BackfillState{database.BackfillFailed, database.BackfillCancelled},
 	},
 }
 
