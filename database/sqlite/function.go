@@ -25,6 +25,16 @@ func Func(id string, fn func(ctx context.Context, tx Tx) error) *migration.Scrip
 	return migration.Func(id, fn)
 }
 
+// BackfillFunc returns the script of a backfill whose rows a Go function changes: it is called for
+// each batch, in the transaction of the batch, with the values of the key of its first and of its
+// last row, one for each column. It must change only rows in this range, and must neither begin nor
+// end a transaction. id identifies the function, as for [Func].
+func BackfillFunc(id string, b migration.Backfill, fn func(ctx context.Context, tx Tx, first, last []any) error) *migration.Script {
+	s := migration.Func(id, fn)
+	s.Backfill = &b
+	return s
+}
+
 // errControl is the error of transaction control in a Go function.
 var errControl = errors.New("a Go function must not begin, commit or roll back the transaction of its migration")
 
@@ -38,20 +48,50 @@ func (b *transaction) function(ctx context.Context, s *migration.Script, fn any)
 	if err := b.keys.prepare(ctx, b, s, nil); err != nil {
 		return err
 	}
-	return b.guarded(ctx, s, true, func() error {
-		if err := b.c.do("SAVEPOINT whimbrel_function"); err != nil {
-			return err
+	return b.guarded(ctx, s, true, func() error { return b.c.call(ctx, s, do) })
+}
+
+// call calls a Go function between two savepoints.
+func (c *conn) call(ctx context.Context, s *migration.Script, do func(context.Context, Tx) error) error {
+	if err := c.do("SAVEPOINT whimbrel_function"); err != nil {
+		return err
+	}
+	t := &tx{c: c}
+	err := t.call(ctx, do)
+	if err != nil {
+		return fmt.Errorf("%s: %w", s.File, err)
+	}
+	if err := c.do("RELEASE whimbrel_function"); err != nil {
+		return fmt.Errorf("%s: %w (%s)", s.File, errControl, message(err))
+	}
+	return nil
+}
+
+// call calls the function of a backfill for a batch, and restores the session afterwards.
+func (w *laneWork) call(ctx context.Context, c *conn, first, last []any) (changed int64, err error) {
+	s := w.ask.Script
+	do, ok := s.Func().(func(context.Context, Tx, []any, []any) error)
+	if !ok {
+		return 0, fmt.Errorf("%s: the function is a %T; SQLite needs one created by sqlite.BackfillFunc", s.File, s.Func())
+	}
+	before, err := c.readSession(ctx)
+	if err != nil {
+		return 0, err
+	}
+	defer func() {
+		if done, rerr := c.restore(before); rerr != nil || !done {
+			w.drop = true
 		}
-		t := &tx{c: b.c}
-		err := t.call(ctx, do)
-		if err != nil {
-			return fmt.Errorf("%s: %w", s.File, err)
-		}
-		if err := b.c.do("RELEASE whimbrel_function"); err != nil {
-			return fmt.Errorf("%s: %w (%s)", s.File, errControl, message(err))
-		}
-		return nil
-	})
+	}()
+	var was int64
+	if err := c.ask("SELECT total_changes()").Scan(&was); err != nil {
+		return 0, err
+	}
+	if err := c.call(ctx, s, func(ctx context.Context, tx Tx) error { return do(ctx, tx, first, last) }); err != nil {
+		return 0, err
+	}
+	err = c.ask("SELECT total_changes()").Scan(&changed)
+	return changed - was, err
 }
 
 // tx ends the queries that a function left open.

@@ -14,7 +14,11 @@ var (
 		database.HolderReader
 		database.Checker
 		database.WriteBlocker
+		database.Backfiller
 	} = (*db)(nil)
-	_ drivers.Tx   = (*transaction)(nil)
+	_ interface {
+		drivers.Tx
+		database.BackfillTx
+	} = (*transaction)(nil)
 	_ database.Run = (*run)(nil)
 )

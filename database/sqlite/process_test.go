@@ -30,8 +30,9 @@ func TestMain(m *testing.M) {
 }
 
 var roles = map[string]func(url string) error{
-	"apply": applyFive,
-	"fall":  fall,
+	"apply":      applyFive,
+	"fall":       fall,
+	"count rows": countRows,
 	"hold a transaction": func(url string) error {
 		db, err := database.Open(bg, url, database.Options{App: "holder"})
 		if err != nil {

@@ -54,7 +54,7 @@ func (d *db) renew(ctx context.Context, c *conn) error {
 	if empty, ok := err.(*database.TablesError); !ok || empty.Problem != database.TablesEmpty {
 		return err
 	}
-	for _, name := range []string{d.names.History, d.names.Settings, d.names.Journal, d.names.Metadata} {
+	for _, name := range []string{d.names.History, d.names.Settings, d.names.Journal, d.names.Metadata, d.names.Backfills, d.names.Lanes} {
 		var exists, some bool
 		err := c.ask("SELECT EXISTS (SELECT 1 FROM main.sqlite_schema WHERE name = ?)", name).Scan(&exists)
 		if err == nil && exists {

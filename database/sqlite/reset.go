@@ -52,6 +52,9 @@ func (b *transaction) empty(ctx context.Context, e database.Entry) (*database.Em
 		}
 		out.Dropped = append(out.Dropped, objects...)
 	}
+	if err := b.dropFills(); err != nil {
+		return nil, err
+	}
 	e.Version, e.Direction = database.NilVersion, database.Reset
 	if e.StartedAt.IsZero() {
 		e.StartedAt, e.Duration = b.last, time.Since(b.last)

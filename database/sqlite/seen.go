@@ -39,7 +39,7 @@ func (d *db) remember(b *transaction) {
 // plain reports whether a Tx wrote only to its set's history, and neither found nor ended an
 // interrupted run. A function's code can do anything.
 func (b *transaction) plain() bool {
-	if b.found.Interrupted {
+	if b.found.Interrupted || b.filled {
 		return false
 	}
 	for _, s := range b.scripts {

@@ -43,6 +43,8 @@ type statements struct {
 	objects  string // not Whimbrel's
 
 	facts, factsTable, forgetFacts, addFact string // of the metadata
+
+	fills fillStatements
 }
 
 // ddl creates version 1 of the tables. Times are UTC in RFC 3339 with microseconds, checksums 64
@@ -130,7 +132,7 @@ func foreignError(foreign string) error {
 }
 
 func newStatements(n database.TableNames) statements {
-	all := literal(n.History) + ", " + literal(n.Settings) + ", " + literal(n.Journal) + ", " + literal(n.Metadata)
+	all := literal(n.History) + ", " + literal(n.Settings) + ", " + literal(n.Journal) + ", " + literal(n.Metadata) + ", " + literal(n.Backfills) + ", " + literal(n.Lanes)
 	fill := strings.NewReplacer(
 		"{foreign}", strings.ReplaceAll(foreignObjects, "{all}", all),
 		"{views}", strings.ReplaceAll(foreignViews, "{all}", all),
@@ -140,6 +142,7 @@ func newStatements(n database.TableNames) statements {
 		"{journal}", quote(n.Journal),
 		"{names}", literal(n.History)+", "+literal(n.Settings)+", "+literal(n.Journal),
 		"{metadata}", quote(n.Metadata),
+		"{backfills}", quote(n.Backfills), "{lanes}", quote(n.Lanes), "{fills}", literal(n.Backfills)+", "+literal(n.Lanes),
 		"{all}", all,
 	).Replace
 	s := statements{
@@ -158,7 +161,7 @@ func newStatements(n database.TableNames) statements {
 		'done', done, 'done_checksum', done_checksum, 'begun', begun, 'before', before, 'error', error, 'started_at', started_at, 'updated_at', updated_at,
 		'db_user', db_user, 'os_user', os_user, 'host', host, 'app', app, 'actor', actor, 'pid', pid) FROM main.{journal} WHERE set_name = ?1
 	UNION ALL SELECT ` + stateEntry + ` FROM main.{history} WHERE set_name = ?1
-		AND (direction <> 'failed' OR id = (SELECT max(id) FROM main.{history} WHERE set_name = ?1))`),
+		AND (direction NOT IN ('failed', 'backfill') OR id = (SELECT max(id) FROM main.{history} WHERE set_name = ?1))`),
 		history: fill(`SELECT id, set_name, version, name, direction, checksum, down_checksum, iif(?4, up_text, NULL), iif(?4, down_text, NULL),
 	up_directives, down_directives, has_down_text, +started_at, duration_us, tried, error, retries, lock_wait_us, db_user, os_user, host, app, actor, tool_version, reason, remark
 	FROM main.{history} WHERE id > ?1 AND (?2 = '' OR set_name = ?2) AND (?3 IS NULL OR version = ?3) AND (?6 = 0 OR id = ?6) AND started_at >= ?7
@@ -181,6 +184,7 @@ func newStatements(n database.TableNames) statements {
 		facts:       fill(`SELECT kind, name, facts FROM main.{metadata}`),
 		factsTable:  fill(metadataTable),
 		forgetFacts: fill(`DELETE FROM main.{metadata}`),
+		fills:       newFillStatements(fill),
 		addFact:     fill(`INSERT INTO main.{metadata} (kind, name, facts) VALUES (?, ?, ?)`),
 	}
 	s.newest = strings.NewReplacer("id > ?1", "id < ?1", "ORDER BY id", "ORDER BY id DESC").Replace(s.history)

@@ -30,6 +30,7 @@ type transaction struct {
 	foreign string // foreign objects on Whimbrel's tables
 	failed  error  // the first error of a method, after which only Rollback helps
 	written bool   // something was executed
+	filled  bool   // backfills were started or ended
 	last    time.Time
 	entries []database.Entry    // those recorded
 	scripts []*migration.Script // those executed
@@ -280,6 +281,9 @@ func (b *transaction) append(e database.Entry) error {
 	recorded, err := b.d.insert(b.c, e)
 	if err == nil && (b.found.Interrupted || e.Direction == database.Reset) {
 		err = b.d.endRun(b.c, e)
+	}
+	if err == nil {
+		err = b.started(recorded)
 	}
 	if err == nil {
 		b.written, b.entries = true, append(b.entries, recorded)
