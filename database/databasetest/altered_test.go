@@ -59,12 +59,14 @@ type (
 		database.Querier
 		database.Cloner
 		database.HolderReader
+		database.Backfiller
 	}
 	powerfulTx interface {
 		database.Tx
 		database.Resetter
 		database.MetadataTx
 		database.Querier
+		database.BackfillTx
 	}
 )
 
@@ -85,7 +87,31 @@ type alteredDB struct {
 	clone    func(context.Context, database.Template) (*database.Copy, error)
 	forget   func(context.Context, string) error
 	holder   func(context.Context, string) (database.Holder, bool, error)
+	target   func(context.Context, *migration.Script) (database.BackfillTarget, error)
+	fills    func(context.Context, database.BackfillQuery) ([]database.Backfill, error)
+	change   func(context.Context, database.BackfillChange) (database.Backfill, error)
+	claim    func(context.Context, database.LaneClaim) (database.Backfill, database.LaneWork, error)
 	close    func() error
+}
+
+func (d *alteredDB) CheckBackfill(ctx context.Context, s *migration.Script) (database.BackfillTarget, error) {
+	return or(d.target, d.Database.CheckBackfill)(ctx, s)
+}
+
+func (d *alteredDB) Backfills(ctx context.Context, q database.BackfillQuery) ([]database.Backfill, error) {
+	return or(d.fills, d.Database.Backfills)(ctx, q)
+}
+
+func (d *alteredDB) ChangeBackfill(ctx context.Context, c database.BackfillChange) (database.Backfill, error) {
+	return or(d.change, d.Database.ChangeBackfill)(ctx, c)
+}
+
+func (d *alteredDB) ClaimLane(ctx context.Context, c database.LaneClaim) (database.Backfill, database.LaneWork, error) {
+	return or(d.claim, d.Database.ClaimLane)(ctx, c)
+}
+
+func (d *alteredDB) Signals(ctx context.Context, b database.Backfill, t migration.Throttle) ([]database.Signal, error) {
+	return d.Database.Signals(ctx, b, t)
 }
 
 func (d *alteredDB) LockHolder(ctx context.Context, set string) (database.Holder, bool, error) {
@@ -168,6 +194,21 @@ type alteredTx struct {
 	commit   func(context.Context) (database.Recorded, error)
 	chain    func(context.Context, database.LockOptions) (database.Recorded, database.Tx, database.Found, error)
 	rollback func(context.Context) error
+	start    func(context.Context, database.BackfillStart) error
+	finish   func(context.Context, int64) error
+	end      func(context.Context, int64) error
+}
+
+func (tx *alteredTx) StartBackfill(ctx context.Context, s database.BackfillStart) error {
+	return or(tx.start, tx.Tx.StartBackfill)(ctx, s)
+}
+
+func (tx *alteredTx) FinishBackfill(ctx context.Context, version int64) error {
+	return or(tx.finish, tx.Tx.FinishBackfill)(ctx, version)
+}
+
+func (tx *alteredTx) EndBackfill(ctx context.Context, version int64) error {
+	return or(tx.end, tx.Tx.EndBackfill)(ctx, version)
 }
 
 func (tx *alteredTx) Metadata(ctx context.Context) (*metadata.State, error) {

@@ -85,6 +85,8 @@ type Target struct {
 	// Blockers says that the database can tell which sessions block a statement, Terminates that
 	// the driver can terminate them. Both need Block.
 	Blockers, Terminates bool
+	// Counters are the table that the cases of backfills work on.
+	Counters *Counters
 	// Break severs the connections of a Database of this target without its knowledge, as a failing
 	// network or a kill would.
 	Break func(db database.Database)
@@ -129,7 +131,7 @@ func cases() []testCase {
 	var all []testCase
 	for _, part := range [][]testCase{
 		stateCases, txCases, scriptCases, historyCases, nameCases, settingCases, metadataCases, resetCases,
-		lockCases, blockedCases, runCases, journalCases, sessionCases, faultCases, closeCases, cloneCases,
+		lockCases, blockedCases, runCases, journalCases, sessionCases, faultCases, closeCases, cloneCases, backfillCases,
 	} {
 		all = append(all, part...)
 	}

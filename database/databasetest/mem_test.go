@@ -6,6 +6,7 @@ import (
 	"runtime"
 	"runtime/debug"
 	"slices"
+	"strconv"
 	"testing"
 	"testing/synctest"
 
@@ -60,7 +61,7 @@ func memTarget(target *memdb.Target) Target {
 		},
 		Schemas: true,
 		Holders: true,
-		Powers:  []database.Power{database.PowerSettings, database.PowerReset, database.PowerMetadata, database.PowerQuery, database.PowerClone, database.PowerHolder},
+		Powers:  []database.Power{database.PowerSettings, database.PowerReset, database.PowerMetadata, database.PowerQuery, database.PowerClone, database.PowerHolder, database.PowerBackfill},
 		Session: []SessionChange{{
 			Name: "a setting", Change: "SET colour = red", Probe: "INSERT INTO probe VALUES (1) WHERE colour = red",
 		}},
@@ -85,8 +86,54 @@ func memTarget(target *memdb.Target) Target {
 			target.Deadlock(wanted, 1)
 			return func() error { return nil }, nil
 		},
-		Blockers: true, Terminates: true,
+		Blockers: true, Terminates: true, Counters: memCounters(target),
 		Break: func(db database.Database) { db.(*memdb.Database).Kill() },
+	}
+}
+
+// memCounters is a table whose counters memdb keeps itself.
+func memCounters(target *memdb.Target) *Counters {
+	return &Counters{
+		Create: func(ctx context.Context, rows int) error {
+			db, err := target.Open(ctx, database.Options{})
+			if err != nil {
+				return err
+			}
+			defer db.Close()
+			tx, _, err := db.Begin(ctx, "the table of counters", database.LockOptions{})
+			if err == nil {
+				err = tx.Exec(ctx, text("CREATE TABLE counters (id int, n int)"))
+			}
+			if err == nil {
+				_, err = tx.Commit(ctx)
+			}
+			for key := 1; key <= rows && err == nil; key++ {
+				err = target.Insert("counters", strconv.Itoa(key))
+			}
+			return err
+		},
+		Body: "UPDATE counters SET n = n + 1 WHERE id BETWEEN :first AND :last",
+		Read: func(context.Context) (map[int]int, error) {
+			counts := map[int]int{}
+			for row, n := range target.Touched("counters") {
+				key, err := strconv.Atoi(row)
+				if err != nil {
+					return nil, err
+				}
+				counts[key] = n
+			}
+			return counts, nil
+		},
+		Insert: func(_ context.Context, key int) error { return target.Insert("counters", strconv.Itoa(key)) },
+		Delete: func(_ context.Context, key int) error { return target.Delete("counters", strconv.Itoa(key)) },
+		Fail: func(_ context.Context, key int, fails bool) error {
+			times := 0
+			if fails {
+				times = -1
+			}
+			target.FailRow("counters", strconv.Itoa(key), times)
+			return nil
+		},
 	}
 }
 

@@ -9,7 +9,7 @@ import (
 )
 
 // mutants are those of the suite of Run.
-var mutants = slices.Concat(readingMutants, historyMutants, lockMutants, blockedMutants, txMutants, resetMutants, metadataMutants, runMutants, journalMutants, cloneMutants)
+var mutants = slices.Concat(readingMutants, historyMutants, lockMutants, blockedMutants, txMutants, resetMutants, metadataMutants, runMutants, journalMutants, cloneMutants, backfillMutants)
 
 // The suite fails for each driver that breaks a promise, and names that promise.
 func TestMutants(t *testing.T) {

@@ -47,7 +47,7 @@ func TestContractOfNew(t *testing.T) {
 // transaction ends.
 func target(path string, opener func(context.Context, database.Options) (database.Database, error)) databasetest.Target {
 	return databasetest.Target{
-		Powers:    []database.Power{database.PowerSettings, database.PowerReset, database.PowerMetadata, database.PowerQuery, database.PowerHolder},
+		Powers:    []database.Power{database.PowerSettings, database.PowerReset, database.PowerMetadata, database.PowerQuery, database.PowerHolder, database.PowerBackfill},
 		Open:      opener,
 		OneWriter: true,
 		Tables: func(ctx context.Context) (names []string, err error) {
@@ -74,6 +74,7 @@ func target(path string, opener func(context.Context, database.Options) (databas
 			})
 			return n, err
 		},
+		Counters: counters(path),
 		Session: []databasetest.SessionChange{
 			{
 				Name:   "PRAGMA recursive_triggers",
@@ -112,6 +113,50 @@ func target(path string, opener func(context.Context, database.Options) (databas
 			})
 		},
 		Slow: "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n",
+	}
+}
+
+// counters is the table that the suite's backfills work on.
+func counters(path string) *databasetest.Counters {
+	do := func(ctx context.Context, query string, args ...any) error {
+		return inspect(path, func(pool *sql.DB) error {
+			_, err := pool.ExecContext(ctx, query, args...)
+			return err
+		})
+	}
+	return &databasetest.Counters{
+		Create: func(ctx context.Context, rows int) error {
+			err := do(ctx, "CREATE TABLE counters (id INTEGER PRIMARY KEY, n INTEGER NOT NULL DEFAULT 0, bad INTEGER NOT NULL DEFAULT 0, CHECK (n = 0 OR NOT bad))")
+			if err != nil {
+				return err
+			}
+			return do(ctx, "WITH RECURSIVE k (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM k WHERE i < ?1) INSERT INTO counters (id) SELECT i FROM k WHERE ?1 > 0", rows)
+		},
+		Body: "UPDATE counters SET n = n + 1 WHERE id BETWEEN :first AND :last",
+		Read: func(ctx context.Context) (map[int]int, error) {
+			counts := map[int]int{}
+			err := inspect(path, func(pool *sql.DB) error {
+				rows, err := pool.QueryContext(ctx, "SELECT id, n FROM counters")
+				if err != nil {
+					return err
+				}
+				defer rows.Close()
+				for rows.Next() {
+					var id, n int
+					if err := rows.Scan(&id, &n); err != nil {
+						return err
+					}
+					counts[id] = n
+				}
+				return rows.Err()
+			})
+			return counts, err
+		},
+		Insert: func(ctx context.Context, key int) error { return do(ctx, "INSERT INTO counters (id) VALUES (?)", key) },
+		Delete: func(ctx context.Context, key int) error { return do(ctx, "DELETE FROM counters WHERE id = ?", key) },
+		Fail: func(ctx context.Context, key int, fails bool) error {
+			return do(ctx, "UPDATE counters SET bad = ? WHERE id = ?", fails, key)
+		},
 	}
 }
 

@@ -227,7 +227,8 @@ func Moved(l StoredLane, at database.Key, rows int64, size int) StoredLane {
 }
 
 // Render returns a statement of a backfill's body with the placeholders that param returns for the
-// column of a bound, by its number. columns are the names of the key's columns; same compares names.
+// column of a bound, by its number. columns are the names of the key's columns; same compares
+// names.
 func Render(st migration.BodyStatement, d sqltext.Dialect, columns []string, same func(a, b string) bool, param func(last bool, column int) string) (string, error) {
 	text := st.Parts[0]
 	for i, p := range st.Params {
