@@ -164,6 +164,14 @@ func TestGlobalLimitOfTwentyProcesses(t *testing.T) {
 	if n := scan[int](t, pool, "SELECT max(working) FROM observed"); n != 3 {
 		t.Errorf("%d jobs worked at the same time, want 3", n)
 	}
+	wantNoneStolen(t, pool)
+}
+
+func wantNoneStolen(t *testing.T, pool *pgxpool.Pool) {
+	t.Helper()
+	if n := scan[int](t, pool, "SELECT count(*) FROM stolen"); n != 0 {
+		t.Errorf("%d slots were taken before their leases ended", n)
+	}
 }
 
 func TestGlobalLimitWhenProcessesAreKilled(t *testing.T) {
@@ -184,9 +192,7 @@ func TestGlobalLimitWhenProcessesAreKilled(t *testing.T) {
 	}
 	ids := enqueue(t, q, 30, fenced{}, nil)
 	await(t, pool, "SELECT count(*) = 30 FROM done WHERE job = ANY ($1)", ids)
-	if n := scan[int](t, pool, "SELECT count(*) FROM stolen"); n != 0 {
-		t.Errorf("%d slots were taken before their leases ended", n)
-	}
+	wantNoneStolen(t, pool)
 	if n := scan[int](t, pool, "SELECT count(*) FROM jobs.leases"); n != 3 {
 		t.Errorf("the limit has %d slots, want 3", n)
 	}

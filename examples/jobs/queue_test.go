@@ -285,6 +285,107 @@ func TestTheTimeoutBeginsWhenTheJobHasASlot(t *testing.T) {
 	}
 }
 
+// holdsSlot starts a queue with one slot and a job that works until its context ends, and then adds
+// the cause to a log.
+func holdsSlot(t *testing.T, pool *pgxpool.Pool, lease time.Duration) (q *jobs.Queue[pgx.Tx], id int64, causes chan error) {
+	t.Helper()
+	causes = make(chan error, 10)
+	config := working(func(ctx context.Context, job *river.Job[task]) error {
+		<-ctx.Done()
+		causes <- context.Cause(ctx)
+		return ctx.Err()
+	}, river.QueueDefault)
+	config.JobTimeout = -1
+	config.MaxAttempts = 1
+	q = start(t, jobs.Options{Pool: pool, River: config, Limits: jobs.Limits{Total: 1, Lease: lease}})
+	id = enqueue(t, q, 1, task{}, nil)[0]
+	await(t, pool, "SELECT count(*) = 1 FROM jobs.leases WHERE ends > now()")
+	return q, id, causes
+}
+
+func TestLeasesAreRenewed(t *testing.T) {
+	t.Parallel()
+	pool := newPool(t)
+	q, id, causes := holdsSlot(t, pool, time.Minute) // renewed every 15 seconds
+	ends := scan[time.Time](t, pool, "SELECT ends FROM jobs.leases")
+	await(t, pool, "SELECT ends > $1 AND job_id = $2 FROM jobs.leases", ends, id)
+	if _, err := q.River.JobCancel(t.Context(), id); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-causes; errors.Is(err, jobs.ErrLeaseLost) {
+		t.Errorf("the job ended because of %v", err)
+	}
+	awaitState(t, pool, q, id, rivertype.JobStateCancelled)
+}
+
+func TestAJobWhoseSlotIsTakenIsCancelled(t *testing.T) {
+	t.Parallel()
+	pool := newPool(t)
+	q, id, causes := holdsSlot(t, pool, 4*time.Second)
+	execute(t, pool, "UPDATE jobs.leases SET token = 'another', ends = 'infinity'")
+	wantLost(t, pool, q, id, causes)
+	if scan[string](t, pool, "SELECT token FROM jobs.leases") != "another" {
+		t.Error("the job has released the slot of another")
+	}
+}
+
+func TestAJobThatCantRenewItsLeaseIsCancelled(t *testing.T) {
+	t.Parallel()
+	pool := newPool(t)
+	q, id, causes := holdsSlot(t, pool, 2*time.Second)
+	tx, err := pool.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tx.Rollback(context.WithoutCancel(t.Context()))
+	if _, err := tx.Exec(t.Context(), "SELECT FROM jobs.leases FOR UPDATE"); err != nil { // the renewal waits
+		t.Fatal(err)
+	}
+	wantLost(t, pool, q, id, causes)
+}
+
+func wantLost(t *testing.T, pool *pgxpool.Pool, q *jobs.Queue[pgx.Tx], id int64, causes chan error) {
+	t.Helper()
+	if err := <-causes; !errors.Is(err, jobs.ErrLeaseLost) {
+		t.Errorf("the job ended because of %v, want %v", err, jobs.ErrLeaseLost)
+	}
+	job := awaitState(t, pool, q, id, rivertype.JobStateDiscarded)
+	if !strings.Contains(job.Errors[0].Error, jobs.ErrLeaseLost.Error()) {
+		t.Errorf("the error of the attempt is %q, want %v", job.Errors[0].Error, jobs.ErrLeaseLost)
+	}
+}
+
+func TestRollbackStopsTheWorkFirst(t *testing.T) {
+	t.Parallel()
+	pool := newPool(t)
+	started, rolledBack := make(chan struct{}), make(chan struct{})
+	var ended log
+	q := start(t, jobs.Options{Pool: pool, River: working(func(ctx context.Context, _ *river.Job[task]) error {
+		close(started)
+		select {
+		case <-ctx.Done():
+			ended.add("by Rollback")
+		case <-rolledBack:
+			ended.add("after Rollback")
+		}
+		return nil
+	}, river.QueueDefault)})
+	enqueue(t, q, 1, task{}, nil)
+	<-started
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond) // then jobs are cancelled
+	defer cancel()
+	if err := q.Rollback(ctx, -1); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("Rollback: %v, want the end of its context", err)
+	}
+	close(rolledBack)
+	if diff := cmp.Diff([]string{"by Rollback"}, ended.all()); diff != "" {
+		t.Errorf("how the job ended (-want +got):\n%s", diff)
+	}
+	if err := q.Rollback(t.Context(), -1); err != nil {
+		t.Errorf("Rollback after the work has stopped: %v", err)
+	}
+}
+
 func TestDelayedJobs(t *testing.T) {
 	t.Parallel()
 	pool := newPool(t)
