@@ -150,9 +150,10 @@ func newTogether(enough int) *together {
 func (w *together) work(ctx context.Context, _ *river.Job[task]) error {
 	w.mu.Lock()
 	w.active++
-	if w.max = max(w.max, w.active); w.active == w.enough {
-		close(w.reached)
+	w.max = max(w.max, w.active)
+	if w.active == w.enough {
 		w.enough = -1
+		time.AfterFunc(300*time.Millisecond, func() { close(w.reached) }) // others would begin until then
 	}
 	w.mu.Unlock()
 	defer func() {

@@ -25,7 +25,38 @@ func TestSlotsInPostgreSQL(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	testSlots(t, q, func(work func(pgx.Tx) error) error { return pgx.BeginFunc(t.Context(), pool, work) })
+	in := func(work func(pgx.Tx) error) error { return pgx.BeginFunc(t.Context(), pool, work) }
+	testSlots(t, q, in)
+
+	// A fence keeps the slot until its transaction ends, even if the lease ends before that.
+	one := []limit{{"fenced", 1}}
+	claim := func(token string) (bool, error) {
+		return q.store.claim(t.Context(), one, Lease{}, token, time.Hour)
+	}
+	if err := q.store.prepare(t.Context(), one); err != nil {
+		t.Fatal(err)
+	}
+	if ok, err := claim("a"); err != nil || !ok {
+		t.Fatalf("the first claim returns %t, %v", ok, err)
+	}
+	err = in(func(tx pgx.Tx) error {
+		if ok, err := q.store.fence(t.Context(), tx, "a", 1); err != nil || !ok {
+			t.Fatalf("the fence returns %t, %v", ok, err)
+		}
+		if ok, err := q.store.renew(t.Context(), "a", 1, -time.Hour); err != nil || !ok {
+			t.Errorf("a renewal beside the fence returns %t, %v", ok, err)
+		}
+		if ok, err := claim("b"); err != nil || ok {
+			t.Errorf("a claim beside the fence returns %t, %v, want false", ok, err)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if ok, err := claim("b"); err != nil || !ok {
+		t.Errorf("a claim after the transaction returns %t, %v, want true", ok, err)
+	}
 }
 
 func TestSlotsInSQLite(t *testing.T) {
