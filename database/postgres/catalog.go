@@ -46,7 +46,8 @@ func (db *Database) snapshot(ctx context.Context, c *conn, schema string, opts c
 	return reader.Snapshot(), nil
 }
 
+// ownTables returns the names of Whimbrel's tables, in the order of the roles.
 func (db *Database) ownTables() []string {
 	n := db.names
-	return []string{n.History, n.Settings, n.Journal, n.Metadata}
+	return []string{n.History, n.Settings, n.Journal, n.Metadata, n.Backfills, n.Lanes}
 }

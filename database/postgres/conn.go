@@ -71,6 +71,7 @@ var errBroken = errors.New("the connection is broken")
 type query struct {
 	sql     string
 	args    []arg
+	oids    []uint32           // the types of args; nil lets the server infer them
 	formats []int16            // of the result columns; nil means text
 	row     func(r *row) error // called for each row; nil discards them
 	done    func(pgconn.CommandTag) error

@@ -45,6 +45,8 @@ type Database struct {
 
 	events atomic.Int64 // how many entries the last state was made of
 
+	wal walTimes // positions that Signals has seen
+
 	unknown atomic.Pointer[server] // the server that received a COMMIT whose answer was lost
 
 	url     string     // that Open was called with; "" for a caller's connections
@@ -143,7 +145,7 @@ func (db *Database) handle(ctx context.Context) (handle, error) {
 // checkNames refuses names that the server would truncate, so that two could become one.
 func (db *Database) checkNames() error {
 	const most = 63
-	for _, name := range []string{db.opts.Schema, db.names.History, db.names.Settings, db.names.Journal, db.names.Metadata} {
+	for _, name := range append(db.ownTables(), db.opts.Schema) {
 		if len(name) > most {
 			return fmt.Errorf("the name %q has %d bytes, but PostgreSQL keeps only %d; choose a shorter schema or history table", name, len(name), most)
 		}

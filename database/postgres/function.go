@@ -23,9 +23,14 @@ func (b *transaction) call(ctx context.Context, s *migration.Script, fn any) err
 		return err
 	}
 	defer b.c.watch.watch(sent{statements: []watched{{limit: lockLimit(s, b.opts.LockTimeout)}}})()
-	ctx, release := b.c.untilClosed(ctx)
+	return b.c.inside(ctx, s, f)
+}
+
+// inside calls a function with the open transaction.
+func (c *conn) inside(ctx context.Context, s *migration.Script, f func(context.Context, pgx.Tx) error) error {
+	ctx, release := c.untilClosed(ctx)
 	defer release()
-	return b.c.use(func(pc *pgx.Conn) error {
+	return c.use(func(pc *pgx.Conn) error {
 		// Make pgx believe that it began the transaction, which is already open.
 		inner, err := pc.BeginTx(ctx, pgx.TxOptions{BeginQuery: "SELECT"})
 		if err != nil {

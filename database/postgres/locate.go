@@ -26,6 +26,8 @@ const (
 	settings
 	journal
 	metadataOf
+	backfills
+	lanes
 )
 
 // ownTable is a relation with the name of one of Whimbrel's tables.
@@ -168,8 +170,7 @@ func (f *finder) args(steer bool) []arg {
 
 // chosen are the parameters that come from the options.
 func (f *finder) chosen() []arg {
-	n := f.db.names
-	return []arg{array([]string{n.History, n.Settings, n.Journal, n.Metadata}), text(f.db.opts.Schema), text(f.db.opts.TablesOwner)}
+	return []arg{array(f.db.ownTables()), text(f.db.opts.Schema), text(f.db.opts.TablesOwner)}
 }
 
 // lockTimeout is the default lock timeout for Whimbrel's tables. It is never 0, which would mean no
@@ -182,7 +183,7 @@ type location struct {
 	user     string // the current role
 	schema   string // "" if there is no place for them
 	bare     bool   // the database certainly has no tables and views
-	tables   [metadataOf + 1]ownTable
+	tables   [lanes + 1]ownTable
 }
 
 // made reports whether the tables exist.
@@ -235,7 +236,7 @@ func (f *finder) at(schema string) location {
 }
 
 func (db *Database) nameOf(r role) string {
-	return [...]string{"", db.names.History, db.names.Settings, db.names.Journal, db.names.Metadata}[r]
+	return append([]string{""}, db.ownTables()...)[r]
 }
 
 // usable returns an error if one of the tables is missing or can't be used as it is.
@@ -283,7 +284,7 @@ func (f *finder) hidden(r ownTable, mayNot string) error {
 		fix = append(fix, l.grant("USAGE", "SCHEMA "+quote(r.Schema)))
 	}
 	var unread []string
-	for _, role := range []role{history, settings, journal} {
+	for _, role := range []role{history, settings, journal, backfills, lanes} {
 		if t := l.tables[role]; t.OID != 0 && !t.Readable {
 			unread = append(unread, t.full())
 		}
@@ -309,7 +310,7 @@ func (l location) grant(privileges, object string) string {
 func (f *finder) nothingIn(schema string) error {
 	var err error
 	for _, r := range f.relations {
-		if !f.db.in(r.Schema) || r.Role == metadataOf {
+		if !f.db.in(r.Schema) || r.Role > journal { // the others are created later, if at all
 			continue
 		}
 		switch here := r.Schema == schema; {
@@ -555,9 +556,11 @@ func (l location) explain(pg *pgconn.PgError, write ...role) error {
 
 // writes are the privileges of a role that writes Whimbrel's tables. The history is append-only.
 var writes = map[role]string{
-	history:  "SELECT, INSERT",
-	settings: "SELECT, INSERT, UPDATE, DELETE",
-	journal:  "SELECT, INSERT, UPDATE, DELETE",
+	history:   "SELECT, INSERT",
+	settings:  "SELECT, INSERT, UPDATE, DELETE",
+	journal:   "SELECT, INSERT, UPDATE, DELETE",
+	backfills: "SELECT, INSERT, UPDATE, DELETE",
+	lanes:     "SELECT, INSERT, UPDATE, DELETE",
 }
 
 // readOnly reports that the role may not write the tables. Fix grants that.

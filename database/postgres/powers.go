@@ -13,8 +13,12 @@ var (
 		database.Identifier
 		database.HolderReader
 		database.Cloner
+		database.Backfiller
 	} = (*Database)(nil)
-	_ drivers.Tx = (*transaction)(nil)
+	_ interface {
+		drivers.Tx
+		database.BackfillTx
+	} = (*transaction)(nil)
 	_ interface {
 		database.Run
 		database.Backender

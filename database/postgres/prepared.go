@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"fmt"
 	"maps"
 	"slices"
 	"strconv"
@@ -15,7 +16,7 @@ import (
 // the next transaction may run in another process, which has no such statements. The first
 // migration prepares nothing.
 type prepared struct {
-	known map[string]*pgconn.StatementDescription // by SQL text
+	known map[string]*pgconn.StatementDescription // by query.key
 	made  int                                     // names are never reused
 	// attended: the session detects a dead client until it ends; attending: it will, if the open
 	// transaction is committed.
@@ -101,27 +102,36 @@ func (c *conn) keepPrepared(has []string) {
 func (p *prepared) send(pipe *pgconn.Pipeline, q query) (prepares bool) {
 	args := encode(q.args)
 	if p == nil || !q.often {
-		pipe.SendQueryParams(q.sql, args, nil, nil, q.formats)
+		pipe.SendQueryParams(q.sql, args, q.oids, nil, q.formats)
 		return false
 	}
-	if sd := p.known[q.sql]; sd != nil {
+	if sd := p.known[q.key()]; sd != nil {
 		pipe.SendQueryStatement(sd, args, nil, q.formats)
 		return false
 	}
 	p.made++
 	sd := &pgconn.StatementDescription{Name: "whimbrel_" + strconv.Itoa(p.made)}
-	p.known[q.sql] = sd
-	pipe.SendPrepare(sd.Name, q.sql, nil)
+	p.known[q.key()] = sd
+	pipe.SendPrepare(sd.Name, q.sql, q.oids)
 	pipe.SendQueryPrepared(sd.Name, args, nil, q.formats)
 	return true
+}
+
+// key returns what distinguishes the query from others when it is prepared: the same text means
+// something else with parameters of other types.
+func (q query) key() string {
+	if q.oids == nil {
+		return q.sql
+	}
+	return fmt.Sprint(q.oids, q.sql)
 }
 
 // learn reads the answer to a preparation. The prepared statement survives a rollback.
 func (p *prepared) learn(pipe *pgconn.Pipeline, q query) error {
 	res, err := pipe.GetResults()
 	if sd, ok := res.(*pgconn.StatementDescription); err == nil && ok {
-		sd.Name = p.known[q.sql].Name
-		p.known[q.sql] = sd // queries already sent keep the old description, without columns
+		sd.Name = p.known[q.key()].Name
+		p.known[q.key()] = sd // queries already sent keep the old description, without columns
 	}
 	return err
 }

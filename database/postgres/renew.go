@@ -21,9 +21,9 @@ func (db *Database) Renew(ctx context.Context) error {
 	}
 	defer c.rollback()
 	var rows []string
-	for _, name := range []string{db.names.History, db.names.Settings, db.names.Journal, db.names.Metadata} {
-		if name != db.names.Metadata || l.tables[metadataOf].OID != 0 {
-			rows = append(rows, "EXISTS (SELECT FROM "+table(l.schema, name)+")")
+	for r := history; r <= lanes; r++ {
+		if r <= journal || l.tables[r].OID != 0 {
+			rows = append(rows, "EXISTS (SELECT FROM "+table(l.schema, db.nameOf(r))+")")
 		}
 	}
 	some := false

@@ -28,7 +28,7 @@ func (b *transaction) Reset(ctx context.Context, schemas []string, e database.En
 	}
 	r := &resetter{transaction: b, schemas: append(slices.Clone(schemas), b.schema)}
 	for _, step := range []func(context.Context) error{
-		r.lockSets, r.find, r.lockTables, r.checkUses, r.drop, r.dropSchemas, r.checkSets,
+		r.lockSets, r.find, r.lockTables, r.checkUses, r.drop, r.dropSchemas, r.endBackfills, r.checkSets,
 	} {
 		if err := step(ctx); err != nil {
 			return nil, err
@@ -146,8 +146,7 @@ ORDER BY 1, 2`
 
 // find lists the objects to drop and those that stay.
 func (r *resetter) find(ctx context.Context) error {
-	n := r.db.names
-	own := array([]string{n.History, n.Settings, n.Journal, n.Metadata})
+	own := array(r.db.ownTables())
 	err := r.c.pipeline(ctx, query{sql: findQuery, args: []arg{array(r.schemas), text(r.schema), own}, row: func(row *row) error {
 		o := object{class: row.text(), id: row.text(), identity: row.text(), Object: readObject(row)}
 		owner := row.text()

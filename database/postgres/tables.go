@@ -98,7 +98,7 @@ var tableColumns = sync.OnceValue(func() arg {
 
 // columnsOfTables returns the names of the columns of each table, in the order of the roles.
 func columnsOfTables() (all [][]string) {
-	for _, stmt := range []string{createTables[0], createTables[2], createTables[3], metadataTable} {
+	for _, stmt := range []string{createTables[0], createTables[2], createTables[3], metadataTable, backfillsTable, lanesTable} {
 		var columns []string
 		for line := range strings.Lines(stmt) {
 			if name, _, ok := strings.Cut(strings.TrimPrefix(line, "\t"), " "); ok && line[0] == '\t' && name == strings.ToLower(name) {
