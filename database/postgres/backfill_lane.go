@@ -85,9 +85,9 @@ func (w *laneWork) ofBody(err error) bool {
 }
 
 // bounds returns the keys of the next batch. Those that were read ahead are used unless they are
-// too many, or less than half.
+// too many, or by far too few.
 func (w *laneWork) bounds(ctx context.Context, rows int) (bounds, error) {
-	if w.next != nil && w.next.asked <= rows && rows <= 2*w.next.asked {
+	if w.next != nil && w.next.asked <= rows && rows <= w.next.asked+w.next.asked/4 {
 		return *w.next, nil
 	}
 	var b bounds

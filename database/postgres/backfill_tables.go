@@ -245,5 +245,9 @@ func key(k database.Key) arg {
 	return array(k)
 }
 
-// interval returns a duration as a number of microseconds with its unit.
-func interval(d time.Duration) arg { return text(fmt.Sprintf("%d microseconds", d.Microseconds())) }
+// interval returns a duration as a number of seconds with its unit. Before PostgreSQL 15, a number
+// had at most 31 bits.
+func interval(d time.Duration) arg {
+	us := d.Microseconds()
+	return text(fmt.Sprintf("%d.%06d seconds", us/1e6, us%1e6))
+}

@@ -257,7 +257,7 @@ func TestRoundTripsOfABackfill(t *testing.T) {
 	for range 3 {
 		equal(t, "the round trips of a batch", cost(10), 1)
 	}
-	equal(t, "the round trips of a batch that grows", cost(20), 1)
+	equal(t, "the round trips of a batch that grows", cost(12), 1)
 	equal(t, "the round trips of a batch that shrinks", cost(5), 2)
 	proxy.Reset()
 	must(t, w.Close(background(t), nil))

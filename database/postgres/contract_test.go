@@ -249,7 +249,7 @@ func target(t *testing.T, p place, open opener) databasetest.Target {
 	query := func(ctx context.Context, dest any, sql string) error { return p.conn.QueryRow(ctx, sql).Scan(dest) }
 	n, other := 0, "" // the role of sessions that may be terminated
 	return databasetest.Target{
-		Powers: []database.Power{database.PowerSettings, database.PowerReset, database.PowerMetadata, database.PowerQuery, database.PowerHolder},
+		Powers: []database.Power{database.PowerSettings, database.PowerReset, database.PowerMetadata, database.PowerQuery, database.PowerHolder, database.PowerBackfill},
 		Open:   func(_ context.Context, opts database.Options) (database.Database, error) { return open(t, p.url, opts) },
 		Tables: func(ctx context.Context) (names []string, err error) {
 			err = query(ctx, &names, "SELECT coalesce(array_agg(relname::text), '{}') FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace WHERE relkind = 'r' AND nspname !~ '^pg_' AND nspname <> 'information_schema'")
@@ -296,11 +296,49 @@ func target(t *testing.T, p place, open opener) databasetest.Target {
 			})
 			return end, nil
 		},
-		Blockers: true, Terminates: true,
+		Blockers: true, Terminates: true, Counters: counters(t, p),
 		Break: func(database.Database) {
 			do(t, p.conn, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()")
 		},
 		Slow:   "SELECT pg_sleep(120)",
 		Notice: "DO $$ BEGIN RAISE NOTICE 'whimbrel says hello'; END $$",
+	}
+}
+
+// counters are the counters that a backfill changes.
+func counters(t *testing.T, p place) *databasetest.Counters {
+	do := func(ctx context.Context, sql string, args ...any) error {
+		_, err := p.conn.Exec(ctx, sql, args...)
+		return err
+	}
+	return &databasetest.Counters{
+		Create: func(ctx context.Context, rows int) error {
+			err := do(ctx, "CREATE TABLE counters (id int PRIMARY KEY, n int NOT NULL DEFAULT 0, bad boolean NOT NULL DEFAULT false, CHECK (n = 0 OR NOT bad))")
+			if err != nil {
+				return err
+			}
+			return do(ctx, "INSERT INTO counters SELECT generate_series(1, $1::int)", rows)
+		},
+		Body: "UPDATE counters SET n = n + 1 WHERE id BETWEEN :first AND :last",
+		Read: func(ctx context.Context) (map[int]int, error) {
+			rows, err := p.conn.Query(ctx, "SELECT id, n FROM counters")
+			if err != nil {
+				return nil, err
+			}
+			counts := map[int]int{}
+			var id, n int
+			_, err = pgx.ForEachRow(rows, []any{&id, &n}, func() error {
+				counts[id] = n
+				return nil
+			})
+			return counts, err
+		},
+		Insert: func(ctx context.Context, key int) error { return do(ctx, "INSERT INTO counters VALUES ($1)", key) },
+		Delete: func(ctx context.Context, key int) error {
+			return do(ctx, "DELETE FROM counters WHERE id = $1", key)
+		},
+		Fail: func(ctx context.Context, key int, fails bool) error {
+			return do(ctx, "UPDATE counters SET bad = $1 WHERE id = $2", fails, key)
+		},
 	}
 }
