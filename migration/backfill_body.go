@@ -131,8 +131,8 @@ func notData(st sqltext.Statement, d sqltext.Dialect) string {
 	return fmt.Sprintf("a backfill can only change data, with INSERT, UPDATE, DELETE, MERGE or a SELECT that calls a function; move this %s to a migration", strings.TrimSpace(verb+" statement"))
 }
 
-// callsFunction reports whether a statement may change the session only because it calls a function,
-// of which the driver restores what it changes.
+// callsFunction reports whether a statement may change the session only because it calls a
+// function. The driver restores what that changes.
 func callsFunction(st sqltext.Statement, d sqltext.Dialect) bool {
 	switch st.Verb() {
 	case "SELECT", "WITH":
