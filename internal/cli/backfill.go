@@ -65,7 +65,7 @@ func (a *app) listBackfills(unfinished *bool) func(*cobra.Command, []string) err
 		if err != nil {
 			return nil, err
 		}
-		doc := &render.Backfills{Set: t.set.Name()}
+		doc := &render.Backfills{Set: t.set.Name(), Unfinished: *unfinished}
 		for _, b := range all {
 			if !*unfinished || b.State != database.BackfillDone {
 				doc.List = append(doc.List, render.NewBackfill(b))

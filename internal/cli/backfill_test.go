@@ -131,4 +131,10 @@ func TestInterruptedBackfill(t *testing.T) {
 	wantEqual(t, "message", f.Message, "interrupted by Ctrl-C during the backfill 0012 fill")
 	wantEqual(t, "detail", f.Detail, "it stopped at 50%, 1,000 of about 2,000 rows in 10 batches; what is committed remains")
 	wantEqual(t, "advice", f.Next, `Run "whimbrel up" to continue after the last batch that was committed.`)
+
+	waits := &whimbrel.UnfinishedError{Version: 14, Name: "not_null", Backfill: half(database.BackfillRunning), Err: context.Canceled}
+	f, code = explain(ctx, waits, 4)
+	wantEqual(t, "exit code of a wait", code, 130)
+	wantEqual(t, "message of a wait", f.Message, "interrupted by Ctrl-C while waiting for the backfill 0012 fill")
+	wantEqual(t, "detail of a wait", f.Detail, "the backfill continues; it was at 50%, 1,000 of about 2,000 rows in 10 batches")
 }

@@ -148,7 +148,7 @@ func explain(ctx context.Context, err error, digits render.Digits) (*render.Fail
 			Retries: f.Retries, LockWait: f.LockWait, Blockage: f.Blockage, Backfill: f.Backfill,
 		}
 		if f.Backfill != nil {
-			interruptedBackfill(f)
+			interruptedBackfill(f, err)
 			return f, i.code()
 		}
 		if f.Direction != "" || f.Version != nil {

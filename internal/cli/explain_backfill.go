@@ -111,8 +111,13 @@ func explainStopped(f *render.Failure, e *whimbrel.BackfillError, name, at strin
 }
 
 // interruptedBackfill says how far a backfill is that a signal has interrupted.
-func interruptedBackfill(f *render.Failure) {
+func interruptedBackfill(f *render.Failure, err error) {
 	b := f.Backfill
+	if _, waits := asType[*whimbrel.UnfinishedError](err); waits {
+		f.Message += " while waiting for the backfill " + f.Digits.Name(b.Version, b.Name)
+		f.Detail, f.Next = "the backfill continues; it was at "+b.Progress(), "Run the same command again to continue."
+		return
+	}
 	f.Message += " during the backfill " + f.Digits.Name(b.Version, b.Name)
 	f.Detail = "it stopped at " + b.Progress() + "; what is committed remains"
 	f.Next = b.Again(f.Digits)

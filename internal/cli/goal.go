@@ -63,7 +63,7 @@ func (m *migrateFlags) addPolicy(cmd *cobra.Command) {
 // addBackfills adds the flags about backfills.
 func (m *migrateFlags) addBackfills(cmd *cobra.Command) {
 	f := cmd.Flags()
-	f.BoolVar(&m.detach, "detach", false, "only start backfills; workers execute them")
+	f.BoolVar(&m.detach, "detach", false, "only start backfills; \"whimbrel work\" executes them")
 	f.BoolVar(&m.wait, "wait", false, "wait for unfinished backfills that a migration comes after")
 }
 

@@ -1,7 +1,6 @@
 package render
 
 import (
-	"cmp"
 	"encoding/json"
 	"fmt"
 	"strconv"
@@ -15,10 +14,9 @@ import (
 // Backfills is the answer of backfill list.
 type Backfills struct {
 	List []Backfill
-	// Set names the set, if the backfills are of one.
-	Set string
-	// AllSets reports that the backfills are of all sets.
-	AllSets bool
+	Set  string
+	// Unfinished leaves out those that are done.
+	Unfinished bool
 }
 
 // Backfill is a backfill as its database stores it.
@@ -88,15 +86,11 @@ const (
 	laneFailed = "failed"
 )
 
-// throttledFor is for how long a signal counts as present after it was recorded: longer than the
-// longest pause between two measurements.
-const throttledFor = 45 * time.Second
-
 // NewBackfill converts a backfill.
 func NewBackfill(b whimbrel.BackfillStatus) Backfill {
 	d := Backfill{
 		Version: b.Version, Name: b.Name, Set: b.Set, Table: b.Table, Key: append([]string{}, b.Key...),
-		State: string(stateOf(b)), Detached: b.Detached, RowsDone: b.RowsDone, RowsEstimated: b.RowsEstimated, Batches: b.Batches,
+		State: string(b.State), Detached: b.Detached, RowsDone: b.RowsDone, RowsEstimated: b.RowsEstimated, Batches: b.Batches,
 		ThrottledBy: b.ThrottledBy, ThrottledAt: instant(b.ThrottledAt), Pass: b.Pass, Error: b.Error,
 		StartedAt: instant(b.StartedAt), UpdatedAt: instant(b.UpdatedAt), FinishedAt: instant(b.FinishedAt),
 		Limits: newLimits(b.BackfillLimits), Lanes: []Lane{}, now: b.Now,
@@ -132,14 +126,6 @@ func newLane(l database.Lane, now time.Time) Lane {
 	return d
 }
 
-// stateOf returns the state of a backfill: waiting, if a limit holds it back now.
-func stateOf(b whimbrel.BackfillStatus) database.BackfillState {
-	if b.State == database.BackfillRunning && b.ThrottledBy != "" && b.Now.Sub(b.ThrottledAt) < throttledFor && !b.UpdatedAt.After(b.ThrottledAt) {
-		return database.BackfillWaiting
-	}
-	return b.State
-}
-
 // rounded rounds a rate to what a reader can use.
 func rounded(rate float64) float64 {
 	if rate >= 10 {
@@ -158,19 +144,19 @@ func (d *Backfills) MarshalJSON() ([]byte, error) {
 
 func (d *Backfills) write(pg *page) {
 	if len(d.List) == 0 {
-		pg.line(cmp.Or(d.none(), "The database has no backfills."))
+		done := ""
+		if d.Unfinished {
+			done = " that are not done"
+		}
+		pg.line(fmt.Sprintf("Set %q has no backfills%s.", clean(d.Set), done))
 		return
 	}
 	t := table{
-		head:  []string{"SET", "VERSION", "NAME", "TABLE", "STATE", "DONE", "ROWS/S", "LEFT", "HELD BACK BY"},
-		right: map[int]bool{5: true, 6: true, 7: true}, give: []int{8, 2, 3}, drop: []int{0, 6, 8},
+		head:  []string{"VERSION", "NAME", "TABLE", "STATE", "DONE", "ROWS/S", "LEFT", "HELD BACK BY"},
+		right: map[int]bool{4: true, 5: true, 6: true}, give: []int{7, 1, 2}, drop: []int{5, 2},
 	}
 	for _, b := range d.List {
-		set := ""
-		if d.AllSets {
-			set = clean(b.Set)
-		}
-		t.add(set, pg.digits.Label(b.Version), clean(b.Name), clean(b.Table), pg.backfillState(b.State), b.done(), b.rate(), b.left(), oneLine(b.heldBack()))
+		t.add(pg.digits.Label(b.Version), clean(b.Name), clean(b.Table), pg.backfillState(b.State), b.done(), b.rate(), b.left(), oneLine(b.heldBack()))
 	}
 	pg.table(t)
 	for _, b := range d.List {
@@ -182,14 +168,6 @@ func (d *Backfills) write(pg *page) {
 			pg.line(pg.wrap(pg.aim.at(next)))
 		}
 	}
-}
-
-// none says that a set has no backfills, "" for all sets.
-func (d *Backfills) none() string {
-	if d.AllSets || d.Set == "" {
-		return ""
-	}
-	return fmt.Sprintf("Set %q has no backfills.", clean(d.Set))
 }
 
 // next says what to do with a backfill that needs an operator, "" for nothing.
@@ -207,7 +185,7 @@ func (b *Backfill) next(pg *page) string {
 	}
 	if b.idle() {
 		if b.Detached {
-			return fmt.Sprintf(`No worker has %s. Start one, or execute it here with "whimbrel backfill run %s".`, label, label)
+			return fmt.Sprintf(`No worker has %s. Start one with "whimbrel work", or execute it here with "whimbrel backfill run %s".`, label, label)
 		}
 		return fmt.Sprintf(`No process works on %s. Run "whimbrel up" to continue.`, label)
 	}

@@ -41,6 +41,7 @@ func state(s database.BackfillState) func(*whimbrel.BackfillStatus) {
 }
 
 func held(b *whimbrel.BackfillStatus) {
+	b.State = database.BackfillWaiting
 	b.ThrottledBy, b.ThrottledAt = "replica b is 12s behind", b.Now.Add(-5*time.Second)
 	b.UpdatedAt = b.ThrottledAt.Add(-time.Second)
 }

@@ -19,6 +19,8 @@ type Plan struct {
 	// Downs lists the down scripts that the plan records and that can't run.
 	Downs []DownProblem `json:"down_problems,omitempty"`
 
+	// Warnings lists what in the scripts may not be meant.
+	Warnings []Problem `json:"warnings,omitempty"`
 	// Unrecorded is what a database without a history has, nil for nothing: up would be refused.
 	Unrecorded *Unrecorded `json:"unrecorded,omitempty"`
 
@@ -58,6 +60,9 @@ type PlanStep struct {
 // NewPlan converts a plan. frozen describes the freeze of the database, "" for none.
 func NewPlan(p *whimbrel.Plan, frozen string) *Plan {
 	d := &Plan{Set: p.Set, Goal: p.Goal.String(), Steps: []PlanStep{}, Downs: newDowns(p.Downs), Frozen: frozen != "", frozen: frozen}
+	for _, w := range p.Warnings {
+		d.Warnings = append(d.Warnings, Problem{Message: w.Msg, File: w.File, Line: w.Line, Column: w.Column})
+	}
 	transactions := 0
 	for i, s := range p.Steps {
 		var transaction *int
