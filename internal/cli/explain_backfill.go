@@ -64,7 +64,7 @@ func explainBackfill(f *render.Failure, e *whimbrel.BackfillError) {
 	f.Name = e.Name
 	f.SetVersion(e.Version)
 	b, name, at := f.Backfill, "the backfill "+f.Digits.Name(e.Version, e.Name), ""
-	if e.Entry.ID != 0 {
+	if e.Entry.ID != 0 && e.State != database.BackfillFailed {
 		f.Entry = render.Pointer(render.NewEntry(e.Entry))
 		at = f.Entry.Author()
 	}
@@ -78,7 +78,7 @@ func explainBackfill(f *render.Failure, e *whimbrel.BackfillError) {
 		f.Kind = kindBackfill
 		f.Message = name + " failed: " + strings.TrimSpace(b.Error)
 		f.Detail = "it stopped at " + b.Progress() + "; what is committed remains"
-		f.Next = fmt.Sprintf(`Remove the cause, run "whimbrel backfill retry %s", then %s. If the script is wrong, roll it back with "whimbrel down", correct the file, and run "whimbrel up".`, f.Label(e.Version), runAgain)
+		f.Next = fmt.Sprintf(`Remove the cause, run "whimbrel backfill retry %s", then %s. If the script is wrong, run "whimbrel down" (or, without a down script, "whimbrel forget %[1]s"), correct the file, and run "whimbrel up".`, f.Label(e.Version), runAgain)
 		if said, ok := asType[*database.StatementError](e.Err); ok {
 			f.SQLState, f.Hint = said.Code, said.Hint
 			setPlace(f, said.Pos)

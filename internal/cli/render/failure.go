@@ -196,7 +196,7 @@ func (f *Failure) write(pg *page) {
 	}
 	f.writeBlockage(pg)
 	f.writeMismatch(pg)
-	if e := f.Entry; e != nil {
+	if e := f.Entry; e != nil && f.Backfill == nil { // whose message names the author
 		what := e.Direction
 		if e.Version != database.NilVersion {
 			what += " " + pg.digits.Label(e.Version)
