@@ -239,9 +239,9 @@ func advise(f *render.Failure, p *whimbrel.Plan, r *whimbrel.Result, again strin
 	var done []string
 	if redone(f, r) {
 		done = append(done, afterRedo(f, r))
-	} else if before := completed(r); before != "" {
+	} else if before := completed(without(r, f.Backfill)); before != "" {
 		done = append(done, before)
-	} else if f.Direction == "" {
+	} else if f.Direction == "" && (f.Backfill == nil || f.Kind == kindUnfinished && f.Backfill.Version != *f.Version) {
 		done = append(done, nothingChanged)
 	}
 	switch {
@@ -274,6 +274,17 @@ func advise(f *render.Failure, p *whimbrel.Plan, r *whimbrel.Result, again strin
 		f.Next = strings.Replace(f.Next, runAgain, fmt.Sprintf("run %q", again), 1)
 	}
 	f.Outcome = strings.Join(done, " ")
+}
+
+// without returns a result without the backfill that failed or was stopped, which is among the
+// applied ones because it was started.
+func without(r *whimbrel.Result, b *render.Backfill) *whimbrel.Result {
+	if b == nil {
+		return r
+	}
+	others := *r
+	others.Applied = slices.DeleteFunc(slices.Clone(r.Applied), func(s whimbrel.StepResult) bool { return s.Version == b.Version })
+	return &others
 }
 
 // completed describes the steps before the one that failed, "" for none.

@@ -3,6 +3,7 @@ package render
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -156,7 +157,7 @@ func (d *Backfills) write(pg *page) {
 		right: map[int]bool{4: true, 5: true, 6: true}, give: []int{7, 1, 2}, drop: []int{5, 2},
 	}
 	for _, b := range d.List {
-		t.add(pg.digits.Label(b.Version), clean(b.Name), clean(b.Table), pg.backfillState(b.State), b.done(), b.rate(), b.left(), oneLine(b.heldBack()))
+		t.add(pg.digits.Label(b.Version), clean(b.Name), clean(b.Table), pg.backfillState(b.shown()), b.done(), b.rate(), b.left(), oneLine(b.heldBack()))
 	}
 	pg.table(t)
 	for _, b := range d.List {
@@ -177,9 +178,9 @@ func (b *Backfill) next(pg *page) string {
 	case database.BackfillFailed:
 		return fmt.Sprintf(`When the cause is removed, run "whimbrel backfill retry %s" to continue where it failed.`, label)
 	case database.BackfillPaused:
-		return fmt.Sprintf(`%s is paused. To continue, run "whimbrel backfill resume %s".`, label, label)
+		return fmt.Sprintf(`To continue, run "whimbrel backfill resume %s".`, label)
 	case database.BackfillCancelled:
-		return fmt.Sprintf(`%s is cancelled: its other rows are not changed. To continue, run "whimbrel backfill retry %s".`, label, label)
+		return fmt.Sprintf(`Its other rows are not changed. To take it up again, run "whimbrel backfill retry %s".`, label)
 	case database.BackfillDone:
 		return ""
 	}
@@ -194,17 +195,25 @@ func (b *Backfill) next(pg *page) string {
 
 // idle reports whether no worker has a lane, and none has had one for a while.
 func (b *Backfill) idle() bool {
-	for _, l := range b.Lanes {
-		if l.State == laneWorks || l.State == laneLater {
-			return false
-		}
+	return b.State == string(database.BackfillRunning) && !b.worked() && b.now.Sub(time.Time(b.UpdatedAt)) > time.Second
+}
+
+// worked reports whether a worker has a lane, or will take one that has failed.
+func (b *Backfill) worked() bool {
+	return slices.ContainsFunc(b.Lanes, func(l Lane) bool { return l.State == laneWorks || l.State == laneLater })
+}
+
+// shown is the state for people: idle, if no process works on the backfill.
+func (b *Backfill) shown() string {
+	if b.idle() {
+		return "idle"
 	}
-	return b.State == string(database.BackfillRunning) && b.now.Sub(time.Time(b.UpdatedAt)) > time.Second
+	return b.State
 }
 
 // remark describes an unfinished backfill for status: how far it is, and what to do.
 func (b *Backfill) remark(pg *page) string {
-	words := pg.warn("Backfill "+pg.digits.Name(b.Version, b.Name)) + " is " + pg.backfillState(b.State) + ": " + b.Progress()
+	words := pg.warn("Backfill "+pg.digits.Name(b.Version, b.Name)) + " is " + pg.backfillState(b.shown()) + ": " + b.Progress()
 	if speed := b.speedWords(); speed != "" && b.Error == "" {
 		words += ", " + speed
 	}
@@ -223,7 +232,7 @@ func (b *Backfill) remark(pg *page) string {
 
 // short describes an unfinished backfill on a line.
 func (b *Backfill) short(pg *page) string {
-	parts := []string{pg.digits.Name(b.Version, b.Name) + " " + pg.backfillState(b.State)}
+	parts := []string{pg.digits.Name(b.Version, b.Name) + " " + pg.backfillState(b.shown())}
 	for _, part := range []string{b.done(), suffixed(b.rate(), " rows/s"), suffixed(b.left(), " left"), oneLine(b.heldBack()), oneLine(b.Error)} {
 		if part != "" {
 			parts = append(parts, part)
@@ -264,7 +273,7 @@ func (pg *page) backfillState(state string) string {
 		return pg.good(state)
 	case database.BackfillFailed, database.BackfillCancelled:
 		return pg.bad(state)
-	case database.BackfillPaused, database.BackfillWaiting:
+	case database.BackfillPaused, database.BackfillWaiting, "idle":
 		return pg.warn(state)
 	}
 	return state
@@ -295,7 +304,7 @@ func percent(p float64) string {
 }
 
 func (b *Backfill) rate() string {
-	if b.RowsPerSecond == nil {
+	if b.RowsPerSecond == nil || b.idle() {
 		return ""
 	}
 	return perSecond(*b.RowsPerSecond)
@@ -309,10 +318,14 @@ func perSecond(rate float64) string {
 }
 
 func (b *Backfill) left() string {
-	if b.ETASeconds == nil {
+	if b.ETASeconds == nil || b.idle() {
 		return ""
 	}
-	return span(time.Duration(*b.ETASeconds * float64(time.Second)))
+	d := time.Duration(*b.ETASeconds * float64(time.Second))
+	if d < time.Minute {
+		return d.Round(time.Second).String()
+	}
+	return span(d)
 }
 
 // thousands writes a number with commas: 12,345.
@@ -323,6 +336,9 @@ func thousands(n int64) string {
 	}
 	return s
 }
+
+// backfillSet is what backfill set has done.
+const backfillSet = "Changed"
 
 // BackfillChanged is the answer of the commands that change a backfill.
 type BackfillChanged struct {
@@ -336,15 +352,18 @@ func NewBackfillChanged(b whimbrel.BackfillStatus, did string) *BackfillChanged 
 }
 
 func (d *BackfillChanged) write(pg *page) {
-	words := d.did + " " + pg.digits.Name(d.Version, d.Name)
-	if database.BackfillState(d.State) == database.BackfillDone || d.Percent == nil {
-		words += " after " + d.Progress()
-	} else {
-		words += " at " + d.Progress()
+	b, name := &d.Backfill, pg.digits.Name(d.Version, d.Name)
+	next := b.next(pg)
+	switch {
+	case d.did == backfillSet:
+		pg.line(pg.wrap(pg.good(d.did + " " + name + ": " + d.Limits.words() + ".")))
+	default:
+		pg.line(pg.wrap(pg.good(d.did + " " + name + " after " + d.Progress() + ".")))
+		if b.State == string(database.BackfillRunning) && !b.worked() && !b.Detached {
+			next = `Run "whimbrel up" to continue.`
+		}
 	}
-	pg.line(pg.wrap(pg.good(words + ".")))
-	pg.line(pg.wrap(d.Limits.words() + "."))
-	if next := d.next(pg); next != "" {
+	if next != "" {
 		pg.line(pg.wrap(pg.aim.at(next)))
 	}
 }
@@ -378,7 +397,7 @@ func (d *BackfillShown) write(pg *page) {
 	}
 	row("Backfill", pg.bold(pg.digits.Name(b.Version, b.Name))+fmt.Sprintf(", set %q", clean(b.Set)))
 	row("Table", clean(b.Table)+", by "+clean(strings.Join(b.Key, ", ")))
-	row("State", pg.backfillState(b.State)+b.detached())
+	row("State", pg.backfillState(b.shown())+b.detached())
 	row("Done", b.Progress())
 	row("Speed", b.speedWords())
 	if b.ThrottledBy != "" {
@@ -429,7 +448,7 @@ func (b *Backfill) Progress() string {
 }
 
 func (b *Backfill) speedWords() string {
-	if b.RowsPerSecond == nil {
+	if b.rate() == "" {
 		return ""
 	}
 	words := b.rate() + " rows/s"

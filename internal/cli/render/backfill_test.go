@@ -79,9 +79,9 @@ func TestBackfillListSaysWhatToDo(t *testing.T) {
 		`"whimbrel backfill retry 12" to continue where it failed`: filled(state(database.BackfillFailed), func(b *whimbrel.BackfillStatus) {
 			b.Error = "rows 960001 to 960003: value too long"
 		}),
-		`To continue, run "whimbrel backfill retry 12"`:       filled(state(database.BackfillCancelled)),
-		`No process works on 12. Run "whimbrel up"`:           filled(stopped),
-		`or execute it here with "whimbrel backfill run 12".`: filled(stopped, func(b *whimbrel.BackfillStatus) { b.Detached = true }),
+		`To take it up again, run "whimbrel backfill retry 12"`: filled(state(database.BackfillCancelled)),
+		`No process works on 12. Run "whimbrel up"`:             filled(stopped),
+		`or execute it here with "whimbrel backfill run 12".`:   filled(stopped, func(b *whimbrel.BackfillStatus) { b.Detached = true }),
 	} {
 		p, out, _ := pipe()
 		p.Show(&Backfills{List: []Backfill{NewBackfill(b)}})
@@ -121,11 +121,17 @@ func TestBackfillChanges(t *testing.T) {
 	t.Parallel()
 	p, out, _ := pipe()
 	p.Show(NewBackfillChanged(filled(state(database.BackfillPaused)), "Paused"))
+	p.Show(NewBackfillChanged(filled(func(b *whimbrel.BackfillStatus) { b.Lanes, b.Batch = nil, 1500 }), "Changed"))
+	p.Show(NewBackfillChanged(filled(func(b *whimbrel.BackfillStatus) { b.Lanes = nil }), "Resumed"))
+	p.Show(NewBackfillChanged(filled(), "Resumed"))
 	p.Show(NewBackfillRun(filled(state(database.BackfillDone), func(b *whimbrel.BackfillStatus) { b.Percent = 100 })))
 	p.Show(NewBackfillRun(filled()))
-	same(t, out.read(), `Paused 12 fill_email at 43%, 860,000 of about 2,000,000 rows in 860 batches.
-batches of 250ms, 2 in parallel, timeout 30s, 5 attempts.
-12 is paused. To continue, run "whimbrel backfill resume 12".
+	same(t, out.read(), `Paused 12 fill_email after 43%, 860,000 of about 2,000,000 rows in 860 batches.
+To continue, run "whimbrel backfill resume 12".
+Changed 12 fill_email: 1,500 rows a batch, 2 in parallel, timeout 30s, 5 attempts.
+Resumed 12 fill_email after 43%, 860,000 of about 2,000,000 rows in 860 batches.
+Run "whimbrel up" to continue.
+Resumed 12 fill_email after 43%, 860,000 of about 2,000,000 rows in 860 batches.
 Backfill 12 fill_email is done: 100%, 860,000 rows in 860 batches.
 Backfill 12 fill_email is not done yet: 43%, 860,000 of about 2,000,000 rows in 860 batches.
 Run "whimbrel backfill run 12" to continue.
