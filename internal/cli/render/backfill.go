@@ -76,7 +76,7 @@ type Lane struct {
 	Batch    int      `json:"batch"`
 	Rows     int64    `json:"rows"`
 
-	until time.Duration // before the next attempt
+	until time.Duration // before its lease ends, or the next attempt begins
 }
 
 // The states of a lane.
@@ -120,7 +120,7 @@ func newLane(l database.Lane, now time.Time) Lane {
 	case l.Failed:
 		d.State = laneFailed
 	case l.Worker != "" && l.LeasedUntil.After(now):
-		d.State, d.Worker = laneWorks, l.Worker
+		d.State, d.Worker, d.until = laneWorks, l.Worker, l.LeasedUntil.Sub(now)
 	case l.NotBefore.After(now):
 		d.State, d.until = laneLater, l.NotBefore.Sub(now)
 	}

@@ -16,6 +16,25 @@ type filling struct {
 	held  []string // what holds it back now
 	waits bool
 	said  string // the signals of the last line in a pipe
+	rows  int64  // that were done when their number was last seen to grow
+	moved time.Time
+}
+
+// stalledAfter is for how long no batch is committed before a backfill counts as stalled.
+const stalledAfter = 3 * time.Second
+
+// stalled says for whom the backfill waits if no batch was committed for a while: for a worker that
+// has the rows and may be dead. It returns "" if the backfill moves.
+func (f *filling) stalled(now time.Time) string {
+	if now.Sub(f.moved) < stalledAfter || f.State != string(database.BackfillRunning) {
+		return ""
+	}
+	for _, l := range f.Lanes {
+		if l.State == laneWorks {
+			return fmt.Sprintf("no batch for %s: worker %s has the rows; its lease ends in %s", span(now.Sub(f.moved)), oneLine(l.Worker), span(l.until))
+		}
+	}
+	return ""
 }
 
 // backfillProgress shows how far a backfill is. p.mu is held.
@@ -39,6 +58,9 @@ func (p *Printer) filling(b whimbrel.BackfillStatus) *filling {
 		p.progress.filling = f
 	}
 	f.Backfill = NewBackfill(b)
+	if now := time.Now(); f.moved.IsZero() || b.RowsDone != f.rows {
+		f.rows, f.moved = b.RowsDone, now
+	}
 	return f
 }
 
@@ -107,6 +129,9 @@ func (f *filling) line(d Digits) string {
 		words = "waiting for the backfill " + d.Name(f.Version, f.Name)
 	}
 	words += ": " + f.Progress()
+	if stalled := f.stalled(time.Now()); stalled != "" {
+		return words + "; " + stalled
+	}
 	if speed := f.speedWords(); speed != "" {
 		words += ", " + speed
 	}
@@ -117,7 +142,7 @@ func (f *filling) line(d Digits) string {
 }
 
 // fillBlock returns the lines of the live block of a backfill.
-func (p *Printer) fillBlock(width int, _ time.Time) []string {
+func (p *Printer) fillBlock(width int, now time.Time) []string {
 	f := p.progress.filling
 	if f == nil {
 		return nil
@@ -128,7 +153,10 @@ func (p *Printer) fillBlock(width int, _ time.Time) []string {
 		name = "waiting for the backfill "
 	}
 	name += p.digits.Name(f.Version, f.Name) + "  "
-	numbers := f.numbers()
+	numbers, stalled := f.numbers(), f.stalled(now)
+	if stalled != "" {
+		numbers = f.done()
+	}
 	const (
 		others = len("⠙   999.9s") // on the first line
 		widest = 30
@@ -145,6 +173,9 @@ func (p *Printer) fillBlock(width int, _ time.Time) []string {
 	default: // the name is too long
 		pg.raw(strings.TrimRight(name, " "))
 		pg.raw("    " + bar(*f.Percent, max(min(widest, width-textWidth(numbers)-6), 1)) + "  " + numbers)
+	}
+	if stalled != "" {
+		pg.hanging("    "+pg.warn(stalled), 6)
 	}
 	for _, held := range f.held {
 		pg.hanging("    "+pg.warn("held back: ")+held, 6)

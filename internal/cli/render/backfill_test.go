@@ -253,6 +253,28 @@ func TestBackfillOnATerminal(t *testing.T) {
 	})
 }
 
+// If nothing moves, because another worker has the rows, that is said in place of the speed.
+func TestBackfillThatIsStalled(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p, screen := terminal()
+		report := func() {
+			b := filled(func(b *whimbrel.BackfillStatus) {
+				b.Lanes = b.Lanes[:1]
+				b.Lanes[0].LeasedUntil = b.Now.Add(25 * time.Second)
+			})
+			p.Observe(t.Context(), whimbrel.BackfillProgress{Set: "default", Backfill: b})
+		}
+		report()
+		after(stalledAfter - liveEvery)
+		screen.read()
+		report()
+		tick()
+		same(t, screen.read(), "CR ⠋ fill 12 fill_email  █████████████░░░░░░░░░░░░░░░░░  43%  ESC[2m3.0sESC[mESC[KCR \n    ESC[33mno batch for 3.0s: worker web1/17/2 has the rows; its lease ends in 25sESC[mESC[KESC[J")
+		closed(t, p)
+	})
+}
+
 // With a long name, the bar is on a line of its own.
 func TestBackfillWithALongName(t *testing.T) {
 	t.Parallel()
