@@ -46,8 +46,8 @@ type stateRead struct {
 	err    error
 }
 
-// readState reads the state of a set with its unfinished backfills, and with holder the process that
-// migrates it.
+// readState reads the state of a set with its unfinished backfills, and with holder the process
+// that migrates it.
 func readState(ctx context.Context, db database.Database, set string, holder bool) (r stateRead) {
 	r.state, r.err = db.State(ctx, set)
 	if r.err == nil {
