@@ -117,7 +117,7 @@ func notData(st sqltext.Statement, d sqltext.Dialect) string {
 		return fmt.Sprintf("%s can't be in a transaction, and a backfill executes each batch in one; move it to a migration", st.Why)
 	case verb == "SELECT" && d == sqltext.PostgreSQL && createsTable(st):
 		return "SELECT INTO creates a table, and a backfill can only change data; move it to a migration"
-	case st.Session && !callsFunction(st, d):
+	case st.SetsSession():
 		return "the statement may change the session, which other batches use too; move it to a migration"
 	}
 	switch verb {
@@ -129,16 +129,6 @@ func notData(st sqltext.Statement, d sqltext.Dialect) string {
 		}
 	}
 	return fmt.Sprintf("a backfill can only change data, with INSERT, UPDATE, DELETE, MERGE or a SELECT that calls a function; move this %s to a migration", strings.TrimSpace(verb+" statement"))
-}
-
-// callsFunction reports whether a statement may change the session only because it calls a
-// function. The driver restores what that changes.
-func callsFunction(st sqltext.Statement, d sqltext.Dialect) bool {
-	switch st.Verb() {
-	case "SELECT", "WITH":
-		return d == sqltext.PostgreSQL && !strings.Contains(strings.ToLower(st.Text), "set_config")
-	}
-	return false
 }
 
 // createsTable reports whether a SELECT has an INTO of its own.

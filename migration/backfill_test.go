@@ -1,6 +1,7 @@
 package migration
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -113,6 +114,11 @@ const someSum = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a0
 
 func TestBody(t *testing.T) {
 	t.Parallel()
+	if s, err := ParseBackfill("f.sql", "-- whimbrel: backfill t\nSELECT touch(:first, :last)", sqltext.PostgreSQL); err != nil {
+		t.Error(err)
+	} else if _, err := s.Body(sqltext.PostgreSQL); err != nil {
+		t.Errorf("a call of a function: %v", err)
+	}
 	const text = "-- whimbrel: backfill t\nUPDATE t SET a = ':first' WHERE (a, b) >= (:first) AND b <= :last.b;\nDELETE FROM u WHERE id = :first\n"
 	s, err := ParseBackfill("f.sql", text, sqltext.PostgreSQL)
 	if err != nil {
@@ -193,5 +199,51 @@ func TestDirectivesOfBackfillsElsewhere(t *testing.T) {
 	want := `directive "batch" belongs to a backfill, which is a file named VERSION_name.backfill.sql; rename the file, or remove the directive`
 	if err == nil || err.Error() != want {
 		t.Errorf("got %v, want %s", err, want)
+	}
+}
+
+func TestAfter(t *testing.T) {
+	t.Parallel()
+	fill := func(file string) *Script {
+		s := Text(file, "")
+		s.Backfill = &Backfill{Table: "t"}
+		return s
+	}
+	after := func(file string, versions ...int64) *Script {
+		text := "-- a comment\n"
+		for _, v := range versions {
+			text += fmt.Sprintf("--  whimbrel: After 00%d\n", v)
+		}
+		s := Text(file, text)
+		s.After = versions
+		return s
+	}
+	squash := Text("5_s.up.sql", "")
+	squash.Replaces = []Replaced{{Version: 2}, {Version: 5}}
+	for name, c := range map[string]struct {
+		Contents
+		want string
+	}{
+		"a backfill":                         {Contents{Migrations: []Migration{{Version: 2, Up: fill("2")}, {Version: 3, Up: after("3", 2)}}}, ""},
+		"a version of a squash":              {Contents{Migrations: []Migration{{Version: 5, Up: squash}, {Version: 6, Up: after("6", 2)}}}, ""},
+		"a squash":                           {Contents{Migrations: []Migration{{Version: 5, Up: squash}, {Version: 6, Up: after("6", 5)}}}, ""},
+		"a version before a baseline":        {Contents{Baselines: []Migration{{Version: 4, Up: Text("B4", "")}}, Migrations: []Migration{{Version: 6, Up: after("6", 2)}}}, ""},
+		"itself":                             {Contents{Migrations: []Migration{{Version: 3, Up: after("3", 3)}}}, "3:2:1: a migration can't wait for itself; remove the directive, or name another version"},
+		"a later one":                        {Contents{Migrations: []Migration{{Version: 4, Up: fill("4")}, {Version: 3, Up: after("3", 4)}}}, "3:2:1: version 4 comes later, so this migration can't wait for it; remove the directive, or give this migration a higher version"},
+		"an unknown one":                     {Contents{Migrations: []Migration{{Version: 3, Up: after("3", 2)}}}, "3:2:1: the set has no version 2"},
+		"an ordinary one, and an unknown":    {Contents{Migrations: []Migration{{Version: 1, Up: fill("1")}, {Version: 2, Up: Text("2", "")}, {Version: 4, Up: after("4", 2, 3)}}}, "4:2:1: version 2 is not a backfill, so it is done as soon as it is applied; remove the directive; did you mean \"after 1\"?\n4:3:1: the set has no version 3; did you mean \"after 1\"?"},
+		"of a down script":                   {Contents{Migrations: []Migration{{Version: 2, Up: fill("2"), Down: after("2.down", 1)}}}, "2.down:2:1: a down script can't wait for a backfill; only the up script of a migration can; remove the directive"},
+		"of a repeatable script":             {Contents{Repeatables: []Named{{Name: "v", Script: after("R", 1)}}}, "R:2:1: a repeatable script can't wait for a backfill; only the up script of a migration can; remove the directive"},
+		"a baseline that is a backfill":      {Contents{Baselines: []Migration{{Version: 4, Up: fill("B4")}}}, "B4: a baseline can't be a backfill; only the up script of a migration can"},
+		"a backfill in Go without its table": {Contents{Migrations: []Migration{{Version: 4, Up: &Script{File: "go", Backfill: &Backfill{}}}}}, "go: the backfill has no table"},
+	} {
+		_, err := c.Set("")
+		got := ""
+		if err != nil {
+			got = err.Error()
+		}
+		if got != c.want {
+			t.Errorf("%s:\n got %s\nwant %s", name, got, c.want)
+		}
 	}
 }

@@ -54,10 +54,27 @@ func (e *DuplicateError) Error() string {
 	return fmt.Sprintf("version %d is used twice: %s and %s; change the version of one", e.Version, e.First, e.Second)
 }
 
-// ContentsError reports a baseline or repeatable script that conflicts with the rest of a set.
-type ContentsError struct{ File, Msg string }
+// ContentsError reports a script that conflicts with the rest of a set, or that can't have one of
+// its directives.
+type ContentsError struct {
+	File string
+	// Line and Column count from 1, and are 0 for the whole file.
+	Line, Column int
+	Msg          string
+}
 
-func (e *ContentsError) Error() string { return e.File + ": " + e.Msg }
+func (e *ContentsError) Error() string { return Warning{e.File, e.Line, e.Column, e.Msg}.String() }
+
+// contentsError returns an error about a script.
+func contentsError(s *Script, format string, args ...any) error {
+	return &ContentsError{File: s.File, Msg: fmt.Sprintf(format, args...)}
+}
+
+// directiveError returns an error about a directive of a script, at its place.
+func directiveError(s *Script, directive, format string, args ...any) error {
+	pos := s.placeOf(directive)
+	return &ContentsError{File: s.File, Line: pos.Line, Column: pos.Column, Msg: fmt.Sprintf(format, args...)}
+}
 
 // ReservedSet is the set of the migrations of Whimbrel's own tables.
 const ReservedSet = "whimbrel"
@@ -101,6 +118,9 @@ func (c Contents) Set(name string) (*Set, error) {
 		return nil, err
 	}
 	err = errors.Join(once(s.all), once(s.originals), s.setBaselines(c.Baselines), s.setRepeatables(c.Repeatables))
+	if err == nil {
+		err = s.checkBackfills()
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -118,7 +138,7 @@ func ordered(migrations []Migration) ([]Migration, error) {
 		case m.Up == nil:
 			return nil, fmt.Errorf("migration %s has no up script", m)
 		case m.Down != nil && len(m.Down.Replaces) > 0:
-			return nil, &ContentsError{m.Down.File, "only an up script replaces migrations; move the directive there"}
+			return nil, contentsError(m.Down, "only an up script replaces migrations; move the directive there")
 		}
 	}
 	return all, nil
@@ -143,7 +163,7 @@ func (s *Set) setBaselines(baselines []Migration) (err error) {
 	for _, b := range s.baselines {
 		q, inside := s.around(b.Version)
 		wrong := func(format string, args ...any) {
-			all = append(all, &ContentsError{b.Up.File, fmt.Sprintf(format, args...)})
+			all = append(all, contentsError(b.Up, format, args...))
 		}
 		switch {
 		case len(b.Up.Replaces) > 0:
@@ -177,9 +197,9 @@ func (s *Set) setRepeatables(repeatables []Named) error {
 		case r.Name == "" || r.Script == nil:
 			return fmt.Errorf("a repeatable script needs a name and a script (got name %q)", r.Name)
 		case len(r.Script.Replaces) > 0:
-			all = append(all, &ContentsError{r.Script.File, "a repeatable script can't replace migrations; remove the directive"})
+			all = append(all, contentsError(r.Script, "a repeatable script can't replace migrations; remove the directive"))
 		case i > 0 && s.repeatables[i-1].Name == r.Name:
-			all = append(all, &ContentsError{r.Script.File, fmt.Sprintf("the repeatable script %q is used twice: %s and %s", r.Name, s.repeatables[i-1].Script.File, r.Script.File)})
+			all = append(all, contentsError(r.Script, "the repeatable script %q is used twice: %s and %s", r.Name, s.repeatables[i-1].Script.File, r.Script.File))
 		}
 	}
 	return errors.Join(all...)

@@ -1,6 +1,8 @@
 package source
 
 import (
+	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/whimbrel-db/whimbrel/migration"
@@ -18,6 +20,25 @@ import (
 // read from the text, by package migration: the history keeps the text, and workers read it again.
 
 const backfillSuffix = ".backfill.sql"
+
+// isBackfill reports whether a file is named like a backfill.
+func isBackfill(name string) bool { return strings.HasSuffix(strings.ToLower(name), backfillSuffix) }
+
+// after returns the directive of a file that waits for a version.
+func (f *file) after(version int64) (directive, bool) {
+	if f.skim == nil {
+		return directive{}, false
+	}
+	for i := range f.parts {
+		for _, d := range f.parts[i].directives {
+			var s migration.Script
+			if s.Direct(d.text) == nil && slices.Contains(s.After, version) {
+				return d, true
+			}
+		}
+	}
+	return directive{}, false
+}
 
 // backfillScript returns the up script of a backfill. What is wrong with its directives is a
 // problem of the folder; a script without a statement, or with one that can't be in a backfill,
@@ -78,8 +99,34 @@ func (p *problems) wrapAll(file *file, err error) {
 // format has nothing of the kind.
 func (f *folder) refuseBackfills() {
 	for _, e := range f.entries {
-		if strings.HasSuffix(strings.ToLower(e.Name()), backfillSuffix) && !e.IsDir() {
+		if isBackfill(e.Name()) && !e.IsDir() {
 			f.add(f.path(e.Name()), "only a folder of the native format has backfills, and this one is read as one of %s; convert the folder, or move this file to a set of its own", f.format)
 		}
 	}
 }
+
+// backfillFiles returns the files of a new backfill.
+func backfillFiles(version, name, table string) []File {
+	base := version + "_" + name
+	return []File{
+		{Name: base + backfillSuffix, Content: fmt.Sprintf(backfillText, name, table)},
+		{Name: base + ".down.sql", Content: "-- Takes back " + name + ". If nothing has to be taken back, write the directive \"whimbrel: empty\" in\n-- a comment of its own.\n\n"},
+	}
+}
+
+// backfillText is the script of a new backfill. Its example has the most usual form.
+const backfillText = `-- %[1]s
+--
+-- whimbrel: unfinished
+-- whimbrel: backfill %[2]s
+-- whimbrel: check SELECT count(*) FROM %[2]s WHERE new_column IS NULL
+--
+-- The statement runs for one batch of rows after the other, each in a transaction of its own.
+-- :first and :last are the primary keys of the first and the last row of the batch. The check counts
+-- the rows that still have to be changed. It must be 0 at the end.
+
+UPDATE %[2]s
+SET new_column = lower(old_column)
+WHERE id BETWEEN :first AND :last
+  AND new_column IS NULL;
+`

@@ -1,7 +1,10 @@
 package source_test
 
 import (
+	"errors"
+	"strings"
 	"testing"
+	"testing/fstest"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -88,6 +91,122 @@ func TestBackfillsInOtherFormats(t *testing.T) {
 		}
 		if !found {
 			t.Errorf("%s: got %v, want it to have %s", format, err, message)
+		}
+	}
+}
+
+// TestSquashOfABackfill shows which statements a squash can execute once for all rows.
+func TestSquashOfABackfill(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ head, body, want string }{
+		{"users", "UPDATE users SET a = lower(b) WHERE id BETWEEN :first AND :last AND a IS NULL", "UPDATE users SET a = lower(b) WHERE id IS NOT NULL AND a IS NULL"},
+		{"public.users", "UPDATE ONLY public.users AS u SET a = 1 WHERE u.id >= :first AND u.id <= :last::bigint", "UPDATE ONLY public.users AS u SET a = 1 WHERE u.id IS NOT NULL AND u.id IS NOT NULL"},
+		{"users", "DELETE FROM users WHERE :first <= id AND (:last >= \"id\") RETURNING id", "DELETE FROM users WHERE id IS NOT NULL AND (\"id\" IS NOT NULL) RETURNING id"},
+		{"users\n-- whimbrel: key a, b", "UPDATE users SET c = 1 WHERE (a, b) BETWEEN (:first) AND (:last) AND c IS DISTINCT FROM d", "UPDATE users SET c = 1 WHERE (a IS NOT NULL AND b IS NOT NULL) AND c IS DISTINCT FROM d"},
+		{"users\n-- whimbrel: key a, b", "UPDATE users SET c = 1 WHERE (a, b) >= (:first.a, :first.b) AND (a, b) <= (:last.a, :last.b)", "UPDATE users SET c = 1 WHERE (a IS NOT NULL AND b IS NOT NULL) AND (a IS NOT NULL AND b IS NOT NULL)"},
+		{"users", "INSERT INTO copies (id, n) SELECT id, lower(n) FROM users WHERE id BETWEEN :first AND :last ON CONFLICT (id) DO UPDATE SET n = excluded.n", "INSERT INTO copies (id, n) SELECT id, lower(n) FROM users WHERE id IS NOT NULL ON CONFLICT (id) DO UPDATE SET n = excluded.n"},
+		{"users", "UPDATE users u SET n = (SELECT count(*) FROM orders o WHERE o.user_id = u.id) WHERE u.id BETWEEN :first AND :last", "UPDATE users u SET n = (SELECT count(*) FROM orders o WHERE o.user_id = u.id) WHERE u.id IS NOT NULL"},
+		{"users", "UPDATE users SET a = ':first' WHERE id BETWEEN :first AND :last", "UPDATE users SET a = ':first' WHERE id IS NOT NULL"},
+		// The following may have another effect.
+		{"users", "SELECT touch(:first, :last)", ""},
+		{"users", "UPDATE users SET a = 1 WHERE id > :first AND id <= :last", ""},
+		{"users", "UPDATE users SET a = 1 WHERE id NOT BETWEEN :first AND :last", ""},
+		{"users", "UPDATE users SET a = 1 WHERE id + 1 BETWEEN :first AND :last", ""},
+		{"users", "UPDATE users SET a = 1 WHERE id BETWEEN :first AND :last + 1", ""},
+		{"users", "UPDATE users SET a = :first WHERE id BETWEEN :first AND :last", ""},
+		{"users", "UPDATE users SET a = 1, id = -id WHERE id BETWEEN :first AND :last", ""},
+		{"users", "UPDATE users SET (a, id) = (1, 2) WHERE id BETWEEN :first AND :last", ""},
+		{"users", "UPDATE users SET a = (SELECT max(a) FROM users) WHERE id BETWEEN :first AND :last", ""},
+		{"users", "DELETE FROM orders WHERE user_id BETWEEN :first AND :last", ""},
+		{"users", "UPDATE users SET a = o.a FROM orders o WHERE o.user_id BETWEEN :first AND :last", ""},
+		{"users", "UPDATE users SET a = o.a FROM orders o WHERE id BETWEEN :first AND :last", ""},
+		{"users", "INSERT INTO totals SELECT count(*) FROM users WHERE id BETWEEN :first AND :last", ""},
+		{"users", "INSERT INTO firsts SELECT id FROM users WHERE id BETWEEN :first AND :last LIMIT 1", ""},
+		{"users\n-- whimbrel: key number", "UPDATE users SET a = 1 WHERE id BETWEEN :first AND :last", ""},
+		{"users\n-- whimbrel: key a, b", "UPDATE users SET c = 1 WHERE b BETWEEN :first.b AND :last.b", ""},
+	} {
+		script := "-- whimbrel: backfill " + c.head + "\n" + c.body + ";\n"
+		q, err := source.Squash(files("1_a.up.sql", up, "1_a.down.sql", up, "2_b.backfill.sql", script, "2_b.down.sql", up), source.SquashOptions{From: 1, To: 2, Name: "s", Dialect: sqltext.PostgreSQL})
+		if c.want == "" {
+			var e *source.Error
+			if !errors.As(err, &e) || e.File != "2_b.backfill.sql" || !strings.HasPrefix(e.Msg, "is executed for each batch of a backfill") {
+				t.Errorf("%s: got %v, want a refusal", c.body, err)
+			}
+			continue
+		}
+		if err != nil {
+			t.Errorf("%s: %v", c.body, err)
+			continue
+		}
+		text := q.Files[0].Content
+		if _, got, _ := strings.Cut(text, "\n-- 2_b.backfill.sql, once for all rows\n"); !strings.HasSuffix(got, "\n"+c.want+";\n") {
+			t.Errorf("%s:\n got %s\nwant it to end in %s", c.body, text, c.want)
+		}
+		if strings.Contains(text, "whimbrel: backfill") {
+			t.Errorf("the squash has directives of the backfill:\n%s", text)
+		}
+	}
+}
+
+func TestSquashWaitsForBackfillsBeforeIt(t *testing.T) {
+	t.Parallel()
+	q, err := source.Squash(files("1_a.backfill.sql", fill, "2_b.up.sql", "-- whimbrel: after 1\nSELECT 1;", "3_c.backfill.sql", fill, "4_d.up.sql", "-- whimbrel: after 3\nSELECT 1;"),
+		source.SquashOptions{From: 2, To: 4, Name: "s", Dialect: sqltext.PostgreSQL})
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := q.Files[0].Content
+	if !strings.Contains(text, "\n-- whimbrel: after 1\n") || strings.Contains(text, "-- whimbrel: after 3") {
+		t.Errorf("got %s", text)
+	}
+}
+
+func TestRenumberBackfills(t *testing.T) {
+	t.Parallel()
+	moved, err := source.Renumber(files("1_a.up.sql", up, "2_b.up.sql", up, "2_c.backfill.sql", fill, "2_c.down.sql", up), source.RenumberOptions{Applied: map[int64]string{1: "a", 2: "b"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []source.Rename{{From: "2_c.backfill.sql", To: "3_c.backfill.sql"}, {From: "2_c.down.sql", To: "3_c.down.sql"}}
+	if len(moved) != 1 || !cmp.Equal(moved[0].Renames, want) {
+		t.Errorf("got %+v", moved)
+	}
+	_, err = source.Renumber(files("1_a.backfill.sql", fill, "2_b.up.sql", up, "3_c.up.sql", "-- whimbrel: after 1\nSELECT 1;"), source.RenumberOptions{Applied: map[int64]string{2: "b"}})
+	message := "3_c.up.sql:1:1: waits for version 1, and 1_a.backfill.sql gets another one; remove the directive, renumber, and name the new version then"
+	if err == nil || err.Error() != message {
+		t.Errorf("got %v, want %s", err, message)
+	}
+}
+
+func TestNewBackfill(t *testing.T) {
+	t.Parallel()
+	made, err := source.NewFiles(files("0001_a.up.sql", up), source.NewOptions{Name: "lower email", Backfill: `public."Users"`})
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := files("0001_a.up.sql", up)
+	for _, f := range made {
+		all[f.Name] = &fstest.MapFile{Data: []byte(f.Content)}
+	}
+	set, err := source.Read(all, source.Options{Dialect: sqltext.PostgreSQL})
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, _ := set.Get(2)
+	if m.Name != "lower_email" || m.Up.Problem == nil || m.Down != nil || m.Up.Backfill.Table != `public."Users"` {
+		t.Errorf("got %+v", m)
+	}
+	written := strings.Replace(made[0].Content, "-- whimbrel: unfinished\n", "", 1)
+	s, err := migration.ParseBackfill(made[0].Name, written, sqltext.PostgreSQL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Body(sqltext.PostgreSQL); err != nil {
+		t.Errorf("the example that new writes: %v", err)
+	}
+	for table, format := range map[string]source.Format{"users": source.Goose, "a b": source.Native, "a\n": source.Native} {
+		if _, err := source.NewFiles(files(), source.NewOptions{Name: "x", Backfill: table, Format: format}); err == nil {
+			t.Errorf("a backfill of %q in the format %s: no error", table, format)
 		}
 	}
 }

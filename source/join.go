@@ -59,6 +59,13 @@ func (t *timeouts) longest() time.Duration {
 
 // add appends a script. last says that no statement comes behind it.
 func (j *joiner) add(name string, s *migration.Script, last bool) error {
+	if s.Backfill != nil {
+		var err error
+		if s, err = j.once(s); err != nil {
+			return err
+		}
+		name += ", once for all rows"
+	}
 	a, err := s.Analyze(j.dialect, nil)
 	if err != nil {
 		return err

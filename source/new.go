@@ -25,6 +25,9 @@ type NewOptions struct {
 	// UTC. With neither, the version is like the newest one of the folder.
 	Sequence  bool
 	Timestamp time.Time
+	// Backfill requests a backfill, and is the table whose rows it changes, as SQL writes it. Only a
+	// folder of the native format can have one.
+	Backfill string
 	// Format is the folder's; Auto detects it.
 	Format Format
 }
@@ -89,6 +92,9 @@ func NewFiles(fsys fs.FS, opts NewOptions) ([]File, error) {
 			return nil, err
 		}
 	}
+	if err := opts.checkBackfill(format); err != nil {
+		return nil, err
+	}
 	f := newFolder(fsys, Options{Format: format})
 	f.format, f.layout = format, layoutOf(format)
 	if f.entries, err = readDir(fsys, "."); err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -103,6 +109,9 @@ func NewFiles(fsys fs.FS, opts NewOptions) ([]File, error) {
 		return nil, err
 	}
 	files := f.skeleton(version, name)
+	if opts.Backfill != "" {
+		files = backfillFiles(version, name, opts.Backfill)
+	}
 	if err := f.err(); err != nil {
 		return nil, err
 	}
@@ -110,6 +119,22 @@ func NewFiles(fsys fs.FS, opts NewOptions) ([]File, error) {
 		files[i].version = cmp.Or(files[i].version, version)
 	}
 	return files, nil
+}
+
+// checkBackfill refuses a backfill in another format than the native one, and a table that a
+// directive can't have.
+func (o NewOptions) checkBackfill(format Format) error {
+	switch {
+	case o.Backfill == "":
+		return nil
+	case format != Native:
+		return fmt.Errorf("only a folder of the native format has backfills, and this one is in the format of %s", format)
+	}
+	s := migration.Script{Backfill: &migration.Backfill{}}
+	if err := s.Direct("backfill " + o.Backfill); err != nil || strings.ContainsAny(o.Backfill, "\r\n") {
+		return fmt.Errorf("%q is not the name of a table, such as users or public.users", o.Backfill)
+	}
+	return nil
 }
 
 // nameLimit keeps file names below what file systems take.

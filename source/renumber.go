@@ -208,6 +208,7 @@ func (r *renumbering) choose() {
 			}
 			if g.moves != "" {
 				r.refuseSquash(g)
+				r.refuseAfter(g)
 			}
 		}
 		i += len(same)
@@ -247,6 +248,18 @@ func (r *renumbering) refuseSquash(g *group) {
 		if r.files[name].replaces(g.version) {
 			r.add(r.path(g.files[0]), "can't get another version: %s replaces version %d", r.path(name), g.version)
 			return
+		}
+	}
+}
+
+// refuseAfter reports a backfill that can't move because others wait for its version.
+func (r *renumbering) refuseAfter(g *group) {
+	if !slices.ContainsFunc(g.files, isBackfill) {
+		return
+	}
+	for _, name := range slices.Sorted(maps.Keys(r.files)) {
+		if d, ok := r.files[name].after(g.version); ok {
+			r.at(r.path(name), d.line, d.column, "waits for version %d, and %s gets another one; remove the directive, renumber, and name the new version then", g.version, r.path(g.files[0]))
 		}
 	}
 }

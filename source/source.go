@@ -228,7 +228,7 @@ func (p *problems) place(err error) {
 	case *migration.SquashError:
 		p.all = append(p.all, &Error{File: e.File, Msg: e.Msg, Err: e})
 	case *migration.ContentsError:
-		p.all = append(p.all, &Error{File: e.File, Msg: e.Msg, Err: e})
+		p.all = append(p.all, &Error{File: e.File, Line: e.Line, Column: e.Column, Msg: e.Msg, Err: e})
 	}
 }
 

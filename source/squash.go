@@ -64,6 +64,10 @@ type Squashed struct {
 // replaces, with checksums, so that a database that has applied the range records the squash
 // instead of running it. Squash writes nothing.
 //
+// A backfill of the range becomes statements that change all rows at once, if these have the same
+// effect: UPDATE and DELETE of its table, and INSERT … SELECT from it, in which :first and :last
+// only limit the key. Otherwise the error is an *[Error].
+//
 // If the scripts would not have the same effect in one transaction as in several, the error is an
 // *[Error]: a statement that can't be in a transaction, a script that changes the session for later
 // ones, an enum value that is used after it was added. This does not apply to MySQL, where no
@@ -309,11 +313,27 @@ func (s *squasher) head(direction string, j *joiner) string {
 		for _, m := range s.pieces {
 			fmt.Fprintf(&b, "-- whimbrel: replaces %d %s\n", m.Version, m.Up.Checksum)
 		}
+		for _, v := range s.after() {
+			fmt.Fprintf(&b, "-- whimbrel: after %d\n", v)
+		}
 	}
 	for _, d := range j.directives(direction == wordUp || s.opts.Rewrite != nil) {
 		b.WriteString("-- whimbrel: " + d + "\n")
 	}
 	return b.String()
+}
+
+// after returns the backfills before the range that a migration of the range waits for.
+func (s *squasher) after() (all []int64) {
+	for _, m := range s.pieces {
+		for _, v := range m.Up.After {
+			if v < s.opts.From && !slices.Contains(all, v) {
+				all = append(all, v)
+			}
+		}
+	}
+	slices.Sort(all)
+	return all
 }
 
 func (s *squasher) isEmpty(script *migration.Script) bool {

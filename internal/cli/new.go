@@ -20,6 +20,7 @@ import (
 
 func (a *app) newCommand() *cobra.Command {
 	var timestamp, sequence, force bool
+	var backfill string
 	cmd := &cobra.Command{
 		Use:        "new NAME",
 		SuggestFor: []string{"generate", "add"},
@@ -28,10 +29,14 @@ func (a *app) newCommand() *cobra.Command {
 		Long: `New creates the files of a migration with the next version, and prints their paths. The version
 is a number or a timestamp, like those in the folder. If the folder does not exist, new creates it.
 
+With --backfill, the migration changes the rows of a table in batches (see docs/backfill.md). Its script is
+VERSION_NAME.backfill.sql, an example to adapt.
+
 After the first timestamp in a folder with numbers, all later versions must be timestamps. So
 --timestamp asks first, or requires --force if it can't ask.`,
 		Example: `  whimbrel new create_users
-  whimbrel new "add email to users" --timestamp`,
+  whimbrel new "add email to users" --timestamp
+  whimbrel new lower_email --backfill users`,
 		Args: needArgs("one name, such as create_users", 1, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := exclusive(cmd, "timestamp", "sequence"); err != nil {
@@ -41,7 +46,10 @@ After the first timestamp in a folder with numbers, all later versions must be t
 			if err != nil {
 				return err
 			}
-			opts := source.NewOptions{Name: args[0], Sequence: sequence, Format: r.format}
+			opts := source.NewOptions{Name: args[0], Sequence: sequence, Backfill: backfill, Format: r.format}
+			if cmd.Flags().Changed("backfill") && backfill == "" {
+				return usage("For example: whimbrel new lower_email --backfill users", "--backfill needs the name of a table")
+			}
 			if timestamp {
 				if err := a.mayChangeNumbering(cmd.Context(), r.dir, opts, force); err != nil {
 					return err
@@ -59,6 +67,7 @@ After the first timestamp in a folder with numbers, all later versions must be t
 	}
 	cmd.Flags().BoolVar(&timestamp, "timestamp", false, "use the present time as version, in UTC")
 	cmd.Flags().BoolVar(&sequence, "sequence", false, "use the next number as version")
+	cmd.Flags().StringVar(&backfill, "backfill", "", "change the rows of a `table` in batches")
 	cmd.Flags().BoolVar(&force, "force", false, "with --timestamp: also in a folder with numbers")
 	return cmd
 }
