@@ -27,6 +27,7 @@ import (
 	"github.com/riverqueue/river/riverdriver/riverpgxv5"
 	"github.com/riverqueue/river/rivertype"
 
+	"github.com/whimbrel-db/whimbrel"
 	"github.com/whimbrel-db/whimbrel/database"
 	"github.com/whimbrel-db/whimbrel/database/postgres"
 )
@@ -55,10 +56,10 @@ type Queue[Tx any] struct {
 	// them. It pauses and resumes queues. Only Start and Stop of this package start and stop it.
 	River *river.Client[Tx]
 
-	schema  schema
-	store   store[Tx]
-	limiter *limiter[Tx]
-	close   func() // closes what Start opened
+	migrator *whimbrel.Migrator
+	store    store[Tx]
+	limiter  *limiter[Tx]
+	close    func() error
 }
 
 // Start brings the library's tables up to date and starts to work on jobs. It verifies the checksum
@@ -73,18 +74,13 @@ func Start(ctx context.Context, opts Options) (*Queue[pgx.Tx], error) {
 	if err != nil {
 		return nil, fmt.Errorf("jobs: %w", err)
 	}
-	q, err := start(ctx, backend[pgx.Tx]{
+	return start(ctx, backend[pgx.Tx]{
 		schema: schemaName,
 		db:     postgres.NewPool(pool, database.Options{App: opts.App}),
 		driver: riverpgxv5.New(pool),
 		store:  postgresStore{pool},
 		close:  closePool,
 	}, opts.River, opts.Limits)
-	if err != nil {
-		closePool()
-		return nil, fmt.Errorf("jobs: %w", err)
-	}
-	return q, nil
 }
 
 // openPool returns the caller's pool, or a new one, and the function that closes it if it is new.
@@ -111,10 +107,24 @@ type backend[Tx any] struct {
 	db     database.Database
 	driver riverdriver.Driver[Tx]
 	store  store[Tx]
-	close  func()
+	close  func() // closes what Start opened
 }
 
 func start[Tx any](ctx context.Context, b backend[Tx], config river.Config, limits Limits) (*Queue[Tx], error) {
+	q, err := b.start(ctx, config, limits)
+	if err != nil {
+		b.closeAll()
+		return nil, fmt.Errorf("jobs: %w", err)
+	}
+	return q, nil
+}
+
+func (b backend[Tx]) closeAll() error {
+	defer b.close()
+	return b.db.Close() // does not close a caller's pool
+}
+
+func (b backend[Tx]) start(ctx context.Context, config river.Config, limits Limits) (*Queue[Tx], error) {
 	set, err := readSet(b.db.Dialect(), b.schema)
 	if err != nil {
 		return nil, err
@@ -133,24 +143,25 @@ func start[Tx any](ctx context.Context, b backend[Tx], config river.Config, limi
 		return nil, err
 	}
 
-	q := &Queue[Tx]{River: client, schema: newSchema(b.db, set), store: b.store, limiter: limiter, close: b.close}
-	if err := q.schema.update(ctx); err != nil {
+	migrator := whimbrel.New(b.db, set, whimbrel.Options{Atomic: true})
+	if _, err := migrator.Up(ctx); err != nil { // verifies first
 		return nil, err
 	}
 	if err := b.store.prepare(ctx, limits.all()); err != nil {
 		return nil, err
 	}
 	if len(config.Queues) > 0 {
-		err = client.Start(context.WithoutCancel(ctx))
+		if err := client.Start(context.WithoutCancel(ctx)); err != nil {
+			return nil, err
+		}
 	}
-	return q, err
+	return &Queue[Tx]{River: client, migrator: migrator, store: b.store, limiter: limiter, close: b.closeAll}, nil
 }
 
 // Stop waits until the jobs of this process are done, cancels them if ctx ends before that, and
 // closes the pool if Start opened it. Jobs that wait for a limit return to their queue.
 func (q *Queue[Tx]) Stop(ctx context.Context) error {
-	defer q.close()
-	return q.stopWork(ctx)
+	return errors.Join(q.stopWork(ctx), q.close())
 }
 
 func (q *Queue[Tx]) stopWork(ctx context.Context) error {
@@ -160,25 +171,6 @@ func (q *Queue[Tx]) stopWork(ctx context.Context) error {
 		err = errors.Join(err, q.River.StopAndCancel(context.WithoutCancel(ctx)))
 	}
 	return err
-}
-
-// Migrations returns the versions that this build knows and those that are applied. A database that
-// a newer build has updated has more applied versions than are known.
-func (q *Queue[Tx]) Migrations(ctx context.Context) (Migrations, error) {
-	return q.schema.migrations(ctx)
-}
-
-// Rollback stops the work of this process, and rolls back every migration above the target, newest
-// first, in one transaction. It verifies checksums as Start does. whimbrel.NilVersion removes all
-// tables of the library. Afterwards only Stop and Migrations can be called.
-func (q *Queue[Tx]) Rollback(ctx context.Context, target int64) error {
-	if err := q.stopWork(ctx); err != nil {
-		return fmt.Errorf("jobs: stop before the rollback: %w", err)
-	}
-	if err := q.schema.rollback(ctx, target); err != nil {
-		return fmt.Errorf("jobs: %w", err)
-	}
-	return nil
 }
 
 // Leases lists the jobs that hold a slot of a limit now, in all processes.

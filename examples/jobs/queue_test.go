@@ -3,6 +3,9 @@ package jobs_test
 import (
 	"context"
 	"errors"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strings"
 	"sync"
@@ -14,6 +17,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/riverqueue/river"
 	"github.com/riverqueue/river/rivertype"
+	"riverqueue.com/riverui"
 
 	"github.com/whimbrel-db/whimbrel/examples/jobs"
 )
@@ -608,4 +612,25 @@ func TestQueuesPauseAndJobsAreCancelled(t *testing.T) {
 		t.Fatal(err)
 	}
 	await(t, pool, "SELECT attempt = 2 AND state = 'completed' FROM jobs.river_job WHERE id = $1", waits)
+}
+
+func TestRiverUI(t *testing.T) {
+	t.Parallel()
+	pool := newPool(t)
+	q := start(t, jobs.Options{Pool: pool})
+	enqueue(t, q, 1, task{"shown"}, nil)
+	pages, err := riverui.NewHandler(&riverui.HandlerOpts{
+		Endpoints: riverui.NewEndpoints(q.River, nil), Logger: slog.New(slog.DiscardHandler),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := pages.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	answer := httptest.NewRecorder()
+	pages.ServeHTTP(answer, httptest.NewRequest(http.MethodGet, "/api/jobs?state=available", nil))
+	if answer.Code != http.StatusOK || !strings.Contains(answer.Body.String(), "shown") {
+		t.Errorf("the list of jobs is %d: %s", answer.Code, answer.Body)
+	}
 }

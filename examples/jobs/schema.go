@@ -3,12 +3,12 @@ package jobs
 import (
 	"context"
 	"embed"
+	"fmt"
 	"io/fs"
 	"strings"
 
 	"github.com/whimbrel-db/whimbrel"
 	"github.com/whimbrel-db/whimbrel/backfill"
-	"github.com/whimbrel-db/whimbrel/database"
 	"github.com/whimbrel-db/whimbrel/migration"
 	"github.com/whimbrel-db/whimbrel/source"
 	"github.com/whimbrel-db/whimbrel/sqltext"
@@ -72,37 +72,32 @@ func withEnumFromTheStart(script *migration.Script) (*migration.Script, error) {
 	return script, nil
 }
 
-// schema is the library's part of a database.
-type schema struct{ migrator *whimbrel.Migrator }
-
-func newSchema(db database.Database, set *migration.Set) schema {
-	return schema{whimbrel.New(db, set, whimbrel.Options{Atomic: true})}
-}
-
-// update verifies the checksums of all applied migrations, and then applies the pending ones in one
-// transaction.
-func (s schema) update(ctx context.Context) error {
-	_, err := s.migrator.Up(ctx)
-	return err
-}
-
 // Migrations are the versions of the library's schema, ascending.
 type Migrations struct {
 	Known   []int64 // those of this build
-	Applied []int64 // those of the database; a newer build may have applied more than are known
+	Applied []int64 // those of the database
 }
 
-func (s schema) migrations(ctx context.Context) (Migrations, error) {
-	status, err := s.migrator.Status(ctx)
+// Migrations returns the versions that this build knows and those that are applied. A newer build
+// may have applied more than this one knows.
+func (q *Queue[Tx]) Migrations(ctx context.Context) (Migrations, error) {
+	status, err := q.migrator.Status(ctx)
 	if err != nil {
-		return Migrations{}, err
+		return Migrations{}, fmt.Errorf("jobs: %w", err)
 	}
 	return Migrations{Known: status.KnownVersions(), Applied: status.AppliedVersions()}, nil
 }
 
-// rollback rolls back every version above the target, newest first, in one transaction. The history
-// keeps the down scripts, so it also rolls back the versions of a newer build.
-func (s schema) rollback(ctx context.Context, target int64) error {
-	_, err := s.migrator.Migrate(ctx, whimbrel.DownTo(target), whimbrel.ApplyOptions{})
-	return err
+// Rollback stops the work of this process, and rolls back every version above the target, newest
+// first, in one transaction. It verifies checksums as Start does. whimbrel.NilVersion removes all
+// tables of the library. The history keeps the down scripts, so Rollback also reverts the versions
+// of a newer build. Afterwards only Migrations, Rollback and Stop can be called.
+func (q *Queue[Tx]) Rollback(ctx context.Context, target int64) error {
+	if err := q.stopWork(ctx); err != nil {
+		return fmt.Errorf("jobs: stop before the rollback: %w", err)
+	}
+	if _, err := q.migrator.Migrate(ctx, whimbrel.DownTo(target), whimbrel.ApplyOptions{}); err != nil {
+		return fmt.Errorf("jobs: %w", err)
+	}
+	return nil
 }

@@ -40,17 +40,12 @@ func StartSQLite(ctx context.Context, opts SQLiteOptions) (*Queue[*sql.Tx], erro
 		closeHandle()
 		return nil, fmt.Errorf("jobs: %w", err)
 	}
-	q, err := start(ctx, backend[*sql.Tx]{
+	return start(ctx, backend[*sql.Tx]{
 		db:     db,
 		driver: riversqlite.New(handle),
 		store:  sqliteStore{handle},
 		close:  closeHandle,
 	}, opts.River, opts.Limits)
-	if err != nil {
-		closeHandle()
-		return nil, fmt.Errorf("jobs: %w", err)
-	}
-	return q, nil
 }
 
 // openSQLite returns the caller's handle, or a new one, and the function that closes it if it is
