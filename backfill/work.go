@@ -283,7 +283,7 @@ func (w *worker) ends(ctx context.Context) (bool, error) {
 		case !b.Detached:
 		case b.State.Ended():
 			failed = &b
-		case w.opts.Until == Done, w.waitsFor(b):
+		case w.opts.Until == Done, waitsForWorker(b) && !w.r.frozen(ctx, b.Set):
 			left = true
 		}
 	}
@@ -296,8 +296,8 @@ func (w *worker) ends(ctx context.Context) (bool, error) {
 	return true, nil
 }
 
-// waitsFor reports whether a backfill has something to do for a worker now.
-func (w *worker) waitsFor(b database.Backfill) bool {
+// waitsForWorker reports whether a backfill has something to do for a worker now.
+func waitsForWorker(b database.Backfill) bool {
 	held := !b.ThrottledAt.IsZero() && b.Now.Sub(b.ThrottledAt) < time.Minute
 	return offers(b) && !held
 }
