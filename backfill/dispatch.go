@@ -24,7 +24,7 @@ const (
 	// lookFor limits a look of the periodic job.
 	lookFor = 10 * time.Second
 	// grace is how much longer than its turn a slot can take to begin and to end.
-	grace = 10 * time.Second
+	grace = 5 * time.Second
 	// slotPriority is behind that of dispatching and of hooks, which have River's highest, 1.
 	slotPriority = 2
 	// recent is how long ago a backfill may have ended for which a hook is still called.

@@ -14,6 +14,7 @@ import (
 
 	"github.com/whimbrel-db/whimbrel"
 	"github.com/whimbrel-db/whimbrel/database"
+	"github.com/whimbrel-db/whimbrel/internal/lanes"
 	"github.com/whimbrel-db/whimbrel/migration"
 )
 
@@ -290,6 +291,9 @@ func (r *runner) after(ctx context.Context, st whimbrel.BackfillStatus, err erro
 
 // offers reports whether a worker that asks gets a lane, or can end the backfill.
 func offers(b database.Backfill) bool {
+	if _, failed := lanes.Failed(b); failed && b.State == database.BackfillRunning {
+		return true
+	}
 	c := b.Claim()
 	return c.Lane >= 0 || c.Cut > 0 || c.Why == database.ClaimAllDone
 }

@@ -3,6 +3,7 @@ package backfill_test
 import (
 	"bufio"
 	"context"
+	"database/sql"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -25,6 +26,7 @@ import (
 	"github.com/whimbrel-db/whimbrel/internal/testdb"
 	"github.com/whimbrel-db/whimbrel/migration"
 	"github.com/whimbrel-db/whimbrel/source"
+	"github.com/whimbrel-db/whimbrel/sqltext"
 )
 
 const (
@@ -278,9 +280,19 @@ func TestFrozenWorker(t *testing.T) {
 		f := fill(t, newTarget(t), 3000, countOnce, "batch 20", "pause 5ms")
 		cmd := f.start(t, backfill.Done)
 		eventually(t, "the worker has changed rows", func() bool { return f.status(t).RowsDone > 0 })
-		if err := cmd.Process.Signal(syscall.SIGSTOP); err != nil {
-			t.Fatal(err)
-		}
+		// a process that is stopped within a transaction keeps the lock of a SQLite file
+		eventually(t, "the worker is stopped between two batches", func() bool {
+			if err := cmd.Process.Signal(syscall.SIGSTOP); err != nil {
+				t.Fatal(err)
+			}
+			if f.writable(t) {
+				return true
+			}
+			if err := cmd.Process.Signal(syscall.SIGCONT); err != nil {
+				t.Fatal(err)
+			}
+			return false
+		})
 		if err := f.work(t); err != nil {
 			t.Fatal(err)
 		}
@@ -293,6 +305,20 @@ func TestFrozenWorker(t *testing.T) {
 		}
 		f.wantOnce(t)
 	})
+}
+
+// writable reports whether the database can be written to.
+func (f filled) writable(t *testing.T) bool {
+	if f.db.Dialect() == sqltext.PostgreSQL {
+		return true
+	}
+	pool, err := sql.Open("sqlite", "file:"+strings.TrimPrefix(f.url, "sqlite:")+"?_pragma=busy_timeout(100)&_txlock=immediate")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer pool.Close()
+	tx, err := pool.BeginTx(t.Context(), nil)
+	return err == nil && tx.Rollback() == nil
 }
 
 // SIGTERM lets the batch commit, and frees the lanes at once.

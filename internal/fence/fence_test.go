@@ -176,7 +176,7 @@ var rules = []rule{
 	// It links River, a job queue, and the clients of its databases.
 	{
 		pkg:      "backfill",
-		imports:  []string{".", "database", "database/postgres", "database/sqlite", "migration", "sqltext"},
+		imports:  []string{".", "database", "database/postgres", "database/sqlite", "internal/lanes", "migration", "sqltext"},
 		linksAll: true,
 	},
 	{
