@@ -16,6 +16,7 @@ import (
 	"github.com/riverqueue/river/riverdriver"
 	"github.com/riverqueue/river/riverdriver/riverpgxv5"
 	"github.com/riverqueue/river/riverdriver/riversqlite"
+	"github.com/riverqueue/river/rivertype"
 
 	"github.com/whimbrel-db/whimbrel"
 	"github.com/whimbrel-db/whimbrel/database"
@@ -83,6 +84,11 @@ const (
 	// pollEvery is how often a client asks for jobs. It does not listen, so that it can connect
 	// through a pooler.
 	pollEvery = time.Second
+	// keepFor is how long jobs are kept that have ended, as River's leader does by default.
+	// pruneEvery is how often Work deletes older ones, pruneAtOnce at most.
+	keepFor     = 24 * time.Hour
+	pruneEvery  = 10 * time.Minute
+	pruneAtOnce = 1000
 	// busyFor is how long a statement of River waits for another writer of a SQLite file.
 	busyFor = 30 * time.Second
 )
@@ -137,6 +143,7 @@ func Work(ctx context.Context, url string, opts WorkOptions) error {
 // client is a River client of any driver.
 type client interface {
 	queue
+	JobDeleteMany(context.Context, *river.JobDeleteManyParams) (*river.JobDeleteManyResult, error)
 	Start(context.Context) error
 	Stop(context.Context) error
 }
@@ -250,9 +257,16 @@ func riverError(err error) error { return fmt.Errorf("River: %w", err) }
 
 // until dispatches jobs until it is time to end.
 func (w *worker) until(ctx context.Context, failed <-chan error) error {
+	var pruned time.Time
 	for {
 		if err := w.r.dispatch(ctx, w); err != nil && ctx.Err() == nil {
 			w.opts.Logger.ErrorContext(ctx, "can't look for backfills", slog.String("error", err.Error()))
+		}
+		if time.Since(pruned) > pruneEvery {
+			pruned = time.Now()
+			if err := prune(ctx, w, time.Now().Add(-keepFor)); err != nil && ctx.Err() == nil {
+				w.opts.Logger.WarnContext(ctx, "can't delete old jobs", slog.String("error", err.Error()))
+			}
 		}
 		if end, err := w.ends(ctx); end {
 			return err
@@ -265,6 +279,29 @@ func (w *worker) until(ctx context.Context, failed <-chan error) error {
 		case <-time.After(lookEvery/2 + rand.N(lookEvery)):
 		}
 	}
+}
+
+// prune deletes jobs of this package that have ended before a time. River's leader does that for
+// all jobs, but there may be none.
+func prune(ctx context.Context, c client, before time.Time) error {
+	ended := river.NewJobListParams().Kinds(SlotArgs{}.Kind(), DispatchArgs{}.Kind(), EndArgs{}.Kind()).
+		States(rivertype.JobStateCompleted, rivertype.JobStateCancelled, rivertype.JobStateDiscarded).
+		OrderBy(river.JobListOrderByFinalizedAt, river.SortOrderAsc).First(pruneAtOnce)
+	list, err := c.JobList(ctx, ended)
+	if err != nil {
+		return err
+	}
+	var ids []int64
+	for _, j := range list.Jobs {
+		if j.FinalizedAt != nil && j.FinalizedAt.Before(before) {
+			ids = append(ids, j.ID)
+		}
+	}
+	if len(ids) == 0 {
+		return nil
+	}
+	_, err = c.JobDeleteMany(ctx, river.NewJobDeleteManyParams().IDs(ids...).First(pruneAtOnce))
+	return err
 }
 
 // ends reports whether Work ends by itself now.

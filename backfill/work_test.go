@@ -479,6 +479,28 @@ func TestWorkRefusesAnUnfitRiver(t *testing.T) {
 	})
 }
 
+// Without a leader of River, Work deletes its own old jobs, and nobody else's.
+func TestWorkPrunes(t *testing.T) {
+	t.Parallel()
+	eachTarget(t, func(t *testing.T, newTarget func(*testing.T) target) {
+		f := fill(t, newTarget(t), 10, countOnce)
+		f.migrate(t, 0)
+		for _, job := range []struct{ kind, day string }{
+			{"whimbrel_backfill_slot", "2026-01-01"}, {"whimbrel_backfill_slot", "2999-01-01"}, {"mail", "2026-01-01"},
+		} {
+			f.exec(t, fmt.Sprintf(`INSERT INTO river_job (kind, args, max_attempts, queue, state, finalized_at) VALUES ('%s', '{"set": "gone", "version": 1}', 3, 'default', 'completed', '%s 00:00:00')`, job.kind, job.day))
+		}
+		if err := f.work(t); err != nil {
+			t.Fatal(err)
+		}
+		rows, err := database.ReadQuery(t.Context(), f.db, "SELECT kind FROM river_job WHERE queue = 'default' ORDER BY kind")
+		if err != nil {
+			t.Fatal(err)
+		}
+		equal(t, "jobs that remain", rows.Rows, [][]any{{"mail"}, {"whimbrel_backfill_slot"}})
+	})
+}
+
 func TestWorkThroughPgBouncer(t *testing.T) {
 	t.Parallel()
 	pooled, direct := testdb.PgBouncer(t)
