@@ -66,8 +66,8 @@ func TestMissingSlots(t *testing.T) {
 	}
 }
 
-// Whatever jobs exist, dispatching makes all slots work or wait, with jobs that do not exist yet, and
-// a second dispatch finds nothing to do.
+// Whatever jobs exist, dispatching makes all slots work or wait, with jobs that do not exist yet,
+// and a second dispatch finds nothing to do.
 func TestDispatchingSettles(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {

@@ -31,7 +31,7 @@ type Until int
 const (
 	// Stopped is when the context ends.
 	Stopped Until = iota
-	// Done is when no detached backfill is left that is not done.
+	// Done is when no detached backfill is left that is not done, and the hooks were called.
 	Done
 	// NothingToDo is when no worker would get rows now: all backfills are done, are paused or have
 	// failed, or wait for a limit or another process.
@@ -81,6 +81,8 @@ const (
 	defaultStopFor = 30 * time.Second
 	// lookEvery is about how often Work looks for backfills that can have more workers.
 	lookEvery = 2 * time.Second
+	// endEvery is how often Work looks whether it can end.
+	endEvery = 250 * time.Millisecond
 	// pollEvery is how often a client asks for jobs. It does not listen, so that it can connect
 	// through a pooler.
 	pollEvery = time.Second
@@ -125,7 +127,9 @@ func Work(ctx context.Context, url string, opts WorkOptions) error {
 	}
 	ready := Ready{Database: db}
 	if !opts.KeepSchema {
-		if ready.River, err = MigrateRiver(ctx, db, RiverOptions{Schema: opts.Schema, Migrator: opts.Options}); err != nil {
+		migrator := opts.Options
+		migrator.Observe = nil // it gets the events of backfills
+		if ready.River, err = MigrateRiver(ctx, db, RiverOptions{Schema: opts.Schema, Migrator: migrator}); err != nil {
 			return err
 		}
 	}
@@ -257,37 +261,48 @@ func riverError(err error) error { return fmt.Errorf("River: %w", err) }
 
 // until dispatches jobs until it is time to end.
 func (w *worker) until(ctx context.Context, failed <-chan error) error {
-	var pruned time.Time
+	var dispatch, prune time.Time // the next ones
 	for {
-		if err := w.r.dispatch(ctx, w); err != nil && ctx.Err() == nil {
-			w.opts.Logger.ErrorContext(ctx, "can't look for backfills", slog.String("error", err.Error()))
+		now := time.Now()
+		if now.After(dispatch) {
+			w.report(ctx, "can't look for backfills", w.r.dispatch(ctx, w))
+			dispatch = now.Add(lookEvery/2 + rand.N(lookEvery))
 		}
-		if time.Since(pruned) > pruneEvery {
-			pruned = time.Now()
-			if err := prune(ctx, w, time.Now().Add(-keepFor)); err != nil && ctx.Err() == nil {
-				w.opts.Logger.WarnContext(ctx, "can't delete old jobs", slog.String("error", err.Error()))
+		if now.After(prune) {
+			w.report(ctx, "can't delete old jobs", w.prune(ctx, now.Add(-keepFor)))
+			prune = now.Add(pruneEvery/2 + rand.N(pruneEvery))
+		}
+		pause := time.Until(dispatch)
+		if w.opts.Until != Stopped {
+			if end, err := w.ends(ctx); end {
+				return err
 			}
-		}
-		if end, err := w.ends(ctx); end {
-			return err
+			pause = min(pause, endEvery)
 		}
 		select {
 		case <-ctx.Done():
 			return nil
 		case err := <-failed:
 			return err
-		case <-time.After(lookEvery/2 + rand.N(lookEvery)):
+		case <-time.After(pause):
 		}
+	}
+}
+
+// report logs the error of a call that is repeated.
+func (w *worker) report(ctx context.Context, what string, err error) {
+	if err != nil && ctx.Err() == nil {
+		w.opts.Logger.ErrorContext(ctx, what, slog.String("error", err.Error()))
 	}
 }
 
 // prune deletes jobs of this package that have ended before a time. River's leader does that for
 // all jobs, but there may be none.
-func prune(ctx context.Context, c client, before time.Time) error {
+func (w *worker) prune(ctx context.Context, before time.Time) error {
 	ended := river.NewJobListParams().Kinds(SlotArgs{}.Kind(), DispatchArgs{}.Kind(), EndArgs{}.Kind()).
 		States(rivertype.JobStateCompleted, rivertype.JobStateCancelled, rivertype.JobStateDiscarded).
 		OrderBy(river.JobListOrderByFinalizedAt, river.SortOrderAsc).First(pruneAtOnce)
-	list, err := c.JobList(ctx, ended)
+	list, err := w.JobList(ctx, ended)
 	if err != nil {
 		return err
 	}
@@ -300,15 +315,12 @@ func prune(ctx context.Context, c client, before time.Time) error {
 	if len(ids) == 0 {
 		return nil
 	}
-	_, err = c.JobDeleteMany(ctx, river.NewJobDeleteManyParams().IDs(ids...).First(pruneAtOnce))
+	_, err = w.JobDeleteMany(ctx, river.NewJobDeleteManyParams().IDs(ids...).First(pruneAtOnce))
 	return err
 }
 
 // ends reports whether Work ends by itself now.
 func (w *worker) ends(ctx context.Context) (bool, error) {
-	if w.opts.Until == Stopped {
-		return false, nil
-	}
 	all, err := w.r.read(ctx, database.BackfillQuery{Unfinished: true})
 	if err != nil {
 		return false, nil // the next look may succeed
@@ -324,13 +336,22 @@ func (w *worker) ends(ctx context.Context) (bool, error) {
 			left = true
 		}
 	}
-	if left || w.r.working.Load() > 0 {
+	if left || w.r.working.Load() > 0 || !w.hooksCalled(ctx) {
 		return false, nil
 	}
 	if w.opts.Until == Done && failed != nil {
 		return true, endError(*failed)
 	}
 	return true, nil
+}
+
+// hooksCalled reports whether no job is left that calls a hook.
+func (w *worker) hooksCalled(ctx context.Context) bool {
+	if w.r.Hooks.After == nil && w.r.Hooks.Failed == nil {
+		return true
+	}
+	list, err := w.JobList(ctx, river.NewJobListParams().Kinds(EndArgs{}.Kind()).States(unfinishedStates...).First(1))
+	return err == nil && len(list.Jobs) == 0
 }
 
 // waitsForWorker reports whether a backfill has something to do for a worker now.

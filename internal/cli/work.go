@@ -153,6 +153,28 @@ func (a *app) work(ctx context.Context, f workFlags) error {
 	if _, ended := bySignal(ctx); ended {
 		p.Waiting("Stopped. Other workers, or the next one, continue.")
 	}
+	if a.global.json {
+		return a.showBackfills(context.WithoutCancel(ctx))
+	}
+	return nil
+}
+
+// showBackfills prints the backfills of the set as they are now.
+func (a *app) showBackfills(ctx context.Context) error {
+	t, err := a.openWithoutFiles(ctx)
+	if err != nil {
+		return err
+	}
+	defer t.close()
+	all, err := t.migrator().Backfills(ctx)
+	if err != nil {
+		return err
+	}
+	doc := &render.Backfills{Set: t.set.Name()}
+	for _, b := range all {
+		doc.List = append(doc.List, render.NewBackfill(b))
+	}
+	a.print().Show(doc)
 	return nil
 }
 

@@ -224,7 +224,10 @@ var (
 	telemetry = []string{"go.opentelemetry.io", "github.com/prometheus"}
 	drawing   = []string{"github.com/go-analyze", "github.com/golang/freetype", "golang.org/x/image", "gonum.org"}
 
+	queues = []string{"github.com/riverqueue", "riverqueue.com"}
+
 	kinds = map[string][]string{
+		"a job queue":             queues,
 		"a telemetry library":     telemetry,
 		"a database client":       clients,
 		"a command-line library":  commandLine,
