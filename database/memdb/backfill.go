@@ -456,7 +456,7 @@ func (w *laneWork) batch(ctx context.Context, rows int) (out database.BatchResul
 	}
 	batch := ahead[:min(len(ahead), rows)]
 	next := t.live.clone()
-	if err := t.change(ctx, next, b, w.claim.Script, body, batch); err != nil {
+	if err := t.change(next, b, w.claim.Script, body, batch); err != nil {
 		return out, err
 	}
 	t.live = next
@@ -477,26 +477,26 @@ func (w *laneWork) batch(ctx context.Context, rows int) (out database.BatchResul
 // Batches returns the script of a backfill whose body is a Go function: it is called for each batch
 // with the keys of its rows, and must not use the target. If it succeeds, each row counts as
 // changed once.
-func Batches(id string, b *migration.Backfill, fn func(ctx context.Context, keys []database.Key) error) *migration.Script {
+func Batches(id string, b *migration.Backfill, fn func(keys []database.Key) error) *migration.Script {
 	s := migration.Func(id, fn)
 	s.Backfill = b
 	return s
 }
 
 // change executes the body of a backfill for the rows of a batch. mu is held.
-func (t *Target) change(ctx context.Context, c *content, b *backfill, s *migration.Script, body []sqltext.Statement, batch []keyed) error {
+func (t *Target) change(c *content, b *backfill, s *migration.Script, body []sqltext.Statement, batch []keyed) error {
 	if len(batch) == 0 {
 		return nil
 	}
 	failed := func(err error) error {
 		return &database.BatchError{First: batch[0].key, Last: batch[len(batch)-1].key, Rows: int64(len(batch)), Err: err}
 	}
-	if fn, ok := s.Func().(func(context.Context, []database.Key) error); ok {
+	if fn, ok := s.Func().(func([]database.Key) error); ok {
 		var keys []database.Key
 		for _, r := range batch {
 			keys = append(keys, r.key)
 		}
-		if err := fn(ctx, keys); err != nil {
+		if err := fn(keys); err != nil {
 			return failed(fmt.Errorf("%s: %w", s.File, err))
 		}
 		return t.touch(c, unquote(b.Table), batch)

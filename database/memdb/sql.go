@@ -214,7 +214,7 @@ func deleteAll(name string) change {
 	return func(c *content) error {
 		t, err := c.own(name)
 		if err == nil {
-			t.rows = nil
+			t.rows, t.touched = nil, nil
 		}
 		return err
 	}

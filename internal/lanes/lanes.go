@@ -155,6 +155,7 @@ func (r *run) coordinate(ctx context.Context) (end End, err error) {
 		}
 		stop()
 	}
+	blind := 0 // how many looks in a row have failed
 	speed := speedometer{}
 	speed.add(r.latest)
 	running := r.start(work, 0)
@@ -169,9 +170,16 @@ func (r *run) coordinate(ctx context.Context) (end End, err error) {
 		case <-expired:
 			finish(Expired, nil)
 		case <-tick.C:
-			if work.Err() != nil || r.look(work) != nil { // a worker meets the same error, and tries again
+			if work.Err() != nil {
 				continue
 			}
+			if err := r.look(work); err != nil {
+				if blind++; blind > troubles || errors.Is(err, database.ErrNoBackfill) {
+					finish("", err)
+				}
+				continue
+			}
+			blind = 0
 			speed.add(r.latest)
 			if r.Progress != nil {
 				r.Progress(r.latest, speed.rowsPerSecond())
