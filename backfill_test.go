@@ -22,8 +22,8 @@ import (
 
 const touchUsers = "UPDATE users SET n = n + 1 WHERE id BETWEEN :first AND :last"
 
-// filled returns migrations: 1 creates the table users, 2 is a backfill of it with these directives,
-// 3 is an ordinary migration.
+// filled returns migrations: 1 creates the table users, 2 is a backfill of it with these
+// directives, 3 is an ordinary migration.
 func filled(t testing.TB, directives ...string) *migration.Set {
 	t.Helper()
 	return withBackfill(t, 2, directives,

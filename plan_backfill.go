@@ -65,6 +65,7 @@ func (m *Migrator) planAfter(st *database.State, p *Plan, index int) error {
 			after = append(slices.Clip(after), f.Version)
 		}
 	}
+	now := viewOf(m.set, st.Applied)
 	for _, v := range after {
 		d := Dependency{Version: v}
 		earlier := slices.IndexFunc(p.Steps[:index], func(e Step) bool {
@@ -76,6 +77,8 @@ func (m *Migrator) planAfter(st *database.State, p *Plan, index int) error {
 			d.Name = p.Steps[earlier].Name
 		case ok:
 			d.Name, d.Backfill = a.Name, backfillOf(st, v)
+		case !now.known(v):
+			continue // it was replaced long ago
 		default:
 			pos := sqltext.Position{File: s.Script.File, Line: max(s.Script.Line, 1), Column: 1}
 			return &sqltext.Error{Pos: pos, Msg: fmt.Sprintf("it comes after %d, which is neither applied nor pending before it", v)}

@@ -450,7 +450,9 @@ func (w *laneWork) batch(ctx context.Context, rows int) (out database.BatchResul
 	case b.State != database.BackfillRunning || w.db.frozen():
 		return out, database.ErrBackfillStopped
 	}
-	ahead, err := t.between(t.live, &b.Backfill, l.At, l.Last)
+	// Like a driver that knows the bounds of its batch before it has the lane's row, it relies on
+	// what it knows of the lane.
+	ahead, err := t.between(t.live, &b.Backfill, w.lane.At, l.Last)
 	if err != nil {
 		return out, err
 	}
