@@ -36,6 +36,9 @@ type Database struct {
 	named string // the database, once known
 	facts *facts // nil until the server was asked
 	known map[string]bool
+	lanes map[int64]bool // the connections that work on lanes
+
+	counters samples
 
 	unknown atomic.Pointer[string] // the server that received a COMMIT whose answer was lost
 
@@ -86,7 +89,7 @@ func (db *Database) Close() error {
 // checkNames refuses names that the server refuses.
 func (db *Database) checkNames() error {
 	const most = 64
-	for _, name := range db.tableNames() {
+	for _, name := range append(db.tableNames(), db.names.Backfills, db.names.Lanes) {
 		switch {
 		case utf8.RuneCountInString(name) > most:
 			return fmt.Errorf("the name %q has %d characters, but MySQL accepts only %d; choose a shorter history table", name, utf8.RuneCountInString(name), most)

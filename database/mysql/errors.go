@@ -25,29 +25,30 @@ var errControl = errors.New("a Go function must not begin, commit or roll back t
 
 // The server's error numbers used here.
 const (
-	erDBCreateExists   = 1007
-	erDBDropExists     = 1008
-	erDBAccessDenied   = 1044
-	erAccessDenied     = 1045
-	erBadDB            = 1049
-	erBadField         = 1054
-	erDupEntry         = 1062
-	erParse            = 1064
-	erNoSuchThread     = 1094
-	erTableDenied      = 1142
-	erNoSuchTable      = 1146
-	erNoSuchIndex      = 1176
-	erPacketTooLarge   = 1153
-	erUnknownVariable  = 1193
-	erNotRolledBack    = 1196
-	erLockWait         = 1205
-	erDeadlock         = 1213
-	erInterrupted      = 1317
-	erInTransaction    = 1568 // SET TRANSACTION
-	erGlobalVariable   = 1229
-	erReadOnlyVariable = 1238
-	erNoWait           = 3572
-	erCommitConflict   = 3101 // in a group of MySQL servers
+	erDBCreateExists    = 1007
+	erDBDropExists      = 1008
+	erDBAccessDenied    = 1044
+	erAccessDenied      = 1045
+	erBadDB             = 1049
+	erBadField          = 1054
+	erDupEntry          = 1062
+	erParse             = 1064
+	erNoSuchThread      = 1094
+	erTableDenied       = 1142
+	erNoSuchTable       = 1146
+	erNoSuchIndex       = 1176
+	erPacketTooLarge    = 1153
+	erUnknownVariable   = 1193
+	erNotRolledBack     = 1196
+	erLockWait          = 1205
+	erDeadlock          = 1213
+	erInterrupted       = 1317
+	erInTransaction     = 1568 // SET TRANSACTION
+	erDefinitionChanged = 1412 // of a table, since the transaction began
+	erGlobalVariable    = 1229
+	erReadOnlyVariable  = 1238
+	erNoWait            = 3572
+	erCommitConflict    = 3101 // in a group of MySQL servers
 )
 
 // number returns the server's error number, or 0 for other errors.

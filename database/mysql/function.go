@@ -27,6 +27,50 @@ func Func(id string, fn func(ctx context.Context, tx Tx) error) *migration.Scrip
 	return migration.Func(id, fn)
 }
 
+// BackfillFunc returns the script of a backfill whose rows a Go function changes: it is called for
+// each batch, in the transaction of the batch, with the values of the key of its first and of its
+// last row, one for each column. It must change only rows in this range, and must neither begin nor
+// end a transaction. id identifies the function, as for [Func].
+func BackfillFunc(id string, b migration.Backfill, fn func(ctx context.Context, tx Tx, first, last []any) error) *migration.Script {
+	s := migration.Func(id, fn)
+	s.Backfill = &b
+	return s
+}
+
+// call calls the function of a backfill for a batch. A statement that may have changed the session
+// closes the connection with the lane.
+func (w *laneWork) call(ctx context.Context, r rowRange) (changed int64, err error) {
+	s := w.ask.Script
+	do, ok := s.Func().(func(context.Context, Tx, []any, []any) error)
+	if !ok {
+		return 0, fmt.Errorf("%s: the function is a %T; MySQL needs one created by mysql.BackfillFunc", s.File, s.Func())
+	}
+	var bounds [2][]any
+	for i, key := range []database.Key{r.first, r.last} {
+		for j, c := range w.key.columns {
+			v, err := c.value(key[j])
+			if err != nil {
+				return 0, err
+			}
+			bounds[i] = append(bounds[i], v)
+		}
+	}
+	t := &tx{c: w.c, session: &session{}}
+	err = do(ctx, t, bounds[0], bounds[1])
+	if err == nil && t.ended != nil { // the function ignored it
+		err = fmt.Errorf("the server rolled the transaction back: %w", t.ended)
+	}
+	if err == nil {
+		return t.changed, nil
+	}
+	if lock := lockError(number(err)); lock != nil {
+		err = &database.StatementError{Pos: sqltext.Position{File: s.File}, Message: err.Error(), Lock: lock, Err: err}
+	} else if ctx.Err() == nil {
+		err = fmt.Errorf("%s: %w", s.File, err)
+	}
+	return 0, &database.BatchError{First: r.first, Last: r.last, Rows: r.rows, Err: err}
+}
+
 // call runs a Go function.
 func (b *transaction) call(ctx context.Context, s *migration.Script, fn any) error {
 	do, ok := fn.(func(context.Context, Tx) error)
@@ -58,10 +102,14 @@ type tx struct {
 	session *session
 	limit   time.Duration // of the waits for locks
 	ended   error         // a deadlock error, after which the server rolled back
+	changed int64         // rows, by all statements
 }
 
 // watch is hold.watchWaits for a statement of the function.
 func (t *tx) watch(query string) (stop func(error)) {
+	if t.h == nil {
+		return func(error) {}
+	}
 	return t.h.watchWaits(sqltext.Statement{Text: query}, t.limit)
 }
 
@@ -95,6 +143,11 @@ func (t *tx) ExecContext(ctx context.Context, query string, args ...any) (sql.Re
 	res, err := t.c.exec(ctx, query, args...)
 	watched(err)
 	t.note(err)
+	if err == nil {
+		if n, err := res.RowsAffected(); err == nil {
+			t.changed += max(n, 0)
+		}
+	}
 	return res, err
 }
 

@@ -21,6 +21,7 @@ func TestGalera(t *testing.T) {
 	t.Run("one at a time", func(t *testing.T) { galeraLocks(t, cluster) })
 	t.Run("many at once", func(t *testing.T) { galeraMany(t, cluster) })
 	t.Run("who was overtaken can't commit", func(t *testing.T) { galeraOvertaken(t, cluster) })
+	t.Run("a backfill", func(t *testing.T) { galeraFill(t, cluster) })
 	t.Run("a node is killed", func(t *testing.T) { galeraKilled(t, cluster) })
 }
 
@@ -37,6 +38,41 @@ func galeraLocks(t *testing.T, cluster *testdb.GaleraCluster) {
 	b, _, err = two.Begin(background(t), "s", database.LockOptions{Timeout: waitLimit})
 	must(t, err)
 	must(t, b.Rollback(background(t)))
+}
+
+// galeraFill lets workers on all nodes execute one backfill. One of them is overtaken on another
+// node.
+func galeraFill(t *testing.T, cluster *testdb.GaleraCluster) {
+	name := cluster.New()
+	pool := testdb.OpenMariaDB(t, cluster.URL(0, name))
+	for _, statement := range []string{"CREATE TABLE t (id int PRIMARY KEY, n int NOT NULL DEFAULT 0)", "INSERT INTO t (id) SELECT seq FROM seq_1_to_1000"} {
+		must(t, errOf(pool.Exec(statement)))
+	}
+	s := backfillOf(t, countEach)
+	db := open(t, cluster.URL(0, name)).(filler)
+	startFill(t, db, s)
+	ask := laneOf(s, "overtaken")
+	ask.Lease = time.Millisecond
+	_, slow, err := db.ClaimLane(background(t), ask)
+	must(t, err)
+	errs := make([]error, 2*cluster.Nodes())
+	var all sync.WaitGroup
+	for i := range errs {
+		other := open(t, cluster.URL(i%cluster.Nodes(), name)).(filler)
+		all.Go(func() { errs[i] = fillAll(context.Background(), other, laneOf(s, fmt.Sprint("worker ", i)), 9) })
+	}
+	all.Wait()
+	must(t, errors.Join(errs...))
+	if _, err := slow.Batch(background(t), 9); !errors.Is(err, database.ErrLeaseLost) {
+		t.Errorf("a batch of a worker that was overtaken returned %v, want ErrLeaseLost", err)
+	}
+	must(t, slow.Close(background(t), nil))
+	equal(t, "the rows that were changed once", value(t, pool, "SELECT count(*) FROM t WHERE n = 1"), "1000")
+	signals, err := db.Signals(background(t), database.Backfill{}, migration.Throttle{FlowControl: 1})
+	must(t, err)
+	if len(signals) == 0 || signals[0].Err != nil || signals[0].Over {
+		t.Errorf("the cluster's flow control: %+v", signals)
+	}
 }
 
 func galeraMany(t *testing.T, cluster *testdb.GaleraCluster) {

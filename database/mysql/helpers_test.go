@@ -124,10 +124,11 @@ func value(t testing.TB, db *sql.DB, query string, args ...any) string {
 // jobEnv contains the job of a child process, which runs this test binary.
 const jobEnv = "WHIMBREL_TEST_JOB"
 
-// job is the work of a child process: Up of one set.
+// job is the work of a child process: Up of one set, or the lanes of a backfill.
 type job struct {
-	URL string
-	Ups []string
+	URL    string
+	Ups    []string
+	Worker string // of a backfill
 }
 
 // process is a child process. It starts working when its stdin is closed.
@@ -186,6 +187,9 @@ func work(text string) int {
 }
 
 func (j job) do(ctx context.Context) error {
+	if j.Worker != "" {
+		return fillJob(ctx, j.URL, j.Worker)
+	}
 	db, err := database.Open(ctx, j.URL, database.Options{App: "one of many"})
 	if err != nil {
 		return err

@@ -50,7 +50,7 @@ func (db *Database) limitLockWait(ctx context.Context, limit time.Duration, f fu
 func (db *Database) lockedTable(ctx context.Context) string {
 	ctx, stop := context.WithTimeout(ctx, cancelGrace)
 	defer stop()
-	for _, name := range append(db.tableNames(), leaseName(db.names)) {
+	for _, name := range append(db.tableNames(), leaseName(db.names), db.names.Backfills, db.names.Lanes) {
 		var waits int
 		query := mycatalog.Whole("SELECT count(*) FROM information_schema.processlist WHERE db = DATABASE() AND id <> CONNECTION_ID() AND state LIKE 'Waiting for%' AND LOCATE(" + literal(quote(name)) + ", info) > 0")
 		if err := db.pool.QueryRowContext(ctx, query).Scan(&waits); err == nil && waits > 0 {

@@ -76,7 +76,7 @@ func target(t *testing.T, url string, open opener) databasetest.Target {
 	db := testdb.OpenMariaDB(t, url)
 	name := url[strings.LastIndexByte(url, '/')+1:]
 	return databasetest.Target{
-		Powers: []database.Power{database.PowerSettings, database.PowerReset, database.PowerMetadata, database.PowerQuery, database.PowerHolder},
+		Powers: []database.Power{database.PowerSettings, database.PowerReset, database.PowerMetadata, database.PowerQuery, database.PowerHolder, database.PowerBackfill},
 		Open:   func(_ context.Context, opts database.Options) (database.Database, error) { return open(t, url, opts) },
 		Tables: func(ctx context.Context) (names []string, err error) {
 			return column(ctx, db, "SELECT table_name FROM information_schema.tables WHERE table_schema = DATABASE()")
@@ -105,7 +105,7 @@ func target(t *testing.T, url string, open opener) databasetest.Target {
 		Deadlock: func(ctx context.Context, held, wanted string) (func() error, error) {
 			return deadlock(ctx, db, held, wanted)
 		},
-		Blockers: true, Terminates: true,
+		Blockers: true, Terminates: true, Counters: counters(db),
 		Break: func(database.Database) {
 			ids, err := column(context.Background(), db, "SELECT id FROM information_schema.processlist WHERE db = DATABASE() AND id <> CONNECTION_ID()")
 			if err != nil {
@@ -114,6 +114,45 @@ func target(t *testing.T, url string, open opener) databasetest.Target {
 			for _, id := range ids {
 				db.Exec("KILL " + id) // it may have ended by itself
 			}
+		},
+	}
+}
+
+// counters is the table that the suite's backfills work on.
+func counters(db *sql.DB) *databasetest.Counters {
+	do := func(ctx context.Context, query string, args ...any) error {
+		_, err := db.ExecContext(ctx, query, args...)
+		return err
+	}
+	return &databasetest.Counters{
+		Create: func(ctx context.Context, rows int) error {
+			err := do(ctx, "CREATE TABLE counters (id bigint unsigned NOT NULL PRIMARY KEY, n int NOT NULL DEFAULT 0, bad int NOT NULL DEFAULT 0, CHECK (n = 0 OR NOT bad))")
+			if err == nil && rows > 0 {
+				err = do(ctx, "INSERT INTO counters (id) SELECT seq FROM seq_1_to_1000 WHERE seq <= ?", rows)
+			}
+			return err
+		},
+		Body: "UPDATE counters SET n = n + 1 WHERE id BETWEEN :first AND :last",
+		Read: func(ctx context.Context) (map[int]int, error) {
+			rows, err := db.QueryContext(ctx, "SELECT id, n FROM counters")
+			if err != nil {
+				return nil, err
+			}
+			defer rows.Close()
+			counts := map[int]int{}
+			for rows.Next() {
+				var id, n int
+				if err := rows.Scan(&id, &n); err != nil {
+					return nil, err
+				}
+				counts[id] = n
+			}
+			return counts, rows.Err()
+		},
+		Insert: func(ctx context.Context, key int) error { return do(ctx, "INSERT INTO counters (id) VALUES (?)", key) },
+		Delete: func(ctx context.Context, key int) error { return do(ctx, "DELETE FROM counters WHERE id = ?", key) },
+		Fail: func(ctx context.Context, key int, fails bool) error {
+			return do(ctx, "UPDATE counters SET bad = ? WHERE id = ?", fails, key)
 		},
 	}
 }

@@ -14,8 +14,12 @@ var (
 		database.HolderReader
 		database.Checker
 		database.Cloner
+		database.Backfiller
 	} = (*Database)(nil)
-	_ drivers.Tx = (*transaction)(nil)
+	_ interface {
+		drivers.Tx
+		database.BackfillTx
+	} = (*transaction)(nil)
 	_ interface {
 		database.Run
 		database.Backender

@@ -14,9 +14,12 @@ func (db *Database) Renew(ctx context.Context) error {
 		if err != nil || !there[db.names.History] {
 			return err
 		}
+		for _, name := range []string{db.names.Backfills, db.names.Lanes} {
+			there[name] = true
+		}
 		for name := range there {
 			var some bool
-			if err := c.row(ctx, "SELECT EXISTS (SELECT 1 FROM "+quote(name)+" USE INDEX (PRIMARY))", nil, &some); err != nil {
+			if err := c.row(ctx, "SELECT EXISTS (SELECT 1 FROM "+quote(name)+" USE INDEX (PRIMARY))", nil, &some); err != nil && !missingTable(err) {
 				return ownError("looking for rows", err)
 			}
 			if some {

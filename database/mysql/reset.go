@@ -76,7 +76,7 @@ func (b *transaction) reset(ctx context.Context, e database.Entry) (*database.Em
 		return nil, ownError("writing the journal", err)
 	}
 	b.h.wrote(nil)
-	return out, nil
+	return out, b.dropFills(ctx, "version IS NOT NULL")
 }
 
 // mark writes to the journal that a reset has begun, to be committed with the Tx. It does so for

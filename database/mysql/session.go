@@ -80,7 +80,7 @@ func (s *session) see(text string) {
 // dropShadows drops temporary tables named like Whimbrel's, which would hide these: a trigger or
 // routine may have created some. It ends no transaction.
 func (db *Database) dropShadows(ctx context.Context, c *conn) error {
-	_, err := c.exec(ctx, db.sql.fill("DROP TEMPORARY TABLE IF EXISTS {history}, {settings}, {journal}, {metadata}, {lease}"))
+	_, err := c.exec(ctx, db.sql.fill("DROP TEMPORARY TABLE IF EXISTS {history}, {settings}, {journal}, {metadata}, {backfills}, {lanes}, {lease}"))
 	return ownError("dropping temporary tables named like Whimbrel's", err)
 }
 

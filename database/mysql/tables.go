@@ -98,7 +98,7 @@ type statements struct {
 // headColumns are the newest entry of a set and of Whimbrel's own set, the version of Whimbrel's
 // tables, and the newest entry when the set's journal was written: −1 if it records no run, NULL if
 // it has no row. The rest checks that the other tables exist, and finds triggers on any of them.
-const headColumns = `(SELECT max(id) FROM {history?} WHERE set_name = ?), (SELECT max(id) FROM {history?} WHERE set_name = {own}),
+const headColumns = `{newest}, (SELECT max(id) FROM {history?} WHERE set_name = {own}),
 	(SELECT max(version) FROM {history?} WHERE set_name = {own} AND direction = 'up'), (SELECT IF(` + isOpen + `, since_id, -1) FROM {journal?} WHERE set_name = ?),
 	CONCAT(EXISTS (SELECT 1 FROM {settings?}), EXISTS (SELECT 1 FROM {metadata?})), CONCAT_WS(', ', {triggers})`
 
@@ -116,12 +116,14 @@ func triggersOn(tables ...string) string {
 // place of a table has none, so the server refuses it before evaluating any of it.
 func newStatements(n database.TableNames) statements {
 	fill := strings.NewReplacer(
+		"{newest}", "(SELECT id FROM "+quote(n.History)+" USE INDEX (PRIMARY, set_name) WHERE set_name = ? AND direction <> 'backfill' ORDER BY id DESC LIMIT 1)",
 		"{history}", quote(n.History), "{settings}", quote(n.Settings), "{metadata}", quote(n.Metadata), "{journal}", quote(n.Journal),
-		"{lease}", quote(leaseName(n)),
+		"{lease}", quote(leaseName(n)), "{backfills}", quote(n.Backfills), "{lanes}", quote(n.Lanes),
+		"{backfills?}", quote(n.Backfills)+" USE INDEX (PRIMARY)", "{lanes?}", quote(n.Lanes)+" USE INDEX (PRIMARY)",
 		"{history?}", quote(n.History)+" USE INDEX (PRIMARY, set_name)", "{settings?}", quote(n.Settings)+" USE INDEX (PRIMARY)",
 		"{metadata?}", quote(n.Metadata)+" USE INDEX (PRIMARY)", "{journal?}", quote(n.Journal)+" USE INDEX (PRIMARY)", "{lease?}", quote(leaseName(n))+" USE INDEX (PRIMARY)",
 		"{own}", "'"+migration.ReservedSet+"'",
-		"{triggers}", triggersOn(n.History, n.Settings, n.Journal, n.Metadata, leaseName(n)),
+		"{triggers}", triggersOn(n.History, n.Settings, n.Journal, n.Metadata, n.Backfills, n.Lanes, leaseName(n)),
 	).Replace
 	return statements{fill: fill, head: fill(headColumns), state: fill(stateQuery)}
 }

@@ -19,6 +19,7 @@ type transaction struct {
 	h         *hold
 	failed    error // the first error of a method, after which only Rollback helps
 	written   bool
+	filled    bool      // backfills were started or ended
 	began     time.Time // by the server's clock: the start of the Tx, or of the last entry
 	last      sqltext.Statement
 	recorded  []database.Entry
@@ -188,6 +189,9 @@ func (b *transaction) record(ctx context.Context, e database.Entry) error {
 		return err
 	}
 	b.recorded = append(b.recorded, recorded)
+	if err := b.started(ctx, recorded); err != nil {
+		return err
+	}
 	if e.Set != b.h.set {
 		return nil
 	}

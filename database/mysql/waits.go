@@ -77,6 +77,11 @@ func (c *conn) workerSettings(w waits) (names, values []string) {
 	return names, values
 }
 
+// endsIdle reports whether the server can end a session that is idle in a transaction.
+func (f *facts) endsIdle() bool {
+	return f.compound() && !strings.HasPrefix(f.version, "10.1.") && !strings.HasPrefix(f.version, "10.2.")
+}
+
 // saved is the user variable in which a session's own value is saved while another is set.
 func saved(variable string) string { return "@whimbrel_" + variable }
 

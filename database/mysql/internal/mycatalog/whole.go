@@ -11,7 +11,8 @@ const Everything = " LIMIT 9223372036854775807"
 // a SELECT or has a LIMIT.
 func Whole(query string) string {
 	const locking = " LOCK IN SHARE MODE"
-	if !strings.HasPrefix(query, "SELECT ") || strings.Contains(query, " LIMIT ") {
+	own := strings.LastIndex(query, " LIMIT ") > strings.LastIndex(query, ")") // and not that of a subquery
+	if !strings.HasPrefix(query, "SELECT ") || own {
 		return query
 	}
 	if head, ok := strings.CutSuffix(query, locking); ok {
