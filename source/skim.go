@@ -152,20 +152,37 @@ func (s *skim) next(p []byte) {
 		head = p[:min(len(p), lineLimit)]
 		s.firstLine = strings.TrimRight(string(head), "\r\n")
 	}
-	s.indent, s.counted, s.runes = len(p)-len(bytes.TrimLeft(p, blanks)), 0, 0
+	from, to := ink(p)
+	s.indent, s.counted, s.runes = from, 0, 0
 	for i := range s.lexers {
 		s.lexers[i].next(s, p)
 	}
-	if bytes.HasPrefix(bytes.TrimLeft(head, blanks), []byte("--")) {
+	if bytes.HasPrefix(head[min(from, len(head)):], []byte("--")) {
 		s.marker(head, s.offset+int64(len(p)))
 	}
-	if ink := bytes.TrimRight(p, blanks); len(ink) > 0 {
-		s.inkEnd = s.offset + int64(len(ink))
+	if to > 0 {
+		s.inkEnd = s.offset + int64(to)
 	}
 	s.offset += int64(len(p))
 }
 
 const blanks = " \t\r\n\v\f"
+
+// ink returns where a line begins and ends without blanks; end is 0 if there is nothing else. For
+// each line, bytes.Trim would build a table.
+func ink(p []byte) (start, end int) {
+	blank := func(c byte) bool { return c == ' ' || '\t' <= c && c <= '\r' }
+	for start < len(p) && blank(p[start]) {
+		start++
+	}
+	for end = len(p); end > start && blank(p[end-1]); {
+		end--
+	}
+	if start == len(p) {
+		return start, 0
+	}
+	return start, end
+}
 
 // place returns where p[i] is; p is the present line. It counts on from the last place.
 func (s *skim) place(p []byte, i int) place {
