@@ -3,7 +3,7 @@ package postgres
 import (
 	"context"
 	"fmt"
-	"time"
+	"slices"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -36,57 +36,88 @@ func (db *Database) ClaimLane(ctx context.Context, claim database.LaneClaim) (b 
 	return b, w, nil
 }
 
-// claim leases a lane in a transaction that it commits. It is nil if there is none to lease.
-func (db *Database) claim(ctx context.Context, c *conn, l location, claim database.LaneClaim) (none database.Backfill, w *laneWork, err error) {
-	w = &laneWork{db: db, c: c, l: l, claim: claim}
-	frozen := false
-	before := append(l.holdBackfills(), w.learn(), query{
-		sql: "SELECT " + db.frozenSQL(l), row: into(&frozen),
-	})
-	b, err := db.lockBackfill(ctx, c, l, claim.BackfillID, before...)
-	if err == nil {
-		err = db.checkServer(c, true)
-	}
-	if err != nil {
-		return none, nil, err
-	}
-	if frozen {
-		return *b, nil, fmt.Errorf("%w: the database is frozen", database.ErrBackfillStopped)
-	}
-	for {
+// claim leases a lane; nil if there is none to lease. It first looks without a lock, and finds out
+// what takes longer, so that the backfill's row is locked for one round trip only.
+func (db *Database) claim(ctx context.Context, c *conn, l location, claim database.LaneClaim) (b database.Backfill, w *laneWork, err error) {
+	w = &laneWork{db: db, c: c, l: l, claim: claim, busy: map[int64]bool{}}
+	b, err = w.look(ctx)
+	for err == nil && w.lane.Token == 0 {
 		next := b.Claim()
 		if next.Why != "" {
-			_, err := commit(ctx, c, nil, nil) // the head may have moved over keys that are gone
-			return *b, nil, err
+			return b, nil, nil
 		}
-		if err := w.prepare(ctx, b); err != nil {
-			return none, nil, err
-		}
-		if next.Lane >= 0 {
-			err = w.take(ctx, &b.Lanes[next.Lane])
-		} else {
-			err = w.cut(ctx, b, next.Cut)
-		}
-		if err != nil {
-			return none, nil, err
-		}
-		if w.lane.Token != 0 {
-			break
+		if err = w.prepare(ctx, &b, next.Cut); err == nil {
+			b, err = w.lease(ctx)
+			c.rollback()
 		}
 	}
-	_, err = commit(ctx, c, nil, func(pg *pgconn.PgError) error { return ownError("COMMIT", pg) })
-	if err = db.unknownCommit(c, err); err != nil {
-		return none, nil, err
+	if err != nil {
+		return b, nil, err
 	}
-	c.attended()
+	return b, w, nil
+}
+
+// look reads the backfill without a lock.
+func (w *laneWork) look(ctx context.Context) (none database.Backfill, err error) {
+	frozen := false
+	var all []database.Backfill
+	err = w.c.pipeline(ctx, w.learn(),
+		query{sql: "SELECT " + w.db.frozenSQL(w.l), row: into(&frozen)},
+		w.db.backfillsQuery(w.l, selected, &all, selectedBy(w.claim.BackfillID)...))
+	if err == nil {
+		w.c.attended()
+		err = w.db.checkServer(w.c, true)
+	}
+	switch {
+	case err != nil:
+		return none, err
+	case len(all) == 0:
+		return none, errNoBackfill(w.claim.BackfillID)
+	case frozen:
+		return all[0], fmt.Errorf("%w: the database is frozen", database.ErrBackfillStopped)
+	}
+	return all[0], nil
+}
+
+// lease takes or cuts a lane under a lock on the backfill's row, and commits that. The lane has no
+// token if a batch of the lane that seemed free is being executed: then the caller tries again.
+func (w *laneWork) lease(ctx context.Context) (database.Backfill, error) {
+	b, err := w.db.lockBackfill(ctx, w.c, w.l, w.claim.BackfillID, w.l.holdBackfills()...)
+	if err != nil {
+		return database.Backfill{}, err
+	}
+	for i := range b.Lanes {
+		if lane := &b.Lanes[i]; w.busy[lane.ID] {
+			lane.Worker, lane.LeasedUntil = "another", b.Now.Add(w.claim.Lease)
+		}
+	}
+	var queries []query
+	switch next := b.Claim(); {
+	case next.Why != "":
+		return *b, nil
+	case next.Lane >= 0:
+		w.busy[b.Lanes[next.Lane].ID] = true // in case it is
+		queries = w.take(b.Lanes[next.Lane].ID)
+	default:
+		if queries, err = w.cut(ctx, b, next.Cut); err != nil {
+			return *b, err
+		}
+	}
+	_, err = commit(ctx, w.c, queries, func(pg *pgconn.PgError) error { return ownError("COMMIT", pg) })
+	if err = w.db.unknownCommit(w.c, err); err != nil {
+		w.lane = database.Lane{}
+		return *b, err
+	}
 	for i := range b.Lanes {
 		if b.Lanes[i].ID == w.lane.ID {
 			b.Lanes[i] = w.lane
-			return *b, w, nil
+			return *b, nil
 		}
 	}
-	b.Lanes = append(b.Lanes, w.lane)
-	return *b, w, nil
+	if w.lane.Token != 0 {
+		b.Lanes = append(b.Lanes, w.lane)
+	}
+	return *b, nil
 }
 
 // frozenSQL is an expression that is true while the database is frozen. It looks up nothing in the
@@ -96,17 +127,15 @@ func (db *Database) frozenSQL(l location) string {
 		"' AND f.value OPERATOR(pg_catalog.<>) 'false' AND (f.until IS NULL OR f.until OPERATOR(pg_catalog.>) pg_catalog.clock_timestamp()))"
 }
 
-// learn returns the query with which the claim's transaction learns about the server and the
-// session, and shows that it is at work.
+// learn returns the query with which the claim learns about the server and the session.
 func (w *laneWork) learn() query {
 	c := w.c
-	sql := "SELECT pg_catalog.pg_try_advisory_xact_lock_shared(" + openKey + "), pg_catalog.pg_backend_pid(), " + aboutServer
+	sql := "SELECT pg_catalog.pg_backend_pid(), " + aboutServer
 	attends := c.ours() && !c.attends()
 	if attends {
 		sql += ", " + c.noticeDeadClient(forTheSession)
 	}
-	return query{sql: sql, args: []arg{w.l.historyID()}, path: callers, quiet: true, row: func(r *row) error {
-		r.next = 1
+	return query{sql: sql, path: callers, quiet: true, row: func(r *row) error {
 		c.backend = r.number()
 		c.prepareFromNowOn(c.backend)
 		c.attending(attends)
@@ -115,8 +144,9 @@ func (w *laneWork) learn() query {
 	}}
 }
 
-// prepare finds out how rows are taken and what is executed for them, once.
-func (w *laneWork) prepare(ctx context.Context, b *database.Backfill) (err error) {
+// prepare finds out how rows are taken and what is executed for them, once, and where a new lane
+// would end.
+func (w *laneWork) prepare(ctx context.Context, b *database.Backfill, cut int) (err error) {
 	if w.key != nil {
 		return nil
 	}
@@ -134,7 +164,11 @@ func (w *laneWork) prepare(ctx context.Context, b *database.Backfill) (err error
 		return err
 	}
 	w.key, w.limits = k, b.BackfillLimits
-	return nil
+	if cut == 0 {
+		return nil
+	}
+	w.head, w.tail = b.Head, b.Last
+	return w.c.pipeline(ctx, readKeys(0), k.boundsQuery(b.Head, b.Last, cut, &w.found))
 }
 
 // lease are the columns that a claim sets. $1 and $2 are the identity of the backfill, $3 the
@@ -150,20 +184,19 @@ var laneFormats = formatsOf(14, 5, 9)
 
 // take leases a lane that was free a moment ago. If a batch of it is being executed, or somebody
 // has extended the lease meanwhile, it leaves the lane to its worker.
-func (w *laneWork) take(ctx context.Context, lane *database.Lane) error {
+func (w *laneWork) take(id int64) []query {
 	lanes := w.l.tables[lanes].full()
-	err := w.c.pipeline(ctx, query{
+	return []query{{
 		sql: "UPDATE " + lanes + " AS b SET " + lease + " WHERE " + selected + " AND id = (SELECT b.id FROM " + lanes + " AS b WHERE " + selected + ` AND b.id = $5
 	AND (b.worker = '' OR b.leased_until IS NULL OR b.leased_until <= pg_catalog.clock_timestamp()) AND NOT b.done AND NOT b.failed FOR UPDATE SKIP LOCKED)
 RETURNING ` + laneList,
-		args: append(w.identity(), number(lane.ID)), formats: laneFormats,
-		row: func(r *row) error {
-			w.lane = readLane(r)
-			return r.err
-		},
-	})
-	lane.Worker, lane.LeasedUntil = "another", time.Now().Add(24*time.Hour) // in case it was not free
-	return err
+		args: append(w.identity(), number(id)), formats: laneFormats, row: w.readLane,
+	}}
+}
+
+func (w *laneWork) readLane(r *row) error {
+	w.lane = readLane(r)
+	return r.err
 }
 
 func (w *laneWork) identity() []arg {
@@ -171,10 +204,13 @@ func (w *laneWork) identity() []arg {
 }
 
 // cut leases a new lane of so many rows from the head of the backfill.
-func (w *laneWork) cut(ctx context.Context, b *database.Backfill, rows int) error {
-	var found bounds
-	if err := w.c.pipeline(ctx, readKeys(0), w.key.boundsQuery(b.Head, b.Last, rows, &found)); err != nil {
-		return err
+func (w *laneWork) cut(ctx context.Context, b *database.Backfill, rows int) ([]query, error) {
+	found := w.found
+	if found.asked != rows || !slices.Equal(w.head, b.Head) || !slices.Equal(w.tail, b.Last) { // another worker was faster
+		found = bounds{}
+		if err := w.c.pipeline(ctx, readKeys(0), w.key.boundsQuery(b.Head, b.Last, rows, &found)); err != nil {
+			return nil, err
+		}
 	}
 	after := b.Head
 	b.Head = b.Last
@@ -188,17 +224,13 @@ func (w *laneWork) cut(ctx context.Context, b *database.Backfill, rows int) erro
 SELECT $1, $2, (SELECT coalesce(pg_catalog.max(b.id), 0) + 1 FROM ` + w.l.tables[lanes].full() + ` AS b WHERE ` + selected + `), $5::text[], $6::text[], $5::text[], $3,
 	pg_catalog.clock_timestamp() + $4::interval, (extract(epoch FROM pg_catalog.clock_timestamp()) * 1000000)::bigint, pg_catalog.clock_timestamp()
 RETURNING ` + laneList,
-			args: append(w.identity(), key(after), key(b.Head)), formats: laneFormats,
-			row: func(r *row) error {
-				w.lane = readLane(r)
-				return r.err
-			},
+			args: append(w.identity(), key(after), key(b.Head)), formats: laneFormats, row: w.readLane,
 		})
 	}
-	return w.c.pipeline(ctx, append(queries, query{
+	return append(queries, query{
 		sql:  "UPDATE " + w.l.tables[backfills].full() + " AS b SET head_key = $3::text[], updated_at = pg_catalog.clock_timestamp() WHERE " + selected,
 		args: append(selectedBy(b.BackfillID), key(b.Head)),
-	})...)
+	}), nil
 }
 
 // more reports whether there are keys behind those that were found, up to last.

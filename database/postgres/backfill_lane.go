@@ -35,6 +35,12 @@ type laneWork struct {
 	body   []bodyText
 	fn     func(context.Context, pgx.Tx, database.Key, database.Key) error
 
+	// of the claim: lanes that seemed free, but are not; and the bounds of a lane to be cut, with
+	// the head and the end of the backfill for which they were read
+	busy       map[int64]bool
+	found      bounds
+	head, tail database.Key
+
 	next    *bounds // of the next batch, if they are known
 	done    bool
 	session session // before the first batch that may change it

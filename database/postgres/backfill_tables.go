@@ -117,6 +117,10 @@ func (db *Database) atBackfills(ctx context.Context, c *conn, do func(location) 
 	}
 }
 
+// idleClaim is how long a process can be suspended while it has locked a backfill's row, which
+// others need. It does nothing meanwhile but decide.
+const idleClaim = "5s"
+
 // holdBackfills begins a transaction that writes the tables of backfills, and the others that are
 // named. It sees everything that was committed before each of its queries.
 func (l location) holdBackfills(write ...role) []query {
@@ -128,8 +132,8 @@ func (l location) holdBackfills(write ...role) []query {
 		{sql: settled, path: callers, quiet: true, often: true, fail: fail},
 		{sql: own, path: callers, quiet: true, often: true, fail: fail},
 		guardQuery(l.tables[history], l.tables[settings], l.tables[backfills], l.tables[lanes]),
-		// A client that is frozen must not keep the rows locked.
-		command("SET LOCAL idle_in_transaction_session_timeout = '" + idleGuard + "'"),
+		// a client that is suspended must not keep the rows locked
+		command("SET LOCAL idle_in_transaction_session_timeout = '" + idleClaim + "'"),
 	}
 }
 

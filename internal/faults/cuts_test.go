@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -134,13 +135,13 @@ func everyMessage(t *testing.T, where string, newRig func(*testing.T) *rig, s *s
 // uses the oldest and the newest server.
 func TestEveryMessageToPostgres(t *testing.T) {
 	if !*every {
-		messages(t, "PostgreSQL", onPostgres(testdb.Postgres), scenarios...)
+		messages(t, "PostgreSQL", onPostgres(testdb.Postgres), slices.Concat(scenarios, filling)...)
 		return
 	}
 	majors := testdb.PostgresMajors(t)
 	for _, m := range []testdb.Major{majors[0], majors[len(majors)-1]} {
 		name := fmt.Sprintf("PostgreSQL %d", m.Major)
-		t.Run(name, func(t *testing.T) { messages(t, name, onPostgres(m.New), scenarios...) })
+		t.Run(name, func(t *testing.T) { messages(t, name, onPostgres(m.New), slices.Concat(scenarios, filling)...) })
 	}
 }
 
@@ -159,7 +160,7 @@ func TestEveryMessageToPgBouncer(t *testing.T) {
 		t.Helper()
 		pooled, direct := testdb.PgBouncer(t)
 		return &rig{place: newPostgres(t, pooled, direct)}
-	}, scenarioOf("transactions"), scenarioOf("a concurrent index"))
+	}, append([]*scenario{scenarioOf("transactions"), scenarioOf("a concurrent index")}, filling...)...)
 }
 
 // TestEveryMessageToMariaDB breaks scenarios at messages of MariaDB's protocol.

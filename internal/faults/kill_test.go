@@ -10,6 +10,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"os/exec"
+	"slices"
 	"testing"
 	"time"
 
@@ -37,6 +38,7 @@ type child struct {
 	URL      string
 	Scenario string
 	Words    []string
+	Workers  int // of a process that only executes batches; 0 executes the scenario's command
 }
 
 // childMain is the main function of the process to be killed.
@@ -47,7 +49,11 @@ func childMain(text string) int {
 		ctx := context.Background()
 		var db database.Database
 		if db, err = database.Open(ctx, c.URL, database.Options{App: "to be killed"}); err == nil {
-			err = scenarioOf(c.Scenario).run(ctx, db, c.Words, nil)
+			if s := scenarioOf(c.Scenario); c.Workers > 0 {
+				err = s.fill(ctx, db, c.Words, c.Workers)
+			} else {
+				err = s.run(ctx, db, c.Words, nil)
+			}
 			db.Close()
 		}
 	}
@@ -60,7 +66,11 @@ func childMain(text string) int {
 
 // start starts a process that executes a scenario's command through the wire.
 func (w *wire) start(s *scenario, words []string) (*process, error) {
-	job, err := json.Marshal(child{w.proxies[cut].URL, s.name, words})
+	return startChild(child{URL: w.proxies[cut].URL, Scenario: s.name, Words: words})
+}
+
+func startChild(c child) (*process, error) {
+	job, err := json.Marshal(c)
 	if err != nil {
 		return nil, err
 	}
@@ -139,7 +149,7 @@ func TestKilledProcess(t *testing.T) {
 		t.Parallel()
 		url := testdb.Postgres(t)
 		p := newPostgres(t, url, url)
-		killProcesses(t, &rig{place: p}, &p.wire, "PostgreSQL", scenarios)
+		killProcesses(t, &rig{place: p}, &p.wire, "PostgreSQL", slices.Concat(scenarios, filling))
 	})
 	t.Run("MariaDB", func(t *testing.T) {
 		t.Parallel()
@@ -202,7 +212,7 @@ func TestKilledServer(t *testing.T) {
 		server := testdb.PrivatePostgres(t)
 		url := server.New()
 		p := newPostgres(t, url, url)
-		killServer(t, server, p, &p.wire, "PostgreSQL", scenarios)
+		killServer(t, server, p, &p.wire, "PostgreSQL", slices.Concat(scenarios, filling))
 	})
 	t.Run("MariaDB", func(t *testing.T) {
 		t.Parallel()

@@ -208,7 +208,7 @@ func inserts(table string, n int) string {
 var onMariaDB = append([]*scenario{grouped}, withoutDDL...)
 
 func scenarioOf(name string) *scenario {
-	for _, s := range append([]*scenario{unnamed, oneMore, patient, grouped}, scenarios...) {
+	for _, s := range slices.Concat([]*scenario{unnamed, oneMore, patient, grouped, counted}, filling, scenarios) {
 		if s.name == name {
 			return s
 		}
@@ -237,11 +237,17 @@ func (s *scenario) set(words []string) *migration.Set {
 	var all []migration.Migration
 	for i, f := range s.files {
 		v := int64(i + 1)
-		all = append(all, migration.Migration{
+		m := migration.Migration{
 			Version: v, Name: "m",
 			Up:   migration.Text(fmt.Sprintf("%d_m.up.sql", v), say.Replace(f.up)),
 			Down: migration.Text(fmt.Sprintf("%d_m.down.sql", v), say.Replace(f.down)),
-		})
+		}
+		if strings.HasPrefix(f.up, "-- whimbrel: backfill") {
+			if err := m.Up.ParseBackfill(0); err != nil {
+				panic(err)
+			}
+		}
+		all = append(all, m)
 	}
 	set, err := migration.NewSet(setName, all...)
 	if err != nil {
