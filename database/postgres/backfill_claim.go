@@ -180,7 +180,7 @@ const lease = `worker = $3, leased_until = pg_catalog.clock_timestamp() + $4::in
 // laneList are the columns that readLane reads, and laneFormats their formats.
 const laneList = "id, after_key, last_key, at_key, worker, leased_until, token, attempts, error, not_before, failed, batch, rows_done, batches"
 
-var laneFormats = formatsOf(14, 5, 9)
+var laneFormats = [14]int16{5: 1, 9: 1}
 
 // take leases a lane that was free a moment ago. If a batch of it is being executed, or somebody
 // has extended the lease meanwhile, it leaves the lane to its worker.
@@ -190,7 +190,7 @@ func (w *laneWork) take(id int64) []query {
 		sql: "UPDATE " + lanes + " AS b SET " + lease + " WHERE " + selected + " AND id = (SELECT b.id FROM " + lanes + " AS b WHERE " + selected + ` AND b.id = $5
 	AND (b.worker = '' OR b.leased_until IS NULL OR b.leased_until <= pg_catalog.clock_timestamp()) AND NOT b.done AND NOT b.failed FOR UPDATE SKIP LOCKED)
 RETURNING ` + laneList,
-		args: append(w.identity(), number(id)), formats: laneFormats, row: w.readLane,
+		args: append(w.identity(), number(id)), formats: laneFormats[:], row: w.readLane,
 	}}
 }
 
@@ -224,7 +224,7 @@ func (w *laneWork) cut(ctx context.Context, b *database.Backfill, rows int) ([]q
 SELECT $1, $2, (SELECT coalesce(pg_catalog.max(b.id), 0) + 1 FROM ` + w.l.tables[lanes].full() + ` AS b WHERE ` + selected + `), $5::text[], $6::text[], $5::text[], $3,
 	pg_catalog.clock_timestamp() + $4::interval, (extract(epoch FROM pg_catalog.clock_timestamp()) * 1000000)::bigint, pg_catalog.clock_timestamp()
 RETURNING ` + laneList,
-			args: append(w.identity(), key(after), key(b.Head)), formats: laneFormats, row: w.readLane,
+			args: append(w.identity(), key(after), key(b.Head)), formats: laneFormats[:], row: w.readLane,
 		})
 	}
 	return append(queries, query{

@@ -136,10 +136,10 @@ func planFor(info *relationInfo, columns []string) (k *keyPlan, wrong string) {
 	for _, number := range index.Numbers {
 		i := slices.IndexFunc(info.Columns, func(c columnInfo) bool { return c.Number == number })
 		c := info.Columns[i]
-		switch why, bad := unstable[c.Type]; {
+		switch why := unstable(c.Type); {
 		case !c.NotNull:
 			return nil, fmt.Sprintf("the column %q of the key can be NULL", c.Name)
-		case bad:
+		case why != "":
 			return nil, fmt.Sprintf("the column %q of the key has the type %s, %s", c.Name, c.TypeName, why)
 		}
 		k.columns, k.types = append(k.columns, c.Name), append(k.types, c.Type)
@@ -153,15 +153,17 @@ func planFor(info *relationInfo, columns []string) (k *keyPlan, wrong string) {
 	return k, ""
 }
 
-// unstable are types whose text means something else in another session.
-var unstable = func() map[uint32]string {
-	const renamed, money = "whose text changes when an object is renamed", "whose text depends on the session"
-	all := map[uint32]string{790: money}
-	for _, oid := range []uint32{24, 2202, 2203, 2204, 2205, 2206, 3734, 3769, 4089, 4096, 4191} { // regproc, regclass, …
-		all[oid] = renamed
+// unstable says why the text of a type means something else in another session or later; "" if it
+// does not.
+func unstable(oid uint32) string {
+	switch oid {
+	case 790: // money
+		return "whose text depends on the session"
+	case 24, 2202, 2203, 2204, 2205, 2206, 3734, 3769, 4089, 4096, 4191: // regproc, regclass, …
+		return "whose text changes when an object is renamed"
 	}
-	return all
-}()
+	return ""
+}
 
 // indexOf returns the unique index that has exactly these columns, or that of the primary key. It
 // is nil for a table without a primary key, and for the key "ctid".

@@ -146,16 +146,7 @@ const backfillColumns = `b.set_name, b.version, b.name, (SELECT h.id FROM %[3]s 
 	l.id, l.after_key, l.last_key, l.at_key, l.worker, l.leased_until, l.token, l.attempts, l.error, l.not_before, l.failed, l.batch, l.rows_done, l.batches`
 
 // backfillFormats are the formats of backfillColumns: times are binary.
-var backfillFormats = formatsOf(41, 21, 23, 24, 25, 26, 32, 36)
-
-// formatsOf returns the formats of n columns, of which some are binary.
-func formatsOf(n int, binary ...int) []int16 {
-	formats := make([]int16, n)
-	for _, i := range binary {
-		formats[i] = 1
-	}
-	return formats
-}
+var backfillFormats = [41]int16{21: 1, 23: 1, 24: 1, 25: 1, 26: 1, 32: 1, 36: 1}
 
 // backfillsQuery reads the backfills that a condition on b selects, with their lanes.
 func (db *Database) backfillsQuery(l location, where string, into *[]database.Backfill, args ...arg) query {
@@ -166,7 +157,7 @@ LEFT JOIN LATERAL (SELECT pg_catalog.sum(x.rows_done)::bigint AS rows_done, pg_c
 LEFT JOIN %[2]s l ON l.set_name = b.set_name AND l.version = b.version AND NOT l.done
 WHERE `+where+` ORDER BY b.set_name COLLATE "C", b.version, l.id`, l.tables[backfills].full(), l.tables[lanes].full(), l.tables[history].full())
 	*into = nil
-	return query{sql: sql, args: args, formats: backfillFormats, row: func(r *row) error { return readBackfill(r, into) }}
+	return query{sql: sql, args: args, formats: backfillFormats[:], row: func(r *row) error { return readBackfill(r, into) }}
 }
 
 // readBackfill reads a row of backfillsQuery: a backfill, or another lane of the last one.

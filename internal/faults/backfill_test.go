@@ -222,8 +222,8 @@ func TestKilledWorkers(t *testing.T) {
 	}
 }
 
-// TestSuspendedWorkers suspends processes beyond their leases. Others take over the lanes and finish
-// the backfill; when the processes continue, they commit nothing of these lanes.
+// TestSuspendedWorkers suspends processes beyond their leases. Others take over the lanes and
+// finish the backfill; when the processes continue, they commit nothing of these lanes.
 func TestSuspendedWorkers(t *testing.T) {
 	t.Parallel()
 	for range repetitions(1, 20) {
