@@ -26,7 +26,7 @@ const stalledAfter = 3 * time.Second
 // stalled says for whom the backfill waits if no batch was committed for a while: for a worker that
 // has the rows and may be dead. It returns "" if the backfill moves.
 func (f *filling) stalled(now time.Time) string {
-	if now.Sub(f.moved) < stalledAfter || f.State != string(database.BackfillRunning) {
+	if now.Sub(f.moved) < stalledAfter || len(f.held) > 0 || f.State != string(database.BackfillRunning) {
 		return ""
 	}
 	for _, l := range f.Lanes {
@@ -41,9 +41,6 @@ func (f *filling) stalled(now time.Time) string {
 func (p *Printer) backfillProgress(b whimbrel.BackfillStatus, waits bool) {
 	f := p.filling(b)
 	f.waits = waits
-	if waits || b.State != database.BackfillRunning || f.State != string(database.BackfillWaiting) {
-		f.held = nil
-	}
 	if b.State == database.BackfillDone || p.progress.stopping {
 		return
 	}
@@ -58,8 +55,11 @@ func (p *Printer) filling(b whimbrel.BackfillStatus) *filling {
 		p.progress.filling = f
 	}
 	f.Backfill = NewBackfill(b)
-	if now := time.Now(); f.moved.IsZero() || b.RowsDone != f.rows {
-		f.rows, f.moved = b.RowsDone, now
+	if now := time.Now(); f.moved.IsZero() || b.RowsDone != f.rows { // what held it back does so no more
+		f.rows, f.moved, f.held = b.RowsDone, now, nil
+	}
+	if b.ThrottledBy != "" && b.State == database.BackfillWaiting && len(f.held) == 0 {
+		f.held = []string{oneLine(b.ThrottledBy)}
 	}
 	return f
 }
@@ -67,7 +67,7 @@ func (p *Printer) filling(b whimbrel.BackfillStatus) *filling {
 // backfillWaiting shows what holds a backfill back. p.mu is held.
 func (p *Printer) backfillWaiting(e whimbrel.BackfillWaiting) {
 	f := p.filling(e.Backfill)
-	f.State, f.held = string(database.BackfillWaiting), nil
+	f.held = nil
 	var names []string
 	for _, s := range e.Signals {
 		f.held = append(f.held, signalText(s))
@@ -129,14 +129,14 @@ func (f *filling) line(d Digits) string {
 		words = "waiting for the backfill " + d.Name(f.Version, f.Name)
 	}
 	words += ": " + f.Progress()
-	if stalled := f.stalled(time.Now()); stalled != "" {
-		return words + "; " + stalled
-	}
-	if speed := f.speedWords(); speed != "" {
-		words += ", " + speed
-	}
-	if len(f.held) > 0 {
+	stalled := f.stalled(time.Now())
+	switch speed := f.speedWords(); {
+	case len(f.held) > 0:
 		words += "; held back: " + strings.Join(f.held, "; ")
+	case stalled != "":
+		words += "; " + stalled
+	case speed != "":
+		words += ", " + speed
 	}
 	return words
 }
@@ -154,7 +154,7 @@ func (p *Printer) fillBlock(width int, now time.Time) []string {
 	}
 	name += p.digits.Name(f.Version, f.Name) + "  "
 	numbers, stalled := f.numbers(), f.stalled(now)
-	if stalled != "" {
+	if stalled != "" || len(f.held) > 0 {
 		numbers = f.done()
 	}
 	const (
