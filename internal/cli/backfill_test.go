@@ -129,7 +129,7 @@ func TestInterruptedBackfill(t *testing.T) {
 	wantEqual(t, "kind", f.Kind, kindInterrupted)
 	wantEqual(t, "exit code", code, 130)
 	wantEqual(t, "message", f.Message, "interrupted by Ctrl-C during the backfill 0012 fill")
-	wantEqual(t, "detail", f.Detail, "it stopped at 50%, 1,000 of about 2,000 rows in 10 batches; what is committed remains")
+	wantEqual(t, "detail", f.Detail, "it stopped after 50%, 1,000 of about 2,000 rows in 10 batches; what is committed remains")
 	wantEqual(t, "advice", f.Next, `Run "whimbrel up" to continue after the last batch that was committed.`)
 
 	waits := &whimbrel.UnfinishedError{Version: 14, Name: "not_null", Backfill: half(database.BackfillRunning), Err: context.Canceled}

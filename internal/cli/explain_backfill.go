@@ -77,7 +77,7 @@ func explainBackfill(f *render.Failure, e *whimbrel.BackfillError) {
 	case database.BackfillFailed:
 		f.Kind = kindBackfill
 		f.Message = name + " failed: " + strings.TrimSpace(b.Error)
-		f.Detail = "it stopped at " + b.Progress() + "; what is committed remains"
+		f.Detail = "it stopped after " + b.Progress() + "; what is committed remains"
 		f.Next = fmt.Sprintf(`Remove the cause, run "whimbrel backfill retry %s", then %s. If the script is wrong, run "whimbrel down" (or, without a down script, "whimbrel forget %[1]s"), correct the file, and run "whimbrel up".`, f.Label(e.Version), runAgain)
 		if said, ok := asType[*database.StatementError](e.Err); ok {
 			f.SQLState, f.Hint = said.Code, said.Hint
@@ -119,7 +119,7 @@ func interruptedBackfill(f *render.Failure, err error) {
 		return
 	}
 	f.Message += " during the backfill " + f.Digits.Name(b.Version, b.Name)
-	f.Detail = "it stopped at " + b.Progress() + "; what is committed remains"
+	f.Detail = "it stopped after " + b.Progress() + "; what is committed remains"
 	f.Next = b.Again(f.Digits)
 	f.Name, f.Version, f.Direction = b.Name, &b.Version, ""
 }

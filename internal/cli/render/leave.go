@@ -1,6 +1,7 @@
 package render
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -32,8 +33,8 @@ func (p *Printer) Stopping(by string) {
 	does := "cancelling " + p.running() + " and waiting for the server."
 	if f := p.progress.filling; fills && f.waits {
 		return // nothing of this process is running
-	} else if fills {
-		does = "ending the backfill " + p.digits.Name(f.Version, f.Name) + " after the batches that are running."
+	} else if name := p.fills(); name != "" {
+		does = "ending the backfill " + name + " after the batches that are running."
 	}
 	p.put(p.opts.Err, p.page(p.opts.Err).wrap(by+": "+does+" "+again)+"\n")
 }
@@ -57,9 +58,9 @@ func (p *Printer) Leave() {
 		}
 		next += "\nTo give it up instead, run: whimbrel abandon " + p.digits.Arg(st.Step.Version, st.Step.Name)
 	}
-	if f := p.progress.filling; f != nil {
-		may = "Batches of the backfill " + p.digits.Name(f.Version, f.Name) + " that are not committed are rolled back."
-		next = f.Again(p.digits)
+	if name := p.fills(); name != "" {
+		may = "Batches of the backfill " + name + " that are not committed are rolled back."
+		next = cmp.Or(p.progress.filling, &filling{}).Again(p.digits)
 	}
 	next = p.aim.at(next)
 	if p.opts.JSON {
@@ -72,6 +73,17 @@ func (p *Printer) Leave() {
 	pg := p.page(p.opts.Err)
 	pg.line(strings.Join(lines, "\n"))
 	p.put(p.opts.Err, pg.String())
+}
+
+// fills names the backfill whose batches this process executes, "" for none. p.mu is held.
+func (p *Printer) fills() string {
+	if f := p.progress.filling; f != nil {
+		return p.digits.Name(f.Version, f.Name)
+	}
+	if running := p.progress.running; len(running) == 1 && isFilling(running[0].Direction) {
+		return p.which(running[0])
+	}
+	return ""
 }
 
 // running names the statement or the steps in progress. p.mu is held.
