@@ -52,3 +52,11 @@ func TestMetadataPage(t *testing.T) {
 	t.Parallel()
 	newShell(t, t.TempDir()).follow(pageExample(t, "metadata.md", postgresAddress, 1, testdb.Postgres(t)))
 }
+
+// TestBackfillPage runs the example of docs/backfill.md and compares its output with the page.
+func TestBackfillPage(t *testing.T) {
+	t.Parallel()
+	sh := newShell(t, t.TempDir())
+	sh.follow(pageExample(t, "backfill.md", "sqlite:app.db", 1, "sqlite:app.db"))
+	sh.run("whimbrel backfill show 3 | grep '10,000 rows' && whimbrel status --exit-code")
+}

@@ -28,6 +28,9 @@ func backfillRules() []rule {
 			b := f.Backfill
 			f.Message = fmt.Sprintf("%s comes after the backfill %s, which is not done: %s", which(f), f.Digits.Name(b.Version, b.Name), b.Progress())
 			f.Next = `To wait for it, add --wait. "whimbrel backfill" shows how far it is.`
+			if b.Detached {
+				f.Next = fmt.Sprintf(`Workers execute it: run "whimbrel work", or here "whimbrel backfill run %s". To wait for it, add --wait.`, f.Label(b.Version))
+			}
 			if stuck := stuckNext(f, b); stuck != "" {
 				f.Next = stuck + ", then " + runAgain + "."
 			}
