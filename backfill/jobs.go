@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -37,6 +38,10 @@ type Config struct {
 	Turn time.Duration
 	// Hooks are called at the beginning and at the end of a backfill.
 	Hooks Hooks
+	// Trouble is called when a job can't work on a backfill: its script is missing, a hook or the
+	// database returned an error. The job is tried again; the same error in a row is reported once.
+	// Calls come one at a time.
+	Trouble func(database.BackfillID, error)
 }
 
 // Hooks are functions that the jobs call. Any of them may be nil.
@@ -129,7 +134,8 @@ type runner struct {
 
 	mu      sync.Mutex
 	begun   map[int64]bool // backfills for which Hooks.Before was called, by their Start entries
-	offered atomic.Bool    // what the last look of the periodic job has found
+	trouble map[database.BackfillID]string
+	offered atomic.Bool // what the last look of the periodic job has found
 	looking atomic.Bool
 	observe sync.Mutex
 }
@@ -142,7 +148,7 @@ func newRunner(c Config) (*runner, error) {
 		return nil, err
 	}
 	c.Queue, c.Turn = cmp.Or(c.Queue, DefaultQueue), cmp.Or(c.Turn, defaultTurn)
-	r := &runner{Config: c, sets: map[string]*migration.Set{}, drain: context.Background(), begun: map[int64]bool{}}
+	r := &runner{Config: c, sets: map[string]*migration.Set{}, drain: context.Background(), begun: map[int64]bool{}, trouble: map[database.BackfillID]string{}}
 	for _, s := range c.Sets {
 		if r.sets[s.Name()] != nil {
 			return nil, fmt.Errorf("backfill.Config has two sets with the name %q", s.Name())
@@ -198,25 +204,68 @@ func (w *slotWorker) NextRetry(j *river.Job[SlotArgs]) time.Time { return retryA
 
 // Work executes batches of a backfill until the turn ends.
 func (w *slotWorker) Work(ctx context.Context, j *river.Job[SlotArgs]) error {
-	r := w.r
+	r, id := w.r, database.BackfillID{Set: j.Args.Set, Version: j.Args.Version}
 	r.working.Add(1)
 	defer r.working.Add(-1)
-	m, err := r.migrator(j.Args.Set)
-	if err != nil {
-		return err
-	}
 	working, stop := context.WithCancel(ctx)
 	defer stop()
 	defer context.AfterFunc(r.drain, stop)()
-	if err := r.before(working, database.BackfillID{Set: j.Args.Set, Version: j.Args.Version}); err != nil {
-		return gone(err)
-	}
 	begun := time.Now()
-	st, err := m.RunBackfill(working, j.Args.Version, whimbrel.RunOptions{Workers: 1, For: r.Turn, Idle: idle})
+	st, err := r.turn(working, id)
 	if working.Err() != nil {
 		return river.JobSnooze(0) // the batch is committed; another process continues
 	}
-	return r.after(ctx, st, err, time.Since(begun) < r.Turn)
+	r.record(ctx, st)
+	err = r.after(ctx, st, err, time.Since(begun) < r.Turn)
+	if errors.As(err, new(*river.JobSnoozeError)) {
+		r.report(id, nil)
+	} else {
+		r.report(id, err)
+	}
+	return err
+}
+
+// turn works on a backfill.
+func (r *runner) turn(ctx context.Context, id database.BackfillID) (st whimbrel.BackfillStatus, err error) {
+	m, err := r.migrator(id.Set)
+	if err != nil {
+		return st, err
+	}
+	if err := r.before(ctx, id); err != nil {
+		return st, err
+	}
+	return m.RunBackfill(ctx, id.Version, whimbrel.RunOptions{Workers: 1, For: r.Turn, Idle: idle})
+}
+
+// record stores how far a backfill is as the output of the job, which River's pages show.
+func (r *runner) record(ctx context.Context, st whimbrel.BackfillStatus) {
+	if st.State == "" {
+		return
+	}
+	out := map[string]any{"name": st.Name, "state": st.State, "rows": st.RowsDone}
+	if st.Percent >= 0 {
+		out["percent"] = math.Floor(st.Percent)
+	}
+	if st.ThrottledBy != "" {
+		out["throttled_by"] = st.ThrottledBy
+	}
+	_ = river.RecordOutput(ctx, out) // it fails only outside a job
+}
+
+// report tells about the error of a job, if it is another one than before; nil forgets it.
+func (r *runner) report(id database.BackfillID, err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if err == nil {
+		delete(r.trouble, id)
+		return
+	}
+	if text := err.Error(); r.trouble[id] != text {
+		r.trouble[id] = text
+		if r.Trouble != nil {
+			r.Trouble(id, err)
+		}
+	}
 }
 
 // gone is nil for the error of a backfill that no longer exists.

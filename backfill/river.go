@@ -238,39 +238,42 @@ func MigrateRiver(ctx context.Context, db database.Database, opts RiverOptions) 
 	}
 	m := whimbrel.New(db, set, opts.Migrator)
 	for {
-		again, err := adoptRiver(ctx, m, set, opts.Schema)
-		if err != nil {
+		again, done, err := adoptRiver(ctx, m, set, opts.Schema)
+		switch {
+		case err != nil:
 			return nil, err
-		}
-		if !again {
+		case done:
+			return &whimbrel.Result{Set: RiverSet}, nil
+		case !again:
 			return m.Up(ctx)
 		}
 	}
 }
 
-// adoptRiver compares the history with river_migration, and records what only the latter has. It
-// returns true if another process has changed the history meanwhile.
-func adoptRiver(ctx context.Context, m *whimbrel.Migrator, set *migration.Set, schema string) (again bool, err error) {
+// adoptRiver compares the history with river_migration, and records what only the latter has. done
+// reports that both have all versions, from whatever files. again reports that another process has
+// changed the history meanwhile.
+func adoptRiver(ctx context.Context, m *whimbrel.Migrator, set *migration.Set, schema string) (again, done bool, err error) {
 	// The history is read first: whoever applies a version of the set writes both together, so a
 	// version that is only in the history was removed by another tool.
 	st, err := m.Database().State(ctx, RiverSet)
 	if err != nil {
-		return false, err
+		return false, false, err
 	}
 	has, found, err := riverVersions(ctx, m.Database(), schema)
 	if err != nil {
-		return false, err
+		return false, false, err
 	}
 	foreign, err := unrecorded(st.Applied.Versions(), has, found, set, schema)
 	if err != nil || len(foreign) == 0 {
-		return false, err
+		return false, st.Applied.Len() == set.Len(), err
 	}
 	err = m.Mark(ctx, "River's own migrator has applied it", foreign...)
 	var already *whimbrel.AlreadyAppliedError
 	if errors.As(err, &already) {
-		return true, nil
+		return true, false, nil
 	}
-	return false, err
+	return false, false, err
 }
 
 // unrecorded returns the versions that only river_migration has. found says whether River's tables

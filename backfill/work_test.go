@@ -430,7 +430,15 @@ func TestSecretScriptNeedsTheSet(t *testing.T) {
 		f := fill(t, newTarget(t), 50, countOnce, "batch 10", "secret")
 		ctx, stop := context.WithCancel(t.Context())
 		ended := make(chan error, 1)
-		go func() { ended <- backfill.Work(ctx, f.url, backfill.WorkOptions{}) }()
+		var troubles atomic.Int32
+		go func() {
+			ended <- backfill.Work(ctx, f.url, backfill.WorkOptions{Config: backfill.Config{Trouble: func(id database.BackfillID, err error) {
+				if id.Version != version || !strings.Contains(err.Error(), "does not have the text of its script") {
+					t.Errorf("trouble with backfill %d: %v; want one about the text of %d", id.Version, err, version)
+				}
+				troubles.Add(1)
+			}}})
+		}()
 		eventually(t, "the job says that the text is missing", func() bool {
 			rows, err := database.ReadQuery(t.Context(), f.db, "SELECT errors FROM river_job WHERE kind = 'whimbrel_backfill_slot' AND errors IS NOT NULL")
 			return err == nil && len(rows.Rows) > 0
@@ -440,6 +448,7 @@ func TestSecretScriptNeedsTheSet(t *testing.T) {
 			t.Fatal(err)
 		}
 		equal(t, "rows without the script", f.status(t).RowsDone, 0)
+		equal(t, "reports of trouble", troubles.Load(), 1)
 		set := setOf(t, f)
 		if err := f.work(t, func(o *backfill.WorkOptions) { o.Sets = []*migration.Set{set} }); err != nil {
 			t.Fatal(err)

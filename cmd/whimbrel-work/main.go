@@ -28,7 +28,7 @@ func work(ctx context.Context, url string, w cli.WorkOptions) error {
 		until = backfill.Done
 	}
 	return advised(backfill.Work(ctx, url, backfill.WorkOptions{
-		Config:  backfill.Config{Sets: w.Sets, Options: w.Options, Queue: w.Queue},
+		Config:  backfill.Config{Sets: w.Sets, Options: w.Options, Queue: w.Queue, Trouble: w.Trouble},
 		Open:    w.Open,
 		Workers: w.Workers, Schema: w.Schema, KeepSchema: w.KeepSchema,
 		Until: until, StopFor: w.StopFor, UI: w.UI, Logger: w.Logger,

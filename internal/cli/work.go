@@ -38,6 +38,8 @@ type WorkOptions struct {
 	StopFor         time.Duration
 	UI              net.Listener
 	Logger          *slog.Logger
+	// Trouble is called when a backfill can't be worked on. It is tried again.
+	Trouble func(database.BackfillID, error)
 	// Ready is called when the work has begun. river is what was done to River's tables.
 	Ready func(db database.Database, river *whimbrel.Result)
 }
@@ -138,7 +140,7 @@ func (a *app) work(ctx context.Context, f workFlags) error {
 		Open: t.databaseOptions(), Sets: sets, Options: a.workerOptions(t),
 		Queue: f.queue, Workers: f.workers, Schema: f.schema, KeepSchema: f.keepSchema,
 		Once: f.once, UntilDone: f.untilDone, StopFor: f.stopFor,
-		Logger: a.workLogger(p),
+		Logger: a.workLogger(p), Trouble: a.sayTrouble,
 	}
 	w.Open.Notice = p.Notice
 	if w.UI, err = a.listen(f.ui); err != nil {
@@ -257,6 +259,16 @@ func (a *app) sayWorking(where string, f workFlags, ui net.Listener, river *whim
 	if tcp, ok := ui.Addr().(*net.TCPAddr); ok && !tcp.IP.IsLoopback() {
 		p.Waiting("warning: everybody who can reach " + ui.Addr().String() + " can read and change the jobs of all applications there: the pages ask for no password")
 	}
+}
+
+// sayTrouble says that a backfill can't be worked on.
+func (a *app) sayTrouble(_ database.BackfillID, err error) {
+	f, _ := a.explain(context.Background(), err)
+	text := "error: " + f.Message
+	if f.Next != "" {
+		text += ". " + f.Next
+	}
+	a.print().Waiting(text + "\nIt is tried again.")
 }
 
 func batches(n int) string {
