@@ -91,7 +91,7 @@ func (m *Migrator) startedScript(ctx context.Context, b database.Backfill) (*mig
 		}
 	}
 	if e.ID == 0 || e.UpText == "" {
-		return nil, errNoText
+		return nil, ErrNoText
 	}
 	s, err := migration.ParseBackfill(fmt.Sprintf("history entry %d (%d %s)", e.ID, e.Version, e.Name), e.UpText, m.db.Dialect())
 	if err != nil {
@@ -101,4 +101,6 @@ func (m *Migrator) startedScript(ctx context.Context, b database.Backfill) (*mig
 	return s, nil
 }
 
-var errNoText = errors.New("the history does not have the text of its script, and neither has the set")
+// ErrNoText is wrapped by the error of RunBackfill for a backfill whose script the history does not
+// keep, because it is a Go function, secret or too long, if the set does not have it either.
+var ErrNoText = errors.New("the history does not have the text of its script, and neither has the set")

@@ -310,9 +310,9 @@ func (r *runner) find(ctx context.Context, id database.BackfillID) (database.Bac
 }
 
 func (r *runner) read(ctx context.Context, q database.BackfillQuery) ([]database.Backfill, error) {
-	b, ok := r.Database.(database.Backfiller)
-	if !ok {
-		return nil, &database.PowerError{Power: database.PowerBackfill, Driver: r.Database.Dialect().String()}
+	b, err := database.BackfillerOf(r.Database)
+	if err != nil {
+		return nil, err
 	}
 	return b.Backfills(ctx, q)
 }

@@ -433,8 +433,8 @@ func TestSecretScriptNeedsTheSet(t *testing.T) {
 		var troubles atomic.Int32
 		go func() {
 			ended <- backfill.Work(ctx, f.url, backfill.WorkOptions{Config: backfill.Config{Trouble: func(id database.BackfillID, err error) {
-				if id.Version != version || !strings.Contains(err.Error(), "does not have the text of its script") {
-					t.Errorf("trouble with backfill %d: %v; want one about the text of %d", id.Version, err, version)
+				if id.Version != version || !errors.Is(err, whimbrel.ErrNoText) {
+					t.Errorf("trouble with backfill %d: %v; want ErrNoText of %d", id.Version, err, version)
 				}
 				troubles.Add(1)
 			}}})

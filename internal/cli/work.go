@@ -264,6 +264,9 @@ func (a *app) sayWorking(where string, f workFlags, ui net.Listener, river *whim
 // sayTrouble says that a backfill can't be worked on.
 func (a *app) sayTrouble(_ database.BackfillID, err error) {
 	f, _ := a.explain(context.Background(), err)
+	if errors.Is(err, whimbrel.ErrNoText) {
+		f.Next = "Start the worker where the folder of its migrations is, or pass the folder with --dir."
+	}
 	text := "error: " + f.Message
 	if f.Next != "" {
 		text += ". " + f.Next
