@@ -42,7 +42,7 @@ func runJob(text string) error {
 	if err := json.Unmarshal([]byte(text), &j); err != nil {
 		return err
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	return backfill.Work(ctx, j.URL, backfill.WorkOptions{
 		Config: backfill.Config{Options: whimbrel.Options{BackfillLease: j.Lease}, Turn: time.Second},
