@@ -88,9 +88,9 @@ func (r *rig) hook(op string) error {
 	r.choices = r.choices[1:]
 	r.mu.Unlock()
 	switch lasts := choice / 64 % 8; {
-	case lasts == 7: // beyond the lease
+	case lasts == 7:
 		time.Sleep(40 * time.Second)
-	case lasts > 3:
+	case lasts > 3: // beyond the lease
 		time.Sleep(time.Duration(lasts) * 137 * time.Millisecond)
 	}
 	err := r.fault(op, choice)
@@ -147,7 +147,7 @@ func (r *rig) process(t *testing.T, set *migration.Set) (problem string) {
 	for range 4 {
 		db := open(t, r.target)
 		db.SetHook(r.hook)
-		_, err := whimbrel.New(db, set, whimbrel.Options{BackfillLease: 30 * time.Second, MigrationLockTimeout: time.Hour}).Up(t.Context())
+		_, err := whimbrel.New(db, set, whimbrel.Options{BackfillLease: 400 * time.Millisecond, MigrationLockTimeout: time.Hour}).Up(t.Context())
 		var unknown *database.CommitUnknownError
 		switch {
 		case err == nil:
