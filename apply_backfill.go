@@ -149,7 +149,7 @@ func (a *applier) backfill(ctx context.Context, index int) error {
 	}
 	done := b.State == database.BackfillDone
 	own := StepResult{Version: s.Version, Name: s.Name}
-	if !done && !b.Detached {
+	if empty := b.Last == nil && len(b.Lanes) == 0; !done && (!b.Detached || empty && b.State == database.BackfillRunning) { // an empty table needs no worker
 		a.result.Started = append(a.result.Started, own) // unless it becomes done
 		status, err := a.m.runBackfill(ctx, b, s.Script, RunOptions{})
 		if err != nil {

@@ -220,6 +220,9 @@ func (t *text) script(d sqltext.Dialect) (*migration.Script, error) {
 		return t.file, nil
 	}
 	s := migration.Text(t.name(), t.sql)
+	if fill, err := migration.ParseBackfill(t.name(), t.sql, d); err == nil { // only a backfill begins like one
+		return fill, nil
+	}
 	a, err := s.Analyze(d, nil)
 	if err != nil {
 		return nil, err

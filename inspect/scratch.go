@@ -202,7 +202,7 @@ func (t *trial) confine(scripts []*migration.Script) (forms, error) {
 	t.scripts, t.skipped, t.refused = len(scripts), nil, nil
 	as := make(forms, len(scripts))
 	for _, s := range scripts {
-		as[s] = s
+		as[s] = s.OnScratch()
 		if s.Func() != nil {
 			continue
 		}
@@ -211,7 +211,7 @@ func (t *trial) confine(scripts []*migration.Script) (forms, error) {
 			return nil, err
 		}
 		if len(leave) > 0 {
-			as[s] = s.Without(t.Dialect, func(st sqltext.Statement) bool { return leave[st.Index] })
+			as[s] = as[s].Without(t.Dialect, func(st sqltext.Statement) bool { return leave[st.Index] })
 		}
 	}
 	return as, nil

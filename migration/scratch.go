@@ -30,6 +30,7 @@ func (s *Script) Without(d sqltext.Dialect, leave func(sqltext.Statement) bool) 
 	}
 	return &Script{
 		File: s.File, Line: s.Line, Checksum: s.Checksum, Size: s.Size, Replaces: s.Replaces, Directives: s.Directives,
+		Backfill: s.Backfill, After: s.After,
 		open: func() (io.ReadCloser, error) {
 			text, err := s.Open()
 			if err != nil {
@@ -39,6 +40,23 @@ func (s *Script) Without(d sqltext.Dialect, leave func(sqltext.Statement) bool) 
 			return &rest{scanner: sqltext.NewScanner(text, d, opts), leave: leave, text: text}, nil
 		},
 	}
+}
+
+// OnScratch returns the script as a scratch database runs it. A backfill executes its batches at
+// once: there is nobody for whose sake it would wait, and no worker to leave it to. What its check
+// counts may not exist there. Nothing waits for another migration, which may be in another set.
+func (s *Script) OnScratch() *Script {
+	if s.Backfill == nil && len(s.After) == 0 {
+		return s
+	}
+	c := &Script{
+		File: s.File, Line: s.Line, Checksum: s.Checksum, Size: s.Size, Replaces: s.Replaces, Problem: s.Problem, Directives: s.Directives,
+		unread: s.unread, open: s.open, same: s.same, text: s.text, fn: s.fn,
+	}
+	if b := s.Backfill; b != nil {
+		c.Backfill = &Backfill{Table: b.Table, Key: b.Key, Batch: b.Batch, Target: b.Target, Timeout: b.Timeout}
+	}
+	return c
 }
 
 // rest is the text of a script without some statements.

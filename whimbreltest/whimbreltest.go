@@ -202,7 +202,7 @@ func (c contents) template(o Options) (database.Template, error) {
 		return database.Template{}, err
 	}
 	return database.Template{Key: key, Unused: o.Unused, Fill: func(ctx context.Context, db database.Database) error {
-		m := whimbrel.New(db, c.set, o.Migrator)
+		m := whimbrel.New(db, c.set.With((*migration.Script).OnScratch), o.Migrator)
 		if _, err := m.Up(ctx); err != nil {
 			return err
 		}
