@@ -316,6 +316,7 @@ func TestStatementsBehindAnUnfinishedBackfill(t *testing.T) {
 		for _, directives := range [][]string{{"detach"}, {}} {
 			target := memdb.New()
 			set := withBackfill(t, 2, directives, script{1, "CREATE TABLE users (id integer)", "-"}, script{2, touchUsers, "-"}, script{3, tt.up, "-"})
+			users(t, target, set, 1)
 			m := migrator(t, target, set)
 			check := func(p *whimbrel.Plan) {
 				t.Helper()
@@ -368,6 +369,15 @@ func TestAStartedBackfillIsDetached(t *testing.T) {
 		wantEqual(t, "detached", wantBackfill(t, m, 2, database.BackfillRunning).Detached, true)
 		wantEqual(t, "steps of the next plan", len(mustPlan(t, migrator(t, target, set), whimbrel.Latest()).Steps), 0)
 	})
+}
+
+// An empty table needs no worker.
+func TestADetachedBackfillOfAnEmptyTable(t *testing.T) {
+	filling(t, 0, func(t *testing.T, target *memdb.Target, set *migration.Set) {
+		r := mustUp(t, migrator(t, target, set))
+		wantEqual(t, "finished", versions(r.Finished), []int64{2})
+		wantEqual(t, "started", len(r.Started), 0)
+	}, "detach")
 }
 
 // A function is executed for each batch in place of statements.
