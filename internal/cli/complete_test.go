@@ -120,3 +120,36 @@ func TestCompletionOfEnvironments(t *testing.T) {
 		t.Errorf("report local offers %q, want %q", got, want)
 	}
 }
+
+// The commands of backfills offer the versions that they can change, the newest first.
+func TestBackfillsAreCompleted(t *testing.T) {
+	t.Parallel()
+	const fill = "-- whimbrel: backfill t\nUPDATE t SET x = 1 WHERE id BETWEEN :first AND :last;"
+	f := newFolder(t, map[string]string{
+		"migrations/0001_t.up.sql":           "CREATE TABLE t (id INTEGER PRIMARY KEY, x INTEGER); INSERT INTO t (id) VALUES (1), (2);",
+		"migrations/0002_done.backfill.sql":  fill,
+		"migrations/0003_open.backfill.sql":  fill,
+		"migrations/0004_other.backfill.sql": fill,
+	})
+	f.run("up", "--detach")
+	f.run("backfill", "run", "2")
+	f.run("backfill", "pause", "3")
+	for _, c := range []struct {
+		args []string
+		want string
+	}{
+		{[]string{"backfill", "show", ""}, "0004 0003 0002"},
+		{[]string{"backfill", "run", ""}, "0004 0003"},
+		{[]string{"backfill", "pause", ""}, "0004"},
+		{[]string{"backfill", "resume", ""}, "0003"},
+		{[]string{"backfill", "retry", ""}, ""},
+		{[]string{"backfill", "cancel", "4"}, "4"},
+		{[]string{"backfill", "pause", "0004", ""}, ""},
+		{[]string{"backfill", "set", "3", ""}, "batch= target= parallel= pause= timeout= attempts="},
+		{[]string{"backfill", "set", "3", "pause=1s", "p"}, "batch= target= parallel= timeout= attempts="},
+	} {
+		if got := f.offers(c.args...); got != c.want {
+			t.Errorf("%q offers %q, want %q", c.args, got, c.want)
+		}
+	}
+}

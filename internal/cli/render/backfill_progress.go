@@ -115,20 +115,24 @@ func (p *Printer) backfillRetrying(e whimbrel.BackfillRetrying) {
 // showFilling shows a backfill: on a terminal as a bar, in a pipe as a line every 30 seconds.
 func (p *Printer) showFilling(f *filling) {
 	words := f.line(p.digits)
-	if p.live.now.what == "" && !f.waits {
-		p.live.announce(words, "fill "+p.digits.Name(f.Version, f.Name)+" …")
+	if p.live.now.what == "" {
+		p.live.announce(words, f.does(p.digits)+" …")
 	}
 	p.live.update(words)
 	p.live.block = p.fillBlock
 }
 
+// does says what the process does with the backfill.
+func (f *filling) does(d Digits) string {
+	if f.waits {
+		return "waiting for the backfill " + d.Name(f.Version, f.Name)
+	}
+	return "fill " + d.Name(f.Version, f.Name)
+}
+
 // line describes a backfill in one line.
 func (f *filling) line(d Digits) string {
-	words := "fill " + d.Name(f.Version, f.Name)
-	if f.waits {
-		words = "waiting for the backfill " + d.Name(f.Version, f.Name)
-	}
-	words += ": " + f.Progress()
+	words := f.does(d) + ": " + f.Progress()
 	stalled := f.stalled(time.Now())
 	switch speed := f.speedWords(); {
 	case len(f.held) > 0:
@@ -148,11 +152,7 @@ func (p *Printer) fillBlock(width int, now time.Time) []string {
 		return nil
 	}
 	pg := &page{palette: palette{on: p.opts.Err.Color}, digits: p.digits, width: width}
-	name := "fill "
-	if f.waits {
-		name = "waiting for the backfill "
-	}
-	name += p.digits.Name(f.Version, f.Name) + "  "
+	name := f.does(p.digits) + "  "
 	numbers, stalled := f.numbers(), f.stalled(now)
 	if stalled != "" || len(f.held) > 0 {
 		numbers = f.done()
