@@ -136,10 +136,6 @@ type finder struct {
 // queries returns the queries that find the tables. If steer is set, they must be first in a
 // pipeline that is a transaction of its own.
 func (f *finder) queries(steer bool) []query {
-	first := query{sql: "SELECT " + firstSchema, path: callers, row: func(r *row) error {
-		f.first = r.text()
-		return r.err
-	}}
 	q := query{
 		sql:   tablesQuery,
 		args:  f.args(steer),
@@ -157,7 +153,15 @@ func (f *finder) queries(steer bool) []query {
 	if steer {
 		q.sql += steerPath
 	}
-	return []query{first, q}
+	return []query{f.firstSchema(), q}
+}
+
+// firstSchema returns the query for the first schema of the search path.
+func (f *finder) firstSchema() query {
+	return query{sql: "SELECT " + firstSchema, path: callers, row: func(r *row) error {
+		f.first = r.text()
+		return r.err
+	}}
 }
 
 func (f *finder) args(steer bool) []arg {
@@ -437,6 +441,26 @@ func (db *Database) relocate(ctx context.Context, c *conn, before ...query) (loc
 		db.learn(l)
 	}
 	return l, err
+}
+
+// locateNone returns the location where the tables would be created, and whether the schema exists;
+// or their location if they exist after all.
+func (db *Database) locateNone(ctx context.Context, c *conn) (l location, haveSchema bool, err error) {
+	f := &finder{db: db}
+	requested := query{
+		sql:  `SELECT EXISTS (SELECT FROM pg_catalog.pg_namespace WHERE nspname = $1)`,
+		args: []arg{text(db.opts.Schema)},
+		row:  into(&haveSchema),
+	}
+	if err := c.pipeline(ctx, f.firstSchema(), requested, f.quick(c)); err != nil {
+		return l, false, err
+	}
+	if f.unsure {
+		l, err = db.relocate(ctx, c)
+	} else if l, err = f.decide(); err == nil {
+		db.learn(l)
+	}
+	return l, haveSchema || db.opts.Schema == "", err
 }
 
 // locateNew sends the queries that create the tables, and returns their location.

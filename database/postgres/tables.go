@@ -168,21 +168,12 @@ func (db *Database) create(ctx context.Context, c *conn, opts database.LockOptio
 	if err != nil {
 		return l, err
 	}
-	l, err = db.relocate(ctx, c)
+	l, haveSchema, err := db.locateNone(ctx, c)
 	if err != nil || l.made() {
 		return l, err
 	}
 	if l.schema == "" {
 		return l, errNoSchema
-	}
-	haveSchema := false
-	err = c.pipeline(ctx, query{
-		sql:  `SELECT EXISTS (SELECT FROM pg_catalog.pg_namespace WHERE nspname = $1)`,
-		args: []arg{text(l.schema)},
-		row:  into(&haveSchema),
-	})
-	if err != nil {
-		return l, err
 	}
 	var queries []query
 	if !haveSchema {
