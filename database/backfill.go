@@ -177,6 +177,8 @@ type BackfillTarget struct {
 	Table         string // with its schema, as SQL writes it
 	Key           []string
 	RowsEstimated int64 // 0 if the server can't tell
+	// Sync is the table for [migration.Script.SyncTriggers], if the script has the directive sync.
+	Sync *migration.SyncTable
 }
 
 // Backfiller is a Database that executes backfills. Its Tx is a [BackfillTx].

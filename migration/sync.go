@@ -57,20 +57,16 @@ const (
 	onUpdate = "_u"
 )
 
-// SyncDrop returns the statements that remove what Sync has created for a backfill.
-func SyncDrop(d sqltext.Dialect, set string, version int64, schema, table string) []string {
+// SyncDrop returns the statements that remove what Sync has created for a backfill. In PostgreSQL
+// the triggers go with their function, whatever the name of the table is by now.
+func SyncDrop(d sqltext.Dialect, set string, version int64, schema string) []string {
 	name, q := SyncName(set, version), quoter(d)
+	if d == sqltext.PostgreSQL {
+		return []string{"DROP FUNCTION IF EXISTS " + q.qualified(schema, name) + "() CASCADE"}
+	}
 	var all []string
 	for _, end := range []string{onInsert, onUpdate} {
-		switch d {
-		case sqltext.PostgreSQL:
-			all = append(all, "DROP TRIGGER IF EXISTS "+name+end+" ON "+q.qualified(schema, table))
-		default:
-			all = append(all, "DROP TRIGGER IF EXISTS "+q.qualified(schema, name+end))
-		}
-	}
-	if d == sqltext.PostgreSQL {
-		all = append(all, "DROP FUNCTION IF EXISTS "+q.qualified(schema, name)+"()")
+		all = append(all, "DROP TRIGGER IF EXISTS "+q.qualified(schema, name+end))
 	}
 	return all
 }
@@ -96,7 +92,7 @@ func (s *Script) SyncTriggers(d sqltext.Dialect, set string, version int64, t Sy
 	if err := y.read(); err != nil {
 		return nil, err
 	}
-	out := &Sync{Drop: SyncDrop(d, set, version, t.Schema, t.Name), Probe: y.probe()}
+	out := &Sync{Drop: SyncDrop(d, set, version, t.Schema), Probe: y.probe()}
 	switch d {
 	case sqltext.PostgreSQL:
 		out.Create = y.postgres()
@@ -513,8 +509,8 @@ func (y *syncer) postgres() []string {
 	trigger := func(end, event, when string) string {
 		return "CREATE TRIGGER " + y.name + end + " BEFORE " + event + " ON " + table + " FOR EACH ROW\n  WHEN (" + when + ")\n  EXECUTE FUNCTION " + function + "()"
 	}
-	kept := y.rows("NEW", y.setColumns()) + " OPERATOR(pg_catalog.*=) " + y.rows("OLD", y.setColumns())
-	changed := y.rows("NEW", y.reads) + " OPERATOR(pg_catalog.*<>) " + y.rows("OLD", y.reads)
+	kept := "pg_catalog.record_image_eq(" + y.rows("NEW", y.setColumns()) + ", " + y.rows("OLD", y.setColumns()) + ")"
+	changed := "pg_catalog.record_image_ne(" + y.rows("NEW", y.reads) + ", " + y.rows("OLD", y.reads) + ")"
 	return []string{
 		"CREATE OR REPLACE FUNCTION " + function + "() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT AS " + quote + body + quote,
 		trigger(onInsert, "INSERT", y.untouched()),

@@ -178,6 +178,10 @@ func (b *transaction) StartBackfill(ctx context.Context, s database.BackfillStar
 	if err := b.makeBackfillTables(ctx); err != nil {
 		return err
 	}
+	// a row that is written after the last key was read must be seen by the triggers
+	if err := b.createSync(ctx, s, k); err != nil {
+		return err
+	}
 	var last database.Key
 	// the settings for reading keys must not apply to the scripts that follow
 	err = b.c.pipeline(ctx, command("SAVEPOINT whimbrel_keys"), readKeys(0), k.endQuery(&last),
@@ -282,6 +286,9 @@ func (b *transaction) FinishBackfill(ctx context.Context, version int64) error {
 	case !was.AllCut():
 		return fmt.Errorf("%w: it has rows that no lane has", database.ErrBackfillStopped)
 	}
+	if err := b.db.dropSync(ctx, b.c, id, was.Table); err != nil {
+		return err
+	}
 	was.State = database.BackfillDone
 	return b.add(ctx, append(b.db.foldLanes(l, id), b.db.storeBackfill(l, was)...)...)
 }
@@ -310,7 +317,11 @@ func (b *transaction) EndBackfill(ctx context.Context, version int64) error {
 	if err != nil || !have {
 		return err
 	}
-	return b.add(ctx, b.removeBackfill(database.BackfillID{Set: b.set, Version: version})...)
+	id := database.BackfillID{Set: b.set, Version: version}
+	if err := b.dropSyncOf(ctx, id); err != nil {
+		return err
+	}
+	return b.add(ctx, b.removeBackfill(id)...)
 }
 
 // endBackfills removes all backfills of the sets, for a reset.

@@ -26,7 +26,7 @@ func (db *Database) CheckBackfill(ctx context.Context, s *migration.Script) (dat
 	if err != nil {
 		return database.BackfillTarget{}, err
 	}
-	t := database.BackfillTarget{Table: k.shown, Key: k.columns, RowsEstimated: k.rows}
+	t := database.BackfillTarget{Table: k.shown, Key: k.columns, RowsEstimated: k.rows, Sync: k.syncTable(s)}
 	statements, err := bodyOf(s, k)
 	if err != nil {
 		return t, err
@@ -36,7 +36,7 @@ func (db *Database) CheckBackfill(ctx context.Context, s *migration.Script) (dat
 			return t, err
 		}
 	}
-	return t, nil
+	return t, c.parseSync(ctx, s, k)
 }
 
 // atDirective returns an error with the place of a directive.

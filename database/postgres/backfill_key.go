@@ -42,6 +42,8 @@ type columnInfo struct {
 	NotNull  bool   `json:"not_null"`
 	Type     uint32 `json:"type"`      // without domains
 	TypeName string `json:"type_name"` // as declared
+	Late     bool   `json:"late"`      // it is generated
+	Default  string `json:"default"`
 }
 
 // indexInfo is a unique index.
@@ -63,9 +65,10 @@ const relationQuery = `SELECT pg_catalog.json_build_object('schema', n.nspname, 
 		ELSE greatest(c.reltuples::bigint, pg_catalog.pg_stat_get_live_tuples(c.oid), 0) END,
 	'pages', CASE WHEN c.relkind = 'r' THEN pg_catalog.pg_relation_size(c.oid) / pg_catalog.current_setting('block_size')::bigint ELSE 0 END,
 	'columns', (SELECT pg_catalog.json_agg(pg_catalog.json_build_object('name', a.attname, 'number', a.attnum, 'not_null', a.attnotnull, 'type_name', pg_catalog.format_type(a.atttypid, a.atttypmod),
+			'late', a.attgenerated <> '', 'default', CASE WHEN a.attgenerated = '' THEN pg_catalog.pg_get_expr(f.adbin, f.adrelid) END,
 			'type', (WITH RECURSIVE d (oid) AS (SELECT a.atttypid UNION SELECT y.typbasetype FROM d JOIN pg_catalog.pg_type y ON y.oid = d.oid WHERE y.typtype = 'd')
 				SELECT y.oid::bigint FROM d JOIN pg_catalog.pg_type y ON y.oid = d.oid WHERE y.typtype <> 'd')) ORDER BY a.attnum)
-		FROM pg_catalog.pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped),
+		FROM pg_catalog.pg_attribute a LEFT JOIN pg_catalog.pg_attrdef f ON f.adrelid = a.attrelid AND f.adnum = a.attnum WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped),
 	'indexes', (SELECT pg_catalog.json_agg(pg_catalog.json_build_object('name', x.relname, 'primary', i.indisprimary,
 			'why', CASE WHEN NOT i.indisvalid THEN 'it is invalid' WHEN NOT i.indimmediate THEN 'its constraint is deferrable' WHEN i.indpred IS NOT NULL THEN 'it is partial'
 				WHEN i.indexprs IS NOT NULL THEN 'it has an expression' WHEN m.amname <> 'btree' THEN 'it is no B-tree' WHEN NOT o.defaults THEN 'it does not have the order of its columns' END,
@@ -95,6 +98,7 @@ type keyPlan struct {
 	names [][]string
 	rows  int64 // estimated
 	pages int64
+	all   []columnInfo
 }
 
 // byBlocks reports whether the table is taken block by block.
@@ -114,7 +118,7 @@ func lookUp(ctx context.Context, c *conn, name string) (*relationInfo, error) {
 // those of the primary key. wrong is the reason why they can't be.
 func planFor(info *relationInfo, columns []string) (k *keyPlan, wrong string) {
 	k = &keyPlan{
-		table: table(info.Schema, info.Name), shown: info.Shown, schema: info.Schema, name: info.Name, rows: info.Rows, pages: info.Pages,
+		table: table(info.Schema, info.Name), shown: info.Shown, schema: info.Schema, name: info.Name, rows: info.Rows, pages: info.Pages, all: info.Columns,
 	}
 	byName := map[string]columnInfo{}
 	for _, c := range info.Columns {
