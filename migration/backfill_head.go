@@ -121,25 +121,28 @@ type fill struct {
 // errArgument is the error of an argument that does not fit. The message has the example.
 var errArgument = errors.New("does not fit")
 
-var fills = []fill{
-	{backfillWord, "public.users", setTable},
-	{"key", "tenant_id, id", setKey},
-	{"batch", "1000", number(func(b *Backfill) *int { return &b.Batch }, maxBatch)},
-	{"target", "250ms", duration(func(b *Backfill) *time.Duration { return &b.Target })},
-	{"parallel", "4", number(func(b *Backfill) *int { return &b.Parallel }, maxParallel)},
-	{"pause", "50ms", duration(func(b *Backfill) *time.Duration { return &b.Pause })},
-	{"timeout", "30s", duration(func(b *Backfill) *time.Duration { return &b.Timeout })},
-	{"attempts", "5", number(func(b *Backfill) *int { return &b.Attempts }, maxAttempts)},
-	{checkWord, "SELECT count(*) FROM users WHERE email_lower IS NULL", query(func(b *Backfill) *string { return &b.Check })},
-	{"recheck", "", flag(func(b *Backfill) *bool { return &b.Recheck })},
-	{syncWord, "", flag(func(b *Backfill) *bool { return &b.Sync })},
-	{"detach", "", flag(func(b *Backfill) *bool { return &b.Detach })},
-	{"max-lag", "10s", duration(func(b *Backfill) *time.Duration { return &b.Throttle.Lag })},
-	{"max-slot-wal", "10GB", size(func(b *Backfill) *int64 { return &b.Throttle.SlotWAL })},
-	{"max-wal-rate", "50MB", size(func(b *Backfill) *int64 { return &b.Throttle.WALRate })},
-	{"wait-for-autovacuum", "", flag(func(b *Backfill) *bool { return &b.Throttle.Autovacuum })},
-	{"max-flow-control", "0.1", setFlowControl},
-	{throttleWord, "SELECT count(*) > 100 FROM queue", query(func(b *Backfill) *string { return &b.Throttle.Query })},
+// fills returns all directives of backfills.
+func fills() []fill {
+	return []fill{
+		{backfillWord, "public.users", setTable},
+		{"key", "tenant_id, id", setKey},
+		{"batch", "1000", number(func(b *Backfill) *int { return &b.Batch }, maxBatch)},
+		{"target", "250ms", duration(func(b *Backfill) *time.Duration { return &b.Target })},
+		{"parallel", "4", number(func(b *Backfill) *int { return &b.Parallel }, maxParallel)},
+		{"pause", "50ms", duration(func(b *Backfill) *time.Duration { return &b.Pause })},
+		{"timeout", "30s", duration(func(b *Backfill) *time.Duration { return &b.Timeout })},
+		{"attempts", "5", number(func(b *Backfill) *int { return &b.Attempts }, maxAttempts)},
+		{checkWord, "SELECT count(*) FROM users WHERE email_lower IS NULL", query(func(b *Backfill) *string { return &b.Check })},
+		{"recheck", "", flag(func(b *Backfill) *bool { return &b.Recheck })},
+		{syncWord, "", flag(func(b *Backfill) *bool { return &b.Sync })},
+		{"detach", "", flag(func(b *Backfill) *bool { return &b.Detach })},
+		{"max-lag", "10s", duration(func(b *Backfill) *time.Duration { return &b.Throttle.Lag })},
+		{"max-slot-wal", "10GB", size(func(b *Backfill) *int64 { return &b.Throttle.SlotWAL })},
+		{"max-wal-rate", "50MB", size(func(b *Backfill) *int64 { return &b.Throttle.WALRate })},
+		{"wait-for-autovacuum", "", flag(func(b *Backfill) *bool { return &b.Throttle.Autovacuum })},
+		{"max-flow-control", "0.1", setFlowControl},
+		{throttleWord, "SELECT count(*) > 100 FROM queue", query(func(b *Backfill) *string { return &b.Throttle.Query })},
+	}
 }
 
 // The words of directives that have places of their own in errors.
@@ -159,8 +162,10 @@ const (
 // fillOf returns the directive of a backfill with a word. A colon may follow the word.
 func fillOf(word string) *fill {
 	word = strings.ToLower(strings.TrimSuffix(word, ":"))
-	if i := slices.IndexFunc(fills, func(f fill) bool { return f.word == word }); i >= 0 {
-		return &fills[i]
+	for _, f := range fills() {
+		if f.word == word {
+			return &f
+		}
 	}
 	return nil
 }
@@ -354,9 +359,9 @@ func (s *Script) directAfter(arg string) error {
 
 // fillWords are the words of all directives of backfills.
 func fillWords() []string {
-	words := make([]string, len(fills))
-	for i, f := range fills {
-		words[i] = f.word
+	var words []string
+	for _, f := range fills() {
+		words = append(words, f.word)
 	}
 	return words
 }

@@ -122,6 +122,9 @@ func (db *Database) ChangeBackfill(ctx context.Context, change database.Backfill
 		after, err = db.change(ctx, c, f, change)
 		return err
 	})
+	if err == nil && change.Action == database.ActionCancel {
+		err = db.dropSync(ctx, c, change.BackfillID)
+	}
 	return after, err
 }
 
@@ -176,11 +179,7 @@ func (b *transaction) StartBackfill(ctx context.Context, s database.BackfillStar
 			return err
 		}
 		b.written, b.filled = true, true
-		t, k, err := b.db.fillTarget(ctx, b.h.worker, s.Script)
-		if err != nil {
-			return err
-		}
-		last, err := k.last(ctx, b.h.worker)
+		t, last, err := b.target(ctx, s)
 		if err != nil {
 			return err
 		}
@@ -242,6 +241,9 @@ func (b *transaction) FinishBackfill(ctx context.Context, version int64) error {
 			return err
 		}
 		b.written, b.filled = true, true
+		if err := b.dropSync(ctx, version); err != nil {
+			return err
+		}
 		if _, err := b.h.worker.exec(ctx, "DELETE FROM "+quote(b.db.names.Lanes)+" WHERE "+ofBackfill(f.BackfillID)+mycatalog.Everything); err != nil {
 			return ownError("finishing the backfill", err)
 		}
@@ -273,6 +275,9 @@ func (b *transaction) EndBackfill(ctx context.Context, version int64) error {
 			return err
 		}
 		b.written, b.filled = true, true
+		if err := b.dropSync(ctx, version); err != nil {
+			return err
+		}
 		return b.dropFill(ctx, version)
 	})
 }
@@ -304,11 +309,11 @@ func checkFill(state string, frozen bool) error {
 	case state == "":
 		return database.ErrLeaseLost
 	case frozen:
-		return errFrozen
+		return errFrozen()
 	case state != string(database.BackfillRunning):
 		return fmt.Errorf("%w: it is %s", database.ErrBackfillStopped, state)
 	}
 	return nil
 }
 
-var errFrozen = fmt.Errorf("%w: the database is frozen", database.ErrBackfillStopped)
+func errFrozen() error { return fmt.Errorf("%w: the database is frozen", database.ErrBackfillStopped) }

@@ -34,8 +34,11 @@ func (db *Database) fillTarget(ctx context.Context, c *conn, s *migration.Script
 	if k, err = f.key(s.Backfill.Key); err != nil {
 		return t, k, err
 	}
-	t = database.BackfillTarget{Table: ident(f.name), Key: k.names(), RowsEstimated: f.rows}
-	return t, k, f.prepare(ctx, k)
+	t = database.BackfillTarget{Table: ident(f.name), Key: k.names(), RowsEstimated: f.rows, Sync: f.syncTable(k.names())}
+	if err := f.prepare(ctx, k); err != nil || t.Sync == nil {
+		return t, k, err
+	}
+	return t, k, f.prepareSync(ctx, *t.Sync)
 }
 
 // keyOfTable returns the key of a backfill that was started. Its index may be another one now.
@@ -64,6 +67,8 @@ type fillTable struct {
 type fillColumn struct {
 	name, kind string
 	null       bool
+	late       bool   // a trigger before the row is written does not see its value
+	preset     string // its default, as MariaDB writes it in SQL
 }
 
 // fillIndex is a unique index.
@@ -131,9 +136,11 @@ func (f *fillTable) where() string {
 }
 
 func (f *fillTable) readColumns(ctx context.Context) error {
-	return f.c.each(ctx, "SELECT column_name, data_type, is_nullable = 'YES' FROM information_schema.columns"+f.where()+" ORDER BY ordinal_position", nil, func(scan func(...any) error) error {
+	return f.c.each(ctx, "SELECT column_name, data_type, is_nullable = 'YES', extra LIKE '%auto_increment%' OR extra LIKE '%GENERATED%' AND extra NOT LIKE '%DEFAULT_GENERATED%', column_default FROM information_schema.columns"+f.where()+" ORDER BY ordinal_position", nil, func(scan func(...any) error) error {
 		var c fillColumn
-		err := scan(&c.name, &c.kind, &c.null)
+		var preset sql.NullString
+		err := scan(&c.name, &c.kind, &c.null, &c.late, &preset)
+		c.preset = preset.String
 		f.columns = append(f.columns, c)
 		return err
 	})

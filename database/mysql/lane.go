@@ -75,7 +75,7 @@ func (w *laneWork) claim(ctx context.Context) (b database.Backfill, got bool, er
 			return ownError("reading the settings", err)
 		}
 		if b = f.whole(); frozen {
-			return errFrozen
+			return errFrozen()
 		}
 		if err := w.db.sweepLanes(ctx, w.c, f); err != nil {
 			return err

@@ -98,6 +98,11 @@ func (db *Database) changeBackfill(ctx context.Context, c *conn, l location, cha
 			return none, err
 		}
 	}
+	if change.Action == database.ActionCancel {
+		if err := db.dropSync(ctx, c, b.BackfillID, b.Table); err != nil {
+			return none, err
+		}
+	}
 	queries := append(db.storeBackfill(l, &b), db.storeLanes(l, was, &b)...)
 	if e.Remark != "" {
 		queries = append(queries, db.recordQuery(l.schema, change.Entry(b, e.Remark), sinceBegin, nil))

@@ -138,6 +138,11 @@ func TestSyncEnds(t *testing.T) {
 	must(t, b.(database.BackfillTx).EndBackfill(background(t), 1))
 	must(t, errOf(b.Commit(background(t))))
 	left(0, "of a backfill that was removed")
+	do(t, app, "ALTER TABLE people RENAME TO users")
+	startFill(t, db, s)
+	_, err := backfiller(db).ChangeBackfill(background(t), database.BackfillChange{BackfillID: fillID, Action: database.ActionCancel})
+	must(t, err)
+	left(0, "of a backfill that was cancelled")
 }
 
 // TestSyncIsChecked checks that a trigger that would fail is refused before it exists.
@@ -147,7 +152,7 @@ func TestSyncIsChecked(t *testing.T) {
 	db, app := open(t, url), connect(t, url)
 	do(t, app, syncTables)
 	for body, want := range map[string]string{
-		"UPDATE users SET low = up WHERE id BETWEEN :first AND :last": "a trigger does not see the value of the column up yet",
+		"UPDATE users SET low = up WHERE id BETWEEN :first AND :last":                                                                               "a trigger does not see the value of the column up yet",
 		"UPDATE users SET low = (SELECT e.email FROM (SELECT users.email FROM codes LIMIT 1) e) WHERE id BETWEEN :first AND :last AND tableoid > 0": "a trigger does not have the system column tableoid",
 		"UPDATE users SET low = cmax::text WHERE id BETWEEN :first AND :last":                                                                       "a trigger can't execute the statement for a single row: column \"cmax\" does not exist",
 	} {

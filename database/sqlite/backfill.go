@@ -122,6 +122,11 @@ func (d *db) ChangeBackfill(ctx context.Context, change database.BackfillChange)
 				return err
 			}
 		}
+		if change.Action == database.ActionCancel {
+			if err := d.dropSync(c, b.BackfillID); err != nil {
+				return err
+			}
+		}
 		for i, l := range after.Lanes {
 			if l.Failed != b.Lanes[i].Failed || l.Attempts != b.Lanes[i].Attempts || !l.NotBefore.Equal(b.Lanes[i].NotBefore) {
 				if err := d.putLane(c, b.BackfillID, drivers.StoredLane{Lane: l}); err != nil {
@@ -186,6 +191,9 @@ func (b *transaction) StartBackfill(ctx context.Context, s database.BackfillStar
 		if err := b.dropFill(s.Version); err != nil {
 			return err
 		}
+		if err := b.createSync(s, t.Sync); err != nil {
+			return err
+		}
 		f := fill{StoredBackfill: drivers.NewBackfill(b.set, s, t, last, serverNow())}
 		for _, e := range b.entries {
 			if e.Version == s.Version && e.Direction == database.Start {
@@ -218,6 +226,9 @@ func (b *transaction) FinishBackfill(ctx context.Context, version int64) error {
 			return err
 		}
 		b.written, b.filled = true, true
+		if err := b.d.dropSync(b.c, f.BackfillID); err != nil {
+			return err
+		}
 		if err := b.c.do(b.d.sql.fills.dropLanes, f.Set, f.Version); err != nil {
 			return b.d.ownError("finishing the backfill", err)
 		}
@@ -241,6 +252,9 @@ func (b *transaction) EndBackfill(ctx context.Context, version int64) error {
 }
 
 func (b *transaction) dropFill(version int64) error {
+	if err := b.d.dropSync(b.c, database.BackfillID{Set: b.set, Version: version}); err != nil {
+		return err
+	}
 	err := b.c.do(b.d.sql.fills.dropLanes, b.set, version)
 	if err == nil {
 		err = b.c.do(b.d.sql.fills.dropBackfill, b.set, version)

@@ -2,6 +2,7 @@ package sqlite
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -52,6 +53,11 @@ func (d *db) fillTarget(ctx context.Context, c *conn, s *migration.Script) (data
 	if err := t.compile(ctx, target); err != nil {
 		return target, err
 	}
+	if target.Sync = t.syncTable(target.Key); target.Sync != nil {
+		if err := t.compileSync(ctx, *target.Sync); err != nil {
+			return target, err
+		}
+	}
 	target.RowsEstimated, err = t.estimate(ctx)
 	return target, d.ownError("counting the rows", err)
 }
@@ -71,7 +77,8 @@ type tableColumn struct {
 	name    string
 	kind    string
 	notNull bool
-	pk      int // its place in the primary key, from 1
+	pk      int    // its place in the primary key, from 1
+	preset  string // its default, as SQL writes it
 }
 
 // wrong is an error about a directive of the script.
@@ -135,7 +142,9 @@ func (t *fillTable) readColumns(ctx context.Context) error {
 	err := drivers.Each(ctx, t.c, "PRAGMA main.table_xinfo("+quote(t.name)+")", nil, func(scan func(...any) error) error {
 		var c tableColumn
 		var other any
-		err := scan(&other, &c.name, &c.kind, &c.notNull, &other, &c.pk, &other)
+		var preset sql.NullString
+		err := scan(&other, &c.name, &c.kind, &c.notNull, &preset, &c.pk, &other)
+		c.preset = preset.String
 		t.columns = append(t.columns, c)
 		return err
 	})
