@@ -126,7 +126,7 @@ func (a *applier) backfill(ctx context.Context, index int) error {
 	started := false
 	if s.Direction == database.Start {
 		if a.left[index] {
-			if err := a.m.checkBackfill(ctx, s); err != nil {
+			if _, err := a.m.checkBackfill(ctx, s); err != nil {
 				return err
 			}
 		}

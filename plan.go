@@ -82,10 +82,11 @@ type Step struct {
 	Unwrapped bool
 	// Metadata is the file with the metadata that the migration carries, "" for none.
 	Metadata string
-	// Backfill is what a backfill changes, and how; nil for any other step. Detached says that the
-	// step only starts it. Continued is how far a backfill was that the step continues; nil for
-	// one that it starts.
+	// Backfill is what a backfill changes, and how; nil for any other step. Target is its table, if
+	// the step starts it and no earlier step may change it. Detached says that the step only starts
+	// it. Continued is how far a backfill was that the step continues; nil for one that it starts.
 	Backfill  *migration.Backfill
+	Target    *database.BackfillTarget
 	Detached  bool
 	Continued *BackfillStatus
 	// After are the backfills that must be done before the step.

@@ -61,21 +61,23 @@ func (m *Migrator) planBackfills(ctx context.Context, st *database.State, p *Pla
 			problems = append(problems, err)
 		}
 		if s.Direction == database.Start && firstChange(p.Steps[:i]) {
-			problems = append(problems, flat(m.checkBackfill(ctx, *s))...)
+			target, err := m.checkBackfill(ctx, *s)
+			if problems = append(problems, flat(err)...); err == nil {
+				s.Target = &target
+			}
 		}
 	}
 	p.Warnings = append(slices.Clip(p.Warnings), m.tooEarly(st, p.Steps)...)
 	return joined(problems)
 }
 
-// checkBackfill returns an error if a backfill does not fit its table.
-func (m *Migrator) checkBackfill(ctx context.Context, s Step) error {
+// checkBackfill returns what a backfill works on, or an error if it does not fit its table.
+func (m *Migrator) checkBackfill(ctx context.Context, s Step) (database.BackfillTarget, error) {
 	b, err := database.BackfillerOf(m.db)
 	if err != nil {
-		return fmt.Errorf("%s: %w", s.Script.File, err)
+		return database.BackfillTarget{}, fmt.Errorf("%s: %w", s.Script.File, err)
 	}
-	_, err = b.CheckBackfill(ctx, s.Script)
-	return err
+	return b.CheckBackfill(ctx, s.Script)
 }
 
 // startedScript returns the script with which a backfill was started: that of the set, if it has

@@ -11,14 +11,16 @@ import (
 
 // PlanBackfill is what a step does with a backfill.
 type PlanBackfill struct {
-	Table    string   `json:"table"`
-	Key      []string `json:"key"` // empty for the primary key
-	Limits   Limits   `json:"limits"`
-	Check    string   `json:"check"`
-	Recheck  bool     `json:"recheck"`
-	Sync     bool     `json:"sync"`
-	Detached bool     `json:"detached"`
-	Throttle []string `json:"throttle"`
+	Table string   `json:"table"`
+	Key   []string `json:"key"` // empty for the primary key of a table that may not exist yet
+	// RowsEstimated is what the server estimates; null if it is not known.
+	RowsEstimated *int64   `json:"rows_estimated"`
+	Limits        Limits   `json:"limits"`
+	Check         string   `json:"check"`
+	Recheck       bool     `json:"recheck"`
+	Sync          bool     `json:"sync"`
+	Detached      bool     `json:"detached"`
+	Throttle      []string `json:"throttle"`
 	// Continues is how far a backfill is that the step continues; null for one that it starts.
 	Continues *Backfill `json:"continues"`
 }
@@ -39,6 +41,12 @@ func newPlanBackfill(s whimbrel.Step) *PlanBackfill {
 	d := &PlanBackfill{
 		Table: b.Table, Key: append([]string{}, b.Key...), Limits: newLimits(database.LimitsOf(b)), Check: b.Check, Recheck: b.Recheck,
 		Sync: b.Sync, Detached: s.Detached, Throttle: throttles(b.Throttle),
+	}
+	if t := s.Target; t != nil {
+		d.Table, d.Key = t.Table, append([]string{}, t.Key...)
+		if t.RowsEstimated > 0 {
+			d.RowsEstimated = &t.RowsEstimated
+		}
 	}
 	if c := s.Continued; c != nil {
 		d.Continues = Pointer(NewBackfill(*c))
@@ -98,7 +106,11 @@ func (b *PlanBackfill) lines(pg *page, s PlanStep) []string {
 	if len(b.Key) == 0 {
 		key = "in the order of the primary key"
 	}
-	words := fmt.Sprintf("%s: changes the rows of %s in batches, %s: %s.", pg.which(s), clean(b.Table), key, b.Limits.words())
+	rows := "the rows"
+	if b.RowsEstimated != nil {
+		rows = "about " + rowsOf(*b.RowsEstimated)
+	}
+	words := fmt.Sprintf("%s: changes %s of %s in batches, %s: %s.", pg.which(s), rows, clean(b.Table), key, b.Limits.words())
 	if c := b.Continues; c != nil {
 		words = fmt.Sprintf("%s: continues the backfill of %s after %s.", pg.which(s), clean(b.Table), c.Progress())
 	}
