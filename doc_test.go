@@ -105,6 +105,14 @@ func TestTheExamplesOfTheLibraryPage(t *testing.T) {
 	}
 }
 
+// TestTheExamplesOfThePagesAboutJobs compiles each Go file of the pages about jobs and backfills.
+func TestTheExamplesOfThePagesAboutJobs(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{"jobs", "backfill"} {
+		build(t, name+"page", examplesOf(t, "docs/"+name+".md"), "/...")
+	}
+}
+
 // TestTheExamplesOfThePagesForGo compiles each Go file of the pages for users of other libraries.
 func TestTheExamplesOfThePagesForGo(t *testing.T) {
 	t.Parallel()
