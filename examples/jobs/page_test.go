@@ -13,8 +13,8 @@ import (
 	"github.com/whimbrel-db/whimbrel/internal/testdb"
 )
 
-// TestTheProgramsOfThePages executes the first program of each page that is about jobs, and compares
-// its output with the page's.
+// TestTheProgramsOfThePages executes the first program of the pages about jobs and backfills, and
+// compares its output with the page's.
 func TestTheProgramsOfThePages(t *testing.T) {
 	t.Parallel()
 	for _, name := range []string{"jobs", "backfill"} {
