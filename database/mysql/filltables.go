@@ -3,6 +3,7 @@ package mysql
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -67,15 +68,13 @@ var fillDDL = []string{
 }
 
 // timeColumns are those of the columns that are times. They are read as text.
-var timeColumns = map[string]bool{
-	"leased_until": true, "not_before": true, "throttled_at": true, "started_at": true, "updated_at": true, "finished_at": true,
-}
+var timeColumns = []string{"leased_until", "not_before", "throttled_at", "started_at", "updated_at", "finished_at"}
 
 // readable returns the columns as they are read.
 func readable(columns []string) string {
 	all := make([]string, len(columns))
 	for i, c := range columns {
-		if all[i] = c; timeColumns[c] {
+		if all[i] = c; slices.Contains(timeColumns, c) {
 			all[i] = "CAST(" + c + " AS char(26))"
 		}
 	}
