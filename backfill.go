@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/whimbrel-db/whimbrel/database"
@@ -39,10 +40,14 @@ type RunOptions struct {
 // newBackfillStatus returns what follows from a backfill. speed is measured, or 0 for unknown.
 func newBackfillStatus(b database.Backfill, speed float64) BackfillStatus {
 	s := BackfillStatus{Backfill: b, RowsPerSecond: speed, Percent: -1}
-	if b.State == database.BackfillRunning && !b.ThrottledAt.IsZero() && !b.ThrottledAt.Before(b.UpdatedAt) && b.Now.Sub(b.ThrottledAt) < throttledFor {
+	if b.State == database.BackfillRunning && !b.ThrottledAt.IsZero() && b.Now.Sub(b.ThrottledAt) < throttledFor && !leased(b) {
 		s.State = database.BackfillWaiting
 	}
-	if took := b.UpdatedAt.Sub(b.StartedAt).Seconds(); speed == 0 && took > 0 {
+	until := b.Now
+	if b.State != database.BackfillRunning {
+		until = b.UpdatedAt
+	}
+	if took := until.Sub(b.StartedAt).Seconds(); speed == 0 && took > 0 {
 		s.RowsPerSecond = float64(b.RowsDone) / took
 	}
 	left := float64(b.RowsEstimated) - float64(b.RowsDone-int64(max(b.Pass-1, 0))*b.RowsEstimated)
@@ -57,6 +62,11 @@ func newBackfillStatus(b database.Backfill, speed float64) BackfillStatus {
 		s.Left = time.Duration(left / s.RowsPerSecond * float64(time.Second))
 	}
 	return s
+}
+
+// leased reports whether a worker has a lane. While a limit holds them back, none has.
+func leased(b database.Backfill) bool {
+	return slices.ContainsFunc(b.Lanes, func(l database.Lane) bool { return l.Worker != "" && l.LeasedUntil.After(b.Now) })
 }
 
 // throttledFor is how long a backfill counts as waiting after a limit has held it back: longer than
