@@ -108,6 +108,7 @@ func (p *play) everything(ctx context.Context) {
 	}
 	defer db.Close()
 	p.outcomes(ctx, db)
+	p.backfills(ctx, db)
 	p.adoptions(ctx, db)
 	p.waiting(ctx, db)
 	p.reset()

@@ -116,7 +116,7 @@ var (
 	// compares holds the keywords that look up operators implicitly.
 	compares = words("in like ilike similar between nullif distinct using")
 	// own holds the tables that have no schema until it is known.
-	own = words("whimbrel_history whimbrel_settings whimbrel_journal whimbrel_metadata")
+	own = words("whimbrel_history whimbrel_settings whimbrel_journal whimbrel_metadata whimbrel_backfills whimbrel_lanes")
 )
 
 func words(list string) map[string]bool {

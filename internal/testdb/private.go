@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"sync"
 	"syscall"
@@ -30,12 +31,34 @@ func PrivatePostgres(t testing.TB, settings ...string) *Server {
 	if !ok {
 		t.Fatalf("%s has no programs for the major version that %s names", envPostgresBin, envPostgresMain)
 	}
-	s := &Server{daemon: newDaemon(t, "postgres"), programs: programs, settings: settings}
-	s.command, s.url, s.answers = s.postgres, s.tcp, s.ping
-	s.stop, s.orphaned = syscall.SIGINT, syscall.SIGQUIT // fast and immediate shutdown
+	s := newServer(t, programs, settings)
 	s.initialize()
 	s.Start()
 	return s
+}
+
+func newServer(t testing.TB, programs string, settings []string) *Server {
+	t.Helper()
+	s := &Server{daemon: newDaemon(t, "postgres"), programs: programs, settings: settings}
+	s.command, s.url, s.answers = s.postgres, s.tcp, s.ping
+	s.stop, s.orphaned = syscall.SIGINT, syscall.SIGQUIT // fast and immediate shutdown
+	return s
+}
+
+// Replica restarts the server, and starts a standby that replays what the server writes. name is
+// its application_name.
+func (s *Server) Replica(name string) *Server {
+	s.t.Helper()
+	primary := fmt.Sprintf("primary_conninfo=host=127.0.0.1 port=%d user=postgres application_name=%s", s.port, name)
+	r := newServer(s.t, s.programs, append(slices.Clone(s.settings), primary))
+	s.Stop()
+	r.prepare("cp", "-R", "-p", s.data(), r.data())
+	s.Start()
+	if err := os.WriteFile(filepath.Join(r.data(), "standby.signal"), nil, 0o644); err != nil {
+		s.t.Fatal(err)
+	}
+	r.Start()
+	return r
 }
 
 var initializing sync.Mutex
