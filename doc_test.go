@@ -179,7 +179,8 @@ func build(t *testing.T, name string, files map[string]string, pattern string, f
 	if err := os.WriteFile(filepath.Join(dir, "overlay.json"), overlay, 0o666); err != nil {
 		t.Fatal(err)
 	}
-	args := append([]string{"build", "-overlay", filepath.Join(dir, "overlay.json")}, flags...)
+	// Without -o, go build would write a program into the folder if there is a single one.
+	args := append([]string{"build", "-o", os.DevNull, "-overlay", filepath.Join(dir, "overlay.json")}, flags...)
 	cmd := exec.CommandContext(t.Context(), "go", append(args, "./internal/"+name+pattern)...)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("the example does not compile: %v\n%s", err, out)
