@@ -500,6 +500,67 @@ func TestBackfillEntriesAndTheHead(t *testing.T) {
 	}
 }
 
+const syncing = "-- whimbrel: backfill t\n-- whimbrel: sync\nUPDATE t SET low = lower(name) WHERE id BETWEEN :first AND :last AND low IS NULL"
+
+// With sync, rows that the application writes meanwhile are kept in step, wherever they are, and
+// nothing remains at the end.
+func TestBackfillSyncLeavesNothing(t *testing.T) {
+	t.Parallel()
+	_, pool, db := fillDatabase(t, "CREATE TABLE t (id int PRIMARY KEY, name varchar(20) NOT NULL, low varchar(20))", "INSERT INTO t (id, name) SELECT seq * 10, concat('N', seq) FROM seq_1_to_20")
+	before, err := database.Snapshot(background(t), db, catalog.Options{})
+	must(t, err)
+	s := backfillOf(t, syncing)
+	target, err := db.CheckBackfill(background(t), s)
+	must(t, err)
+	if target.Sync == nil || len(target.Sync.Columns) != 3 {
+		t.Errorf("the table for the triggers is %+v", target.Sync)
+	}
+	startFill(t, db, s)
+	_, w, err := db.ClaimLane(background(t), laneOf(s, "w"))
+	must(t, err)
+	must(t, errOf(w.Batch(background(t), 10)))
+	must(t, w.Close(background(t), nil))
+	for _, write := range []string{
+		"INSERT INTO t (id, name) VALUES (1, 'First'), (999, 'Last')", "UPDATE t SET name = 'Other' WHERE id = 20", "INSERT INTO t VALUES (2, 'Mine', 'MINE')",
+	} {
+		must(t, errOf(pool.Exec(write)))
+	}
+	during, err := database.Snapshot(background(t), db, catalog.Options{})
+	must(t, err)
+	if d := catalog.Compare(before, during); len(d) != 0 {
+		t.Errorf("the triggers are part of the snapshot: %v", d)
+	}
+	must(t, fillAll(background(t), db, laneOf(s, "w"), 10))
+	equal(t, "the rows that are out of step", value(t, pool, "SELECT ifnull(group_concat(id), '') FROM t WHERE NOT low <=> lower(name) AND id <> 2"), "")
+	equal(t, "what the application wrote itself", value(t, pool, "SELECT low FROM t WHERE id = 2"), "MINE")
+	triggers := func() string {
+		return value(t, pool, "SELECT count(*) FROM information_schema.triggers WHERE trigger_schema = DATABASE()")
+	}
+	equal(t, "the triggers meanwhile", triggers(), "2")
+	b, _, err := db.Begin(background(t), "s", database.LockOptions{Timeout: waitLimit})
+	must(t, err)
+	must(t, b.(database.BackfillTx).FinishBackfill(background(t), 1))
+	must(t, b.Record(background(t), database.Entry{Version: 1, Name: "fill", Direction: database.Finish, StartedAt: time.Now()}))
+	must(t, errOf(b.Commit(background(t))))
+	equal(t, "the triggers at the end", triggers(), "0")
+
+	startFill(t, db, s)
+	must(t, errOf(db.ChangeBackfill(background(t), database.BackfillChange{BackfillID: fillID, Action: database.ActionCancel})))
+	equal(t, "the triggers after it was cancelled", triggers(), "0")
+	b, _, err = db.Begin(background(t), "s", database.LockOptions{Timeout: waitLimit})
+	must(t, err)
+	must(t, b.(database.BackfillTx).StartBackfill(background(t), database.BackfillStart{Version: 1, Name: "fill", Script: s, Limits: database.LimitsOf(s.Backfill)}))
+	equal(t, "the triggers of a start that is not committed", triggers(), "2")
+	must(t, b.Rollback(background(t)))
+	equal(t, "the triggers of a start that was rolled back", triggers(), "0")
+	startFill(t, db, s)
+	b, _, err = db.Begin(background(t), "s", database.LockOptions{Timeout: waitLimit})
+	must(t, err)
+	must(t, b.(database.BackfillTx).EndBackfill(background(t), 1))
+	must(t, errOf(b.Commit(background(t))))
+	equal(t, "the triggers after it was removed", triggers(), "0")
+}
+
 const countEach = "-- whimbrel: backfill t\n-- whimbrel: parallel 8\n-- whimbrel: batch 20\nUPDATE t SET n = n + 1 WHERE id BETWEEN :first AND :last"
 
 // fillJob works on the backfill of a child process's job.

@@ -3,8 +3,10 @@ package mysql
 import (
 	"context"
 	"errors"
+	"time"
 
 	"github.com/whimbrel-db/whimbrel/database"
+	"github.com/whimbrel-db/whimbrel/database/internal/drivers"
 	"github.com/whimbrel-db/whimbrel/migration"
 	"github.com/whimbrel-db/whimbrel/sqltext"
 )
@@ -61,7 +63,8 @@ func (b *transaction) target(ctx context.Context, s database.BackfillStart) (t d
 	}
 	sync, err := s.Script.SyncTriggers(sqltext.MySQL, b.h.set, s.Version, *t.Sync)
 	if err == nil {
-		err = b.h.guardDDL(ctx, "creating the triggers of the backfill", append(sync.Drop, sync.Create...))
+		b.synced = append(b.synced, s.Version)
+		err = b.h.guardDDL(ctx, s.Script, "creating the triggers of the backfill", append(sync.Drop, sync.Create...))
 	}
 	if err == nil {
 		last, err = k.last(ctx, b.h.guard.c)
@@ -69,16 +72,27 @@ func (b *transaction) target(ctx context.Context, s database.BackfillStart) (t d
 	return t, last, err
 }
 
-// guardDDL executes statements on the guard, whose lock the caller has.
-func (h *hold) guardDDL(ctx context.Context, what string, statements []string) error {
-	return h.db.limitLockWait(ctx, h.lockWait, func(ctx context.Context) error {
-		for _, text := range statements {
-			if _, err := h.guard.c.exec(ctx, text); err != nil {
-				return ownError(what, err)
+// syncWait limits each wait for a table whose triggers change: meanwhile the guard can't check its
+// lock, and everybody else who uses the table waits, too.
+const syncWait = 10 * time.Second
+
+// guardDDL executes statements on the guard, whose lock the caller has. Each waits for the table as
+// long as a statement of the script.
+func (h *hold) guardDDL(ctx context.Context, s *migration.Script, what string, statements []string) error {
+	limit := limitOf(h.opts, s)
+	if limit == 0 || limit > syncWait {
+		limit = syncWait
+	}
+	for _, text := range statements {
+		if _, err := h.guard.c.exec(ctx, ownWaits(limit, text)); err != nil {
+			failed := ownError(what, err)
+			if e, ok := drivers.AsType[*database.StatementError](failed); ok {
+				e.Lock = lockError(number(err))
 			}
+			return failed
 		}
-		return nil
-	})
+	}
+	return nil
 }
 
 const removingSync = "removing the triggers of the backfill"
@@ -93,7 +107,17 @@ func (b *transaction) dropSync(ctx context.Context, version int64) error {
 	if err != nil || !there {
 		return err
 	}
-	return b.h.guardDDL(ctx, removingSync, migration.SyncDrop(sqltext.MySQL, id.Set, id.Version, ""))
+	return b.h.guardDDL(ctx, nil, removingSync, migration.SyncDrop(sqltext.MySQL, id.Set, id.Version, ""))
+}
+
+// dropSynced removes the triggers of backfills whose start was rolled back. If that fails, the next
+// start replaces them.
+func (b *transaction) dropSynced() {
+	ctx, stop := context.WithTimeout(context.Background(), cancelGrace)
+	defer stop()
+	for _, version := range b.synced {
+		_ = b.dropSync(ctx, version)
+	}
 }
 
 // hasSync reports whether a backfill has triggers.

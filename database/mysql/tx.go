@@ -20,6 +20,7 @@ type transaction struct {
 	failed    error // the first error of a method, after which only Rollback helps
 	written   bool
 	filled    bool      // backfills were started or ended
+	synced    []int64   // the versions of those whose triggers were created
 	began     time.Time // by the server's clock: the start of the Tx, or of the last entry
 	last      sqltext.Statement
 	recorded  []database.Entry
@@ -303,6 +304,7 @@ func (b *transaction) Rollback(context.Context) error {
 func (b *transaction) end() {
 	if !b.committed {
 		b.h.worker.finish("ROLLBACK")
+		b.dropSynced()
 	}
 	b.h.free()
 }

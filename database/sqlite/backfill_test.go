@@ -383,6 +383,61 @@ func TestBackfillTablesAreHidden(t *testing.T) {
 	}
 }
 
+const syncing = "-- whimbrel: backfill t\n-- whimbrel: sync\nUPDATE t SET low = lower(name) WHERE id BETWEEN :first AND :last AND low IS NULL"
+
+// With sync, rows that the application writes meanwhile are kept in step, wherever they are, and
+// nothing remains at the end.
+func TestBackfillSyncLeavesNothing(t *testing.T) {
+	t.Parallel()
+	path, db := fillFile(t, "CREATE TABLE t (id INTEGER PRIMARY KEY, name TEXT NOT NULL, low TEXT); INSERT INTO t (id, name) SELECT i * 10, 'N' || i FROM ("+numbers(20)+")")
+	before, err := database.Snapshot(bg, db, catalog.Options{})
+	must(t, err)
+	s := backfillOf(t, syncing)
+	target, err := db.CheckBackfill(bg, s)
+	must(t, err)
+	if target.Sync == nil || len(target.Sync.Columns) != 3 {
+		t.Errorf("the table for the triggers is %+v", target.Sync)
+	}
+	startFill(t, db, s)
+	_, w, err := db.ClaimLane(bg, laneOf(s, "w"))
+	must(t, err)
+	must(t, errOf(w.Batch(bg, 10)))
+	must(t, w.Close(bg, nil))
+	app := open(t, path, "")
+	must(t, errOf(app.Exec("INSERT INTO t (id, name) VALUES (1, 'First'), (999, 'Last'); UPDATE t SET name = 'Other' WHERE id = 20; INSERT INTO t VALUES (2, 'Mine', 'MINE')")))
+	during, err := database.Snapshot(bg, db, catalog.Options{})
+	must(t, err)
+	if d := catalog.Compare(before, during); len(d) != 0 {
+		t.Errorf("the triggers are part of the snapshot: %v", d)
+	}
+	must(t, fillAll(bg, db, laneOf(s, "w"), 10))
+	if n := scan[int](t, path, "SELECT count(*) FROM t WHERE low IS NOT lower(name) AND id <> 2"); n != 0 {
+		t.Errorf("%d rows are out of step", n)
+	}
+	if low := scan[string](t, path, "SELECT low FROM t WHERE id = 2"); low != "MINE" {
+		t.Errorf("what the application wrote itself became %q", low)
+	}
+	has := func(want int, when string) {
+		t.Helper()
+		if n := scan[int](t, path, "SELECT count(*) FROM sqlite_schema WHERE type = 'trigger'"); n != want {
+			t.Errorf("%d triggers %s, want %d", n, when, want)
+		}
+	}
+	has(2, "meanwhile")
+	b := begin(t, db)
+	must(t, b.(database.BackfillTx).FinishBackfill(bg, 1))
+	must(t, errOf(b.Commit(bg)))
+	has(0, "at the end")
+	startFill(t, db, s)
+	must(t, errOf(db.ChangeBackfill(bg, database.BackfillChange{BackfillID: database.BackfillID{Set: "app", Version: 1}, Action: database.ActionCancel})))
+	has(0, "after it was cancelled")
+	startFill(t, db, s)
+	b = begin(t, db)
+	must(t, b.(database.BackfillTx).EndBackfill(bg, 1))
+	must(t, errOf(b.Commit(bg)))
+	has(0, "after it was removed")
+}
+
 const counting = "-- whimbrel: backfill t\n-- whimbrel: parallel 8\n-- whimbrel: batch 20\nUPDATE t SET n = n + 1 WHERE id BETWEEN :first AND :last"
 
 // countRows is a worker of TestBackfillKilled.

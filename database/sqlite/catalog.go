@@ -7,6 +7,7 @@ import (
 
 	"github.com/whimbrel-db/whimbrel/catalog"
 	"github.com/whimbrel-db/whimbrel/database/internal/drivers"
+	"github.com/whimbrel-db/whimbrel/migration"
 	"github.com/whimbrel-db/whimbrel/sqltext"
 )
 
@@ -45,9 +46,9 @@ type schemaReader struct {
 
 type schemaRow struct{ kind, name, table, sql, use string }
 
-// read asks in one transaction, which sees one state. SQLite's own tables and indexes have no text,
-// or names that begin with sqlite_; the tables in which virtual tables keep their contents go with
-// these.
+// read asks in one transaction, which sees one state. The triggers of backfills are Whimbrel's.
+// SQLite's own tables and indexes have no text, or names that begin with sqlite_; the tables in
+// which virtual tables keep their contents go with these.
 func (r *schemaReader) read(ctx context.Context, c *conn) error {
 	if err := c.do("BEGIN DEFERRED"); err != nil {
 		return err
@@ -67,7 +68,7 @@ func (r *schemaReader) read(ctx context.Context, c *conn) error {
 WHERE sql IS NOT NULL AND name NOT LIKE 'sqlite\_%' ESCAPE '\' ORDER BY rowid`, nil, func(scan func(...any) error) error {
 		var row schemaRow
 		err := scan(&r.server, &row.kind, &row.name, &row.table, &row.sql)
-		if row.use = uses[row.name]; row.use != "shadow" && !slices.Contains(r.own, strings.ToLower(row.table)) {
+		if row.use = uses[row.name]; row.use != "shadow" && !slices.Contains(r.own, strings.ToLower(row.table)) && !strings.HasPrefix(row.name, migration.SyncPrefix) {
 			r.rows = append(r.rows, row)
 		}
 		return err

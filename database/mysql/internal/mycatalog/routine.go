@@ -86,6 +86,9 @@ func withoutTraits(text string) string {
 	}
 }
 
+// syncPrefix is how the names of the triggers begin that Whimbrel itself creates for backfills.
+const syncPrefix = "whimbrel_sync_"
+
 // listTriggers lists triggers in the order in which they fire. A trigger for several events, which
 // newer servers have, is listed several times.
 func (r *reader) listTriggers(ctx context.Context) error {
@@ -94,7 +97,7 @@ func (r *reader) listTriggers(ctx context.Context) error {
 	return r.eachText(ctx, "SELECT trigger_name, event_object_table, action_timing, event_manipulation, sql_mode"+r.from("triggers", "trigger_schema")+
 		" ORDER BY event_object_table, action_timing, event_manipulation, action_order", func(v []string) {
 		name, of, moment := v[0], v[1], v[1]+"\x00"+v[2]+" "+v[3]
-		if r.own[strings.ToLower(of)] || seen[name] {
+		if r.own[strings.ToLower(of)] || seen[name] || strings.HasPrefix(name, syncPrefix) {
 			return
 		}
 		seen[name] = true
