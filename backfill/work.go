@@ -91,6 +91,8 @@ const (
 	keepFor     = 24 * time.Hour
 	pruneEvery  = 10 * time.Minute
 	pruneAtOnce = 1000
+	// startTries is how often the start of a client is tried.
+	startTries = 12
 	// busyFor is how long a statement of River waits for another writer of a SQLite file.
 	busyFor = 30 * time.Second
 )
@@ -234,8 +236,8 @@ func (w *worker) run(ctx context.Context, ready Ready) error {
 	w.cancel = cancel
 	defer cancel()
 	defer w.drain()
-	if err := w.Start(working); err != nil {
-		return riverError(err)
+	if err := w.start(ctx, working); err != nil {
+		return err
 	}
 	failed := make(chan error, 1)
 	uiDone := make(chan struct{})
@@ -255,6 +257,20 @@ func (w *worker) run(ctx context.Context, ready Ready) error {
 	}
 	err := w.until(ctx, failed)
 	return errors.Join(err, w.stop())
+}
+
+// start starts the client. River gives up if the database keeps it waiting for ten seconds, as
+// other writers of a SQLite file can do.
+func (w *worker) start(ctx, working context.Context) error {
+	for try := 1; ; try++ {
+		err := w.Start(working)
+		switch {
+		case err == nil:
+			return nil
+		case try == startTries, ctx.Err() != nil, !errors.Is(err, context.DeadlineExceeded):
+			return riverError(err)
+		}
+	}
 }
 
 func riverError(err error) error { return fmt.Errorf("River: %w", err) }

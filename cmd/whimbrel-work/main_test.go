@@ -220,7 +220,7 @@ func TestTerminate(t *testing.T) {
 	t.Parallel()
 	url := testdb.Postgres(t)
 	dir, value := users(t, url)
-	cmd, out := worker(t, url, dir, "--ui", "127.0.0.1:0")
+	cmd, out := worker(t, url, dir, append(pageArgs(t, "work", "--workers", "4"), "--ui", "127.0.0.1:0")...)
 	if !regexp.MustCompile(`http://127\.0\.0\.1:\d+/`).MatchString(out.String()) {
 		t.Errorf("the worker does not say where its pages are:\n%s", out)
 	}
@@ -234,13 +234,27 @@ func TestTerminate(t *testing.T) {
 	if err := cmd.Wait(); err != nil {
 		t.Errorf("the worker: %v\n%s", err, out)
 	}
-	next, out := worker(t, url, dir, "--until-done")
+	next, out := worker(t, url, t.TempDir(), pageArgs(t, "work", "--until-done")...)
 	if err := next.Wait(); err != nil {
 		t.Fatalf("the next worker: %v\n%s", err, out)
 	}
 	if n := value("SELECT count(*) FROM users WHERE n <> 1"); n > 0 {
 		t.Errorf("%d rows were not changed exactly once", n)
 	}
+}
+
+// pageArgs returns the flags of a command that docs/containers.md must show.
+func pageArgs(t *testing.T, command string, flags ...string) []string {
+	t.Helper()
+	page, err := os.ReadFile("../../docs/containers.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	quoted := `args: ["` + strings.Join(append([]string{command}, flags...), `", "`) + `"]`
+	if !strings.Contains(strings.Join(strings.Fields(string(page)), " "), quoted) {
+		t.Errorf("docs/containers.md lacks %s", quoted)
+	}
+	return flags
 }
 
 // An address that other machines can reach is warned of.
