@@ -83,10 +83,12 @@ type Step struct {
 	// Metadata is the file with the metadata that the migration carries, "" for none.
 	Metadata string
 	// Backfill is what a backfill changes, and how; nil for any other step. Target is its table, if
-	// the step starts it and no earlier step may change it. Detached says that the step only starts
-	// it. Continued is how far a backfill was that the step continues; nil for one that it starts.
+	// the step starts it and no earlier step may change it; Sync are then the statements that create
+	// its triggers. Detached says that the step only starts it. Continued is how far a backfill was
+	// that the step continues; nil for one that it starts.
 	Backfill  *migration.Backfill
 	Target    *database.BackfillTarget
+	Sync      []string
 	Detached  bool
 	Continued *BackfillStatus
 	// After are the backfills that must be done before the step.

@@ -62,13 +62,27 @@ func (m *Migrator) planBackfills(ctx context.Context, st *database.State, p *Pla
 		}
 		if s.Direction == database.Start && firstChange(p.Steps[:i]) {
 			target, err := m.checkBackfill(ctx, *s)
-			if problems = append(problems, flat(err)...); err == nil {
+			if err == nil {
 				s.Target = &target
+				s.Sync, err = m.syncOf(*s)
 			}
+			problems = append(problems, flat(err)...)
 		}
 	}
 	p.Warnings = append(slices.Clip(p.Warnings), m.tooEarly(st, p.Steps)...)
 	return joined(problems)
+}
+
+// syncOf returns the statements that create the triggers of a backfill whose table is known.
+func (m *Migrator) syncOf(s Step) ([]string, error) {
+	if s.Target.Sync == nil {
+		return nil, nil
+	}
+	sync, err := s.Script.SyncTriggers(m.db.Dialect(), s.Set, s.Version, *s.Target.Sync)
+	if err != nil || sync == nil {
+		return nil, err
+	}
+	return sync.Create, nil
 }
 
 // checkBackfill returns what a backfill works on, or an error if it does not fit its table.

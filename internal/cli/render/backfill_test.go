@@ -327,7 +327,7 @@ batches      start     0013     fill_email           7  fill_email.sql
 0013: changes the rows of orders in batches, in the order of tenant, id: 500 rows a batch, 1 in parallel, pauses of 50ms, timeout 30s, 5 attempts. The step only starts it; workers execute it.
 0013: waits while a limit is exceeded: max-lag 10s, wait-for-autovacuum, throttle SELECT busy().
 0013: must end with 0 from: SELECT count(*) FROM orders WHERE x IS NULL
-0013: a trigger keeps rows in step that are written meanwhile. It is dropped at the end.
+0013: a trigger keeps rows in step that are written meanwhile. It is dropped at the end; its SQL is shown when its table exists.
 0014: comes after the backfill 0012 fill_email (running, 43%) and 0013 fill_email.
 3 migrations (set "default"): 1 transaction and 2 backfills.
 Nothing was changed.

@@ -138,6 +138,7 @@ func (d *Plan) write(pg *page) {
 	for _, r := range d.remarks(pg) {
 		pg.line(pg.wrap(r))
 	}
+	d.writeSync(pg)
 	pg.line(pg.wrap(d.summary()))
 	pg.line("Nothing was changed.")
 }

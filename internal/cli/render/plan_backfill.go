@@ -14,13 +14,16 @@ type PlanBackfill struct {
 	Table string   `json:"table"`
 	Key   []string `json:"key"` // empty for the primary key of a table that may not exist yet
 	// RowsEstimated is what the server estimates; null if it is not known.
-	RowsEstimated *int64   `json:"rows_estimated"`
-	Limits        Limits   `json:"limits"`
-	Check         string   `json:"check"`
-	Recheck       bool     `json:"recheck"`
-	Sync          bool     `json:"sync"`
-	Detached      bool     `json:"detached"`
-	Throttle      []string `json:"throttle"`
+	RowsEstimated *int64 `json:"rows_estimated"`
+	Limits        Limits `json:"limits"`
+	Check         string `json:"check"`
+	Recheck       bool   `json:"recheck"`
+	Sync          bool   `json:"sync"`
+	// SyncSQL are the statements that create the triggers. It is empty if an earlier step may change
+	// the table.
+	SyncSQL  []string `json:"sync_sql"`
+	Detached bool     `json:"detached"`
+	Throttle []string `json:"throttle"`
 	// Continues is how far a backfill is that the step continues; null for one that it starts.
 	Continues *Backfill `json:"continues"`
 }
@@ -40,7 +43,7 @@ func newPlanBackfill(s whimbrel.Step) *PlanBackfill {
 	}
 	d := &PlanBackfill{
 		Table: b.Table, Key: append([]string{}, b.Key...), Limits: newLimits(database.LimitsOf(b)), Check: b.Check, Recheck: b.Recheck,
-		Sync: b.Sync, Detached: s.Detached, Throttle: throttles(b.Throttle),
+		Sync: b.Sync, SyncSQL: append([]string{}, s.Sync...), Detached: s.Detached, Throttle: throttles(b.Throttle),
 	}
 	if t := s.Target; t != nil {
 		d.Table, d.Key = t.Table, append([]string{}, t.Key...)
@@ -125,9 +128,28 @@ func (b *PlanBackfill) lines(pg *page, s PlanStep) []string {
 		all = append(all, pg.which(s)+": must end with 0 from: "+excerptOf(b.Check))
 	}
 	if b.Sync {
-		all = append(all, pg.which(s)+": a trigger keeps rows in step that are written meanwhile. It is dropped at the end.")
+		words := pg.which(s) + ": a trigger keeps rows in step that are written meanwhile. It is dropped at the end"
+		if len(b.SyncSQL) == 0 && b.Continues == nil {
+			words += "; its SQL is shown when its table exists"
+		}
+		all = append(all, words+".")
 	}
 	return all
+}
+
+// writeSync writes the SQL that creates the triggers of backfills.
+func (d *Plan) writeSync(pg *page) {
+	for _, s := range d.Steps {
+		if s.Backfill == nil || len(s.Backfill.SyncSQL) == 0 {
+			continue
+		}
+		pg.line()
+		pg.line(pg.faint("-- the trigger of " + pg.digits.Name(s.Version, s.Name)))
+		for _, sql := range s.Backfill.SyncSQL {
+			pg.raw(cleanLines(strings.TrimSuffix(sql, "\n")) + ";")
+		}
+		pg.line()
+	}
 }
 
 // afterWords describes the backfills that must be done before a step, "" for none.
