@@ -76,7 +76,7 @@ func serverDatabase(create func(testing.TB) string) func(*testscript.Env) string
 // transaction.
 func TestMariaDB(t *testing.T) {
 	runScripts(t, "mariadb", serverDatabase(testdb.MariaDB), "answers", "config", "create", "database", "deleted", "edited", "freeze", "goals", "goals_wrong", "history", "irreversible", "locked", "looking", "metadata", "mysql", "mysql_tools", "outoforder", "outside", "promises", "sql",
-		"abandon", "backfill", "backfill_detached", "backfill_failing", "backfill_stopped", "backfill_waits", "blocked", "records", "replayed", "restored", "resume", "running", "schema_file", "seed", "settings", "squash_minimal", "status", "tables", "together", "where")
+		"abandon", "backfill", "backfill_detached", "backfill_failing", "backfill_stopped", "backfill_sync", "backfill_waits", "blocked", "records", "replayed", "restored", "resume", "running", "schema_file", "seed", "settings", "squash_minimal", "status", "tables", "together", "where")
 }
 
 func runScripts(t *testing.T, kind string, newDatabase func(*testscript.Env) string, only ...string) {
