@@ -130,6 +130,8 @@ var (
 	folders = regexp.MustCompile(`\S*(whimbrel-scratch-\d+|whimbrel_scratch_\w+)`)
 	servers = regexp.MustCompile(`\S+ on \S+:\d+\b`)
 	blanks  = regexp.MustCompile(`  +`)
+	// slow is what a pipe is told of a migration that takes longer than a second.
+	slow = regexp.MustCompile(`(?m)^(up|down|run|base|fill) .* …\n`)
 )
 
 // settle removes the values that differ between two executions, and the column widths that depend
@@ -139,5 +141,6 @@ func settle(text string) string {
 	text = lengths.ReplaceAllString(text, "TIME")
 	text = folders.ReplaceAllString(text, "FOLDER")
 	text = servers.ReplaceAllString(text, "DATABASE")
+	text = slow.ReplaceAllString(text, "")
 	return strings.TrimSpace(blanks.ReplaceAllString(text, " "))
 }
