@@ -36,6 +36,12 @@ func (db *Database) CheckBackfill(ctx context.Context, s *migration.Script) (dat
 			return t, err
 		}
 	}
+	if err := c.parseQuery(ctx, s, "check", s.Backfill.Check); err != nil {
+		return t, err
+	}
+	if err := c.parseQuery(ctx, s, "throttle", s.Backfill.Throttle.Query); err != nil {
+		return t, err
+	}
 	return t, c.parseSync(ctx, s, k)
 }
 
@@ -186,29 +192,58 @@ func (t *bodyText) fail(pg *pgconn.PgError) error {
 
 // parse lets the server parse a statement, without executing it.
 func (c *conn) parse(ctx context.Context, t bodyText) error {
-	err := c.do(ctx, func(ctx context.Context, pc *pgx.Conn) error {
+	_, pg, err := c.describe(ctx, t.sql, t.oids)
+	if pg != nil {
+		return parseError(t.place(int(pg.Position)), pg)
+	}
+	return err
+}
+
+// parseQuery lets the server parse the query of a directive, if there is one. Its result must be
+// one value.
+func (c *conn) parseQuery(ctx context.Context, s *migration.Script, word, sql string) error {
+	if sql == "" {
+		return nil
+	}
+	columns, pg, err := c.describe(ctx, sql, nil)
+	switch {
+	case err != nil:
+		return err
+	case pg != nil:
+		return parseError(s.Place(word, sqltext.PostgreSQL), pg)
+	case columns != 1:
+		return atDirective(s, word, fmt.Sprintf("the query must return one value, but it has %d columns", columns))
+	}
+	return nil
+}
+
+// describe returns the number of columns of a statement's result, or the server's error about the
+// statement.
+func (c *conn) describe(ctx context.Context, sql string, oids []uint32) (columns int, pg *pgconn.PgError, err error) {
+	err = c.do(ctx, func(ctx context.Context, pc *pgx.Conn) error {
 		p := pc.PgConn().StartPipeline(ctx)
-		p.SendPrepare("", t.sql, t.oids)
+		p.SendPrepare("", sql, oids)
 		err := p.Sync()
 		if err == nil {
-			_, err = p.GetResults()
+			var res any
+			res, err = p.GetResults()
+			if sd, ok := res.(*pgconn.StatementDescription); ok {
+				columns = len(sd.Fields)
+			}
 		}
 		if cerr := p.Close(); err == nil {
 			err = cerr
 		}
 		return err
 	})
-	pg, ok := drivers.AsType[*pgconn.PgError](err)
-	switch {
-	case !ok || ended(pg) || ctx.Err() != nil:
-		return err
-	case pg.Code == "42P01" || pg.Code == "3F000": // perhaps another migration creates it
-		return fmt.Errorf("%w (%w)", t.parseError(pg), database.ErrNoTable)
+	if pg, ok := drivers.AsType[*pgconn.PgError](err); ok && !ended(pg) && ctx.Err() == nil {
+		return 0, pg, nil
 	}
-	return t.parseError(pg)
+	return columns, nil, err
 }
 
-func (t *bodyText) parseError(pg *pgconn.PgError) error {
+// parseError is the server's error about a statement at a place.
+func parseError(at sqltext.Position, pg *pgconn.PgError) error {
 	msg := pg.Message
 	if pg.Detail != "" {
 		msg += "; " + pg.Detail
@@ -216,7 +251,11 @@ func (t *bodyText) parseError(pg *pgconn.PgError) error {
 	if say := hint(pg); say != "" {
 		msg += "; hint: " + say
 	}
-	return &bodyError{place: &sqltext.Error{Pos: t.place(int(pg.Position)), Msg: msg}, server: pg}
+	var err error = &bodyError{place: &sqltext.Error{Pos: at, Msg: msg}, server: pg}
+	if pg.Code == "42P01" || pg.Code == "3F000" { // perhaps another migration creates it
+		err = fmt.Errorf("%w (%w)", err, database.ErrNoTable)
+	}
+	return err
 }
 
 // bodyError is a *sqltext.Error with the server's error.

@@ -238,5 +238,5 @@ func (k *keyPlan) more(found bounds, asked int, last database.Key) bool {
 	if k.byBlocks() {
 		return found.last != nil && found.last[0] != last[0]
 	}
-	return found.rows == int64(asked)
+	return found.rows == int64(asked) && !slices.Equal(found.last, last)
 }

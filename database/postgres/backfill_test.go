@@ -223,6 +223,8 @@ CREATE FUNCTION uses(int, int) RETURNS int LANGUAGE sql AS 'SELECT nextval(''use
 		{"backfill t", "UPDATE t SET n = 1 WHERE id BETWEEN :first AND :last.nix", `1_x.backfill.sql:2:48: the key (id) has no column "nix"`},
 		{"backfill t", "UPDATE t SET n = 'ä' WHERE id BETWEEN :first AND :last", `1_x.backfill.sql:2:18: invalid input syntax`},
 		{"backfill t", "UPDATE gone SET n = 1 WHERE id BETWEEN :first AND :last", `2:8: relation "gone" does not exist`},
+		{"backfill t\n-- whimbrel: check SELECT count(*) FROM t WHERE nix = 1", "UPDATE t SET n = 1 WHERE id BETWEEN :first AND :last", `1_x.backfill.sql:2:1: column "nix" does not exist`},
+		{"backfill t\n-- whimbrel: throttle SELECT 1, 2", "UPDATE t SET n = 1 WHERE id BETWEEN :first AND :last", "1_x.backfill.sql:2:1: the query must return one value, but it has 2 columns"},
 		{"backfill t", "UPDATE t SET n = 1 WHERE id::text BETWEEN :first AND :last", "operator does not exist: text >= integer"},
 	} {
 		target, err := backfiller(db).CheckBackfill(background(t), fill(t, "-- whimbrel: "+tt.head+"\n"+tt.body))
