@@ -100,6 +100,8 @@
 //	*PartlyAppliedError           Abandon: statements remain applied      undo them, or call Up
 //
 //	database.ErrNoBackfill        the database has no such backfill       read Backfills
+//	ErrNoText                     the history lacks the text of its       use the set that has it
+//	                              script, and so does the set
 //	*database.BackfillStateError  the state of the backfill does not      read Backfills
 //	                              allow the action
 //

@@ -233,6 +233,10 @@ func logFailure(ctx context.Context, l *slog.Logger, e Failed) {
 	if errors.As(e.Err, &failed) {
 		attrs = append(attrs, "version", failed.Version, "name", failed.Name, "direction", string(failed.Direction))
 	}
+	var fill *BackfillError
+	if errors.As(e.Err, &fill) {
+		attrs = append(attrs, "version", fill.Version, "name", fill.Name, "state", string(fill.State))
+	}
 	l.ErrorContext(ctx, "migration failed", append(attrs, "error", e.Err)...)
 }
 

@@ -155,7 +155,8 @@ func (s *State) Clone() *State {
 
 // Fold adds an entry of the set to the state. Call it for each entry, oldest first. For each
 // version, the newest entry that makes it applied or not applied counts; for each repeatable and
-// seed script, the newest entry of a run. After a Down that leaves no version applied, no
+// seed script, the newest entry of a run. A backfill that is done has taken the time from its Start
+// to its Finish. After a Down that leaves no version applied, no
 // repeatable or seed script counts as run: their objects and rows may be gone with the tables.
 func (s *State) Fold(e Entry) {
 	if s.Applied == nil {
@@ -169,7 +170,7 @@ func (s *State) Fold(e Entry) {
 		s.Applied.Put(e.applied())
 	case Finish:
 		if a, ok := s.Applied.Get(e.Version); ok {
-			a.Unfinished = false
+			a.Unfinished, a.Duration = false, max(e.StartedAt.Sub(a.AppliedAt), 0)
 			s.Applied.Put(a)
 		}
 	case Down:

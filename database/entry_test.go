@@ -131,3 +131,31 @@ func TestStateVersion(t *testing.T) {
 		}
 	}
 }
+
+// A backfill is applied when it starts, and is finished later, even if its edit was accepted
+// meanwhile.
+func TestFoldBackfills(t *testing.T) {
+	t.Parallel()
+	at := time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC)
+	st := &database.State{}
+	check := func(what string, unfinished bool, took time.Duration) {
+		t.Helper()
+		a, ok := st.Applied.Get(7)
+		if !ok || a.Unfinished != unfinished || a.Duration != took || !a.AppliedAt.Equal(at) {
+			t.Errorf("%s: %+v, want unfinished %v after %s", what, a, unfinished, took)
+		}
+	}
+	st.Fold(database.Entry{ID: 1, Version: 7, Direction: database.Start, StartedAt: at, Duration: time.Millisecond})
+	check("started", true, time.Millisecond)
+	st.Fold(database.Entry{ID: 2, Version: 7, Direction: database.Control, StartedAt: at.Add(time.Minute)})
+	check("paused", true, time.Millisecond)
+	st.Fold(database.Entry{ID: 3, Version: 7, Direction: database.Accept, StartedAt: at.Add(2 * time.Minute)})
+	check("accepted", true, time.Millisecond)
+	st.Fold(database.Entry{ID: 4, Version: 7, Direction: database.Finish, StartedAt: at.Add(time.Hour)})
+	check("finished", false, time.Hour)
+	st.Fold(database.Entry{ID: 5, Version: 7, Direction: database.Down})
+	st.Fold(database.Entry{ID: 6, Version: 7, Direction: database.Finish, StartedAt: at.Add(2 * time.Hour)})
+	if st.Applied.Len() > 0 {
+		t.Errorf("the end of a backfill that was rolled back makes it applied: %+v", st.Applied.Versions())
+	}
+}
