@@ -179,7 +179,7 @@ func TestGlobalLimitWhenProcessesAreKilled(t *testing.T) {
 	url, pool, q := newObserved(t)
 	children := map[string]*exec.Cmd{}
 	for range 20 {
-		child := startChild(t, childOptions{URL: url, Work: true, Limit: 3, Lease: time.Second})
+		child := startChild(t, childOptions{URL: url, Work: true, Limit: 3, Lease: 2 * time.Second})
 		children[strconv.Itoa(child.Process.Pid)] = child
 	}
 	for range 5 { // kills 15 of the 20 processes, each while it works

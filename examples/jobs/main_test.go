@@ -77,6 +77,8 @@ func child(ctx context.Context, opts childOptions) error {
 			Workers:  workers,
 			Queues:   map[string]river.QueueConfig{river.QueueDefault: {MaxWorkers: 4}},
 			PollOnly: true,
+			// A job that has lost its lease, as on a busy machine, is soon tried again.
+			RetryPolicy: backoff(func(int) time.Duration { return 100 * time.Millisecond }),
 			// The leader is in the process of the test, which nobody kills.
 			LeaderElectionDisabled: true,
 			JobTimeout:             -1,
