@@ -5,6 +5,7 @@ import (
 	_ "embed" // for the style
 	"fmt"
 	"io"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -164,7 +165,32 @@ func (v *targetView) stopped() (all []badge) {
 	if by, frozen := frozenBy(v.Status.Settings); frozen {
 		all = append(all, badge{"warn", "frozen", by})
 	}
+	for _, m := range v.Status.Migrations {
+		if m.Backfill != nil {
+			all = append(all, badge{backfillLevels[m.Backfill.State], "backfill " + string(m.Backfill.State), v.label(m.Version) + " " + m.Name + ": " + progress(m.Backfill) + "."})
+		}
+	}
 	return all
+}
+
+var backfillLevels = map[database.BackfillState]string{
+	database.BackfillRunning: "info", database.BackfillWaiting: "warn", database.BackfillPaused: "warn",
+	database.BackfillFailed: "bad", database.BackfillCancelled: "bad",
+}
+
+// progress says how far a backfill is, and why it does not continue.
+func progress(b *whimbrel.BackfillStatus) string {
+	words := count(int(b.RowsDone), "row") + " done"
+	if b.Percent >= 0 {
+		words = fmt.Sprintf("%.0f %% done, %s", math.Floor(b.Percent), words)
+	}
+	switch {
+	case b.Error != "":
+		words += "; " + b.Error
+	case b.State == database.BackfillWaiting:
+		words += "; " + b.ThrottledBy
+	}
+	return words
 }
 
 // drifted returns the state of the schema beside the history.

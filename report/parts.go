@@ -151,6 +151,9 @@ func (v *targetView) rows() map[rowKey]migrationRow {
 		if m.Marked {
 			c.Detail = "marked"
 		}
+		if m.Unfinished && m.State == whimbrel.StateApplied {
+			c.State, c.Level = "unfinished", "warn"
+		}
 		if m.Problem != nil {
 			c.Detail = m.Problem.Error()
 		}

@@ -171,6 +171,29 @@ func TestInterruptedIsShown(t *testing.T) {
 	}
 }
 
+// A backfill that is not done has its progress, and why it does not continue.
+func TestBackfillIsShown(t *testing.T) {
+	t.Parallel()
+	target := read(t, migrated(t, 1), report.Options{Name: "here"})
+	for state, want := range map[database.BackfillState]string{
+		database.BackfillRunning: "43 % done, 860 rows done",
+		database.BackfillFailed:  "43 % done, 860 rows done; rows 5 to 9: value &lt; 0",
+	} {
+		b := &whimbrel.BackfillStatus{Backfill: database.Backfill{State: state, RowsDone: 860, RowsEstimated: 2000}, Percent: 43}
+		if state == database.BackfillFailed {
+			b.Error = "rows 5 to 9: value < 0"
+		}
+		m := &target.Status.Migrations[0]
+		m.Unfinished, m.Backfill = true, b
+		page := string(write(t, report.Page{Targets: []*report.Target{target}}))
+		for _, want := range []string{"<strong>backfill " + string(state) + "</strong>", want, "unfinished"} {
+			if !strings.Contains(page, want) {
+				t.Errorf("%s: the page lacks %q", state, want)
+			}
+		}
+	}
+}
+
 // TestRefusedPlanIsShown: the page says why the next up would be refused.
 func TestRefusedPlanIsShown(t *testing.T) {
 	t.Parallel()

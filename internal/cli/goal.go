@@ -60,11 +60,15 @@ func (m *migrateFlags) addPolicy(cmd *cobra.Command) {
 	f.SortFlags = false
 }
 
+// addDetach adds the flag that only starts backfills.
+func (m *migrateFlags) addDetach(cmd *cobra.Command) {
+	cmd.Flags().BoolVar(&m.detach, "detach", false, "only start backfills; \"whimbrel work\" executes them")
+}
+
 // addBackfills adds the flags about backfills.
 func (m *migrateFlags) addBackfills(cmd *cobra.Command) {
-	f := cmd.Flags()
-	f.BoolVar(&m.detach, "detach", false, "only start backfills; \"whimbrel work\" executes them")
-	f.BoolVar(&m.wait, "wait", false, "wait for unfinished backfills that a migration comes after")
+	m.addDetach(cmd)
+	cmd.Flags().BoolVar(&m.wait, "wait", false, "wait for unfinished backfills that a migration comes after")
 }
 
 func (m *migrateFlags) addRun(a *app, cmd *cobra.Command) {

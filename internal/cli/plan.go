@@ -38,6 +38,7 @@ with its transaction, file and number of statements. It changes nothing and take
 	m.addSteps(cmd, "`n` migrations, as for up or down")
 	cmd.Flags().BoolVar(&m.all, "all", false, "with --down: roll back everything")
 	m.addPolicy(cmd)
+	m.addDetach(cmd)
 	a.addAllowEmpty(cmd)
 	a.addAllowUnrecorded(cmd)
 	a.completeVersionFlag(cmd, everyVersion)
