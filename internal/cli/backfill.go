@@ -346,12 +346,12 @@ func (a *app) backfillRunCommand() *cobra.Command {
 		Use:   "run VERSION",
 		Short: "Execute a backfill here, detached or not, until it is done",
 		Long: `Run executes batches of a backfill that was started, together with all other processes that do.
-Ctrl-C ends it after the batch; the next run, "whimbrel up" or worker continues there. It needs no
-migration files, and takes no migration lock.`,
+Ctrl-C ends it after the batch; the next run, "whimbrel up" or worker continues there. It takes no
+migration lock. It needs the file only if the history does not keep the text of the script.`,
 		Example: `  whimbrel backfill run 12
   whimbrel backfill run 12 --for 2h     # at night`,
 		Args: oneBackfill,
-		RunE: a.withVersions(a.writes(backfilling, a.openWithoutFiles), func(ctx context.Context, t *target, versions []int64) (render.Document, error) {
+		RunE: a.withVersions(a.writes(backfilling, a.openWithAnyFiles), func(ctx context.Context, t *target, versions []int64) (render.Document, error) {
 			b, err := t.migrator().RunBackfill(ctx, versions[0], whimbrel.RunOptions{Workers: workers, For: during})
 			if err != nil {
 				return nil, err
@@ -364,6 +364,19 @@ migration files, and takes no migration lock.`,
 	durationFlag(cmd, &during, "for", "`duration` after which it ends, such as 2h")
 	a.addWaits(cmd)
 	return cmd
+}
+
+// openWithAnyFiles is openWithoutFiles with the set of the folder, if that can be read: the history
+// keeps the text of most scripts.
+func (a *app) openWithAnyFiles(ctx context.Context) (*target, error) {
+	t, err := a.openWithoutFiles(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if set, err := a.readSet(t.resolved, t.url); err == nil {
+		t.set = set
+	}
+	return t, nil
 }
 
 // unfinished are the states of backfills that are not done.

@@ -101,6 +101,7 @@ func TestErrorsOfBackfills(t *testing.T) {
 		"frozen":        {stopped(database.BackfillRunning, &whimbrel.FrozenError{Reason: "moving", By: "ann"}), "frozen", 5, []string{"stopped, after " + far, "frozen by ann", `"whimbrel thaw"`, `"whimbrel up"`}},
 		"lost":          {stopped(database.BackfillRunning, &database.ConnectError{Target: "app", Err: errors.New("refused")}), "connection", 1, []string{far, "can't connect to app: refused", `Run "whimbrel up" to continue after the last batch`}},
 		"without cause": {stopped(database.BackfillRunning, nil), "backfill", 1, []string{"stopped, after " + far}},
+		"no text":       {stopped(database.BackfillRunning, whimbrel.ErrNoText), "backfill", 1, []string{"can't continue here: the history does not have the text", "add --dir FOLDER"}},
 		"detached":      {&whimbrel.BackfillError{Version: 12, Backfill: detached, State: database.BackfillRunning}, "backfill", 1, []string{`Run "whimbrel backfill run 0012" to continue`}},
 		"wrong state":   {&database.BackfillStateError{BackfillID: database.BackfillID{Version: 12}, Action: database.ActionPause, State: database.BackfillDone}, "usage", 2, []string{"the backfill 0012 can't be paused: it is done", `"whimbrel backfill show 0012"`}},
 		"resume failed": {&database.BackfillStateError{BackfillID: database.BackfillID{Version: 12}, Action: database.ActionResume, State: database.BackfillFailed}, "usage", 2, []string{`run "whimbrel backfill retry 0012".`}},

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 
@@ -101,6 +102,11 @@ func explainStopped(f *render.Failure, e *whimbrel.BackfillError, name, at strin
 		return
 	}
 	f.Kind = kindBackfill
+	if errors.Is(e.Err, whimbrel.ErrNoText) {
+		f.Message = name + " can't continue here: " + whimbrel.ErrNoText.Error()
+		f.Next = "Run the command with a folder that has its file: add --dir FOLDER."
+		return
+	}
 	if e.Err != nil {
 		inner := &render.Failure{Message: e.Err.Error(), Kind: kindBackfill, Digits: f.Digits}
 		applyRule(rules(), inner, e.Err)
