@@ -39,16 +39,16 @@ func (db *Database) Backfills(ctx context.Context, q database.BackfillQuery) (al
 	return all, err
 }
 
-// conflicts1 is how often a transaction of Whimbrel's own is tried again that conflicted with
+// conflictTries is how often a transaction of Whimbrel's own is tried again that conflicted with
 // another one.
-const conflicts1 = 10
+const conflictTries = 10
 
 // withFill calls a function in a transaction, with a backfill whose row is locked, and commits it.
 // After a conflict with another transaction it does so again.
 func (db *Database) withFill(ctx context.Context, c *conn, id database.BackfillID, f func(context.Context, *fillRow) error) error {
 	for try := 1; ; try++ {
 		err := db.limitLockWait(ctx, db.opts.ReadTimeout(), func(ctx context.Context) error { return db.tryFill(ctx, c, id, f) })
-		if again := errors.Is(err, errChanged) || isConflict(err); !again || try == conflicts1 || c.gone || ctx.Err() != nil {
+		if again := errors.Is(err, errChanged) || isConflict(err); !again || try == conflictTries || c.gone || ctx.Err() != nil {
 			return err
 		}
 		select {

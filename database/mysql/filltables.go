@@ -93,13 +93,13 @@ func timeValue(t time.Time) any {
 func replacing(table string, columns []string, values []any) string {
 	texts := make([]string, len(values))
 	for i, v := range values {
-		texts[i] = constant1(v)
+		texts[i] = anyLiteral(v)
 	}
 	return "REPLACE INTO " + table + " (" + strings.Join(columns, ", ") + ") VALUES (" + strings.Join(texts, ", ") + ")"
 }
 
-// constant1 is literalOf for any session's character set.
-func constant1(v any) string {
+// anyLiteral is literalOf for any session's character set.
+func anyLiteral(v any) string {
 	if s, ok := v.(string); ok {
 		return hexText(s)
 	}
@@ -213,7 +213,7 @@ func (db *Database) replaceLane(ctx context.Context, c *conn, id database.Backfi
 	values := is.Values(id, timeValue)
 	var set []string
 	for i, column := range drivers.LaneColumns[3:] {
-		set = append(set, column+" = "+constant1(values[i+3]))
+		set = append(set, column+" = "+anyLiteral(values[i+3]))
 	}
 	res, err := c.exec(ctx, "UPDATE "+quote(db.names.Lanes)+" SET "+strings.Join(set, ", ")+" WHERE "+ofBackfill(id)+" AND id = "+number64(was.ID)+
 		" AND token = "+number64(was.Token)+" AND worker = "+hexText(was.Worker)+" AND batches = "+number64(was.Batches)+" AND NOT done")

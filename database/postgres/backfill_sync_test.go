@@ -10,6 +10,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/whimbrel-db/whimbrel/catalog"
 	"github.com/whimbrel-db/whimbrel/database"
 	"github.com/whimbrel-db/whimbrel/internal/testdb"
 	"github.com/whimbrel-db/whimbrel/sqltext"
@@ -50,7 +51,14 @@ func TestSync(t *testing.T) {
 			if target.Sync == nil {
 				t.Fatal("CheckBackfill returns no table for the triggers")
 			}
+			before, err := database.Snapshot(background(t), db, catalog.Options{})
+			must(t, err)
 			startFill(t, db, s)
+			during, err := database.Snapshot(background(t), db, catalog.Options{})
+			must(t, err)
+			if d := catalog.Compare(before, during); len(d) != 0 {
+				t.Errorf("the triggers are part of the snapshot: %v", d)
+			}
 			do(t, app, otherPath)
 			finished, writers := make(chan struct{}), sync.WaitGroup{}
 			for w := range 3 {

@@ -76,7 +76,7 @@ type fillStatements struct {
 	putBackfill, putLane     string
 	dropBackfill, dropLanes  string // of a version
 	dropAll                  []string
-	dropDone, moveLane       string
+	dropDone                 string
 	startedBy, batchStanding string
 	frozen                   string
 }

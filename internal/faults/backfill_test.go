@@ -20,19 +20,26 @@ import (
 // briefly is a lease that ends soon after a process is killed.
 var briefly = whimbrel.Options{BackfillLease: 100 * time.Millisecond}
 
-// filledTable returns a table whose x is the key, and a backfill that adds 1000 to it: a row that
-// is changed twice, or never, is seen in the final state.
-func filledTable(rows int, directives ...string) []file {
+const filledDDL = "CREATE TABLE f (id int PRIMARY KEY, x int NOT NULL); "
+
+// filledRows returns a statement that inserts rows into the table of a backfill.
+func filledRows(rows int) string {
 	var values []string
 	for i := range rows {
 		values = append(values, fmt.Sprintf("(%d, %d)", i, i))
 	}
+	return "INSERT INTO f VALUES " + strings.Join(values, ", ")
+}
+
+// filledTable returns a table whose x is the key, and a backfill that adds 1000 to it: a row that
+// is changed twice, or never, is seen in the final state.
+func filledTable(rows int, directives ...string) []file {
 	head := "-- whimbrel: backfill f\n"
 	for _, d := range directives {
 		head += "-- whimbrel: " + d + "\n"
 	}
 	return []file{
-		{"CREATE TABLE f (id int PRIMARY KEY, x int NOT NULL); INSERT INTO f VALUES " + strings.Join(values, ", ") + "; ANALYZE f", "DROP TABLE f"},
+		{filledDDL + filledRows(rows) + "; ANALYZE f", "DROP TABLE f"},
 		{head + "UPDATE f SET x = x + 1000 WHERE id BETWEEN :first AND :last", "UPDATE f SET x = x - 1000"},
 	}
 }

@@ -205,10 +205,21 @@ func inserts(table string, n int) string {
 }
 
 // onMariaDB are the scenarios for MariaDB.
-var onMariaDB = append([]*scenario{grouped}, withoutDDL...)
+var onMariaDB = append([]*scenario{grouped, filledInSteps}, withoutDDL...)
+
+// filledInSteps is a backfill of a table that no transaction can create.
+var filledInSteps = &scenario{
+	name: "a backfill after DDL",
+	files: []file{
+		{"CREATE TABLE f (id int PRIMARY KEY, x int NOT NULL)", "DROP TABLE f"},
+		{filledRows(40), "DELETE FROM f"},
+		filledTable(40, "batch 10", "parallel 2")[1],
+	},
+	opts: briefly, before: to(2), do: up,
+}
 
 func scenarioOf(name string) *scenario {
-	for _, s := range slices.Concat([]*scenario{unnamed, oneMore, patient, grouped, counted}, filling, scenarios) {
+	for _, s := range slices.Concat([]*scenario{unnamed, oneMore, patient, grouped, filledInSteps, counted}, filling, scenarios) {
 		if s.name == name {
 			return s
 		}

@@ -10,7 +10,7 @@ import (
 func (r *Reader) askRoutines() {
 	r.ask(`SELECT p.oid, p.pronamespace, p.proname, p.prokind, oidvectortypes(p.proargtypes), pg_get_function_identity_arguments(p.oid),
 	CASE WHEN p.prokind <> 'a' THEN pg_get_functiondef(p.oid) END
-FROM pg_proc p WHERE p.pronamespace IN {schemas} AND {none pg_proc p.oid}`, func(a *row) {
+FROM pg_proc p WHERE p.pronamespace IN {schemas} AND {none pg_proc p.oid} AND NOT starts_with(p.proname, 'whimbrel_sync_')`, func(a *row) {
 		id, schema, name, kind, types, arguments, definition := a.oid(), r.schemas[a.oid()], a.text(), a.char(), a.text(), a.text(), a.text()
 		if kind == 'a' {
 			return

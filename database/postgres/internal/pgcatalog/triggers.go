@@ -34,7 +34,7 @@ func (r *Reader) askTriggers() {
 	r.ask(`SELECT t.oid, t.tgrelid, t.tgname, t.tgenabled, t.tgparentid <> 0, pg_get_triggerdef(t.oid)
 FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid LEFT JOIN pg_trigger p ON p.oid = t.tgparentid
 WHERE c.relnamespace IN {schemas} AND (NOT t.tgisinternal AND t.tgparentid = 0 OR t.tgenabled <> p.tgenabled)
-	AND NOT EXISTS (SELECT FROM pg_constraint k WHERE k.oid = t.tgconstraint AND k.contype = 'f')`, func(a *row) {
+	AND NOT EXISTS (SELECT FROM pg_constraint k WHERE k.oid = t.tgconstraint AND k.contype = 'f') AND NOT starts_with(t.tgname, 'whimbrel_sync_')`, func(a *row) {
 		id, rel, name, state, cloned, definition := a.oid(), r.relations[a.oid()], a.text(), a.char(), a.bool(), a.text()
 		if rel == nil {
 			return
