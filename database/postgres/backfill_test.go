@@ -428,6 +428,9 @@ SELECT CASE :last WHEN 20 THEN 1 / (:last - 20) END FROM pg_sleep(CASE :last WHE
 	_, err = w.Batch(background(t), 8)
 	is(t, err, database.ErrLockTimeout)
 	must(t, end())
+	eventually(t, "the lock is released", func() bool {
+		return value(t, c, "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND state = 'idle in transaction'") == "0"
+	})
 
 	ctx, cancel := context.WithTimeout(background(t), 200*time.Millisecond)
 	defer cancel()
@@ -435,7 +438,7 @@ SELECT CASE :last WHEN 20 THEN 1 / (:last - 20) END FROM pg_sleep(CASE :last WHE
 	is(t, err, context.DeadlineExceeded)
 	equal(t, "whether it counts as slow", errors.Is(err, database.ErrBatchTimeout), false)
 	limits := storedFill(t, db).BackfillLimits
-	limits.Timeout = 100 * time.Millisecond
+	limits.Timeout = 2 * time.Second
 	must(t, errOf(backfiller(db).ChangeBackfill(background(t), database.BackfillChange{BackfillID: fillID, Action: database.ActionSet, Limits: limits})))
 	must(t, w.Close(background(t), &database.LaneFailure{Err: "rows 22..30: slow", Attempts: 1, NotBefore: time.Hour, Batch: 4}))
 	l := storedFill(t, db).Lanes[0]

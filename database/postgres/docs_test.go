@@ -44,10 +44,13 @@ func TestDocumentedGrants(t *testing.T) {
 	url := testdb.Postgres(t)
 	c := connect(t, url)
 	role := newRole(t, c)
-	var all, run, set string
+	var all, run, set, fill string
 	for _, block := range documented(t, "sql") {
 		block = strings.ReplaceAll(block, " deploy;", " "+role+";")
 		switch {
+		case strings.Contains(block, " TO viewer"):
+		case strings.Contains(block, "whimbrel_backfills"):
+			fill = block
 		case strings.Contains(block, "GRANT CREATE"):
 			all = block
 		case strings.Contains(block, "SELECT, INSERT"):
@@ -88,6 +91,15 @@ func TestDocumentedGrants(t *testing.T) {
 	do(t, c, set)
 	must(t, database.UpdateSetting(background(t), db, freeze))
 	must(t, database.UpdateSetting(background(t), db, database.SettingUpdate{Name: database.Frozen, Unset: true}))
+
+	_, _, s := filling(t, url, 10, fillBody)
+	do(t, c, "GRANT SELECT, UPDATE ON t TO "+role)
+	if _, _, err := backfiller(db).ClaimLane(background(t), claimOf(s, "w")); err == nil {
+		t.Error("a role without the grants for backfills executes one")
+	}
+	do(t, c, fill)
+	drain(t, db, s, 5)
+	equal(t, "the rows", counts(t, c), "1: 10")
 }
 
 // The page's query lists the migrating processes.

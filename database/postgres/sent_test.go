@@ -12,16 +12,18 @@ import (
 // senders are the functions that may send something to the server besides watchedPipeline, which
 // pins the search path: they send scripts, or look up nothing.
 var senders = map[string]string{
-	"watchedPipeline":  "pins the search path",
-	"prepared.send":    "is called by watchedPipeline",
-	"conn.simple":      "sends a script",
-	"conn.copyIn":      "sends a script",
-	"conn.queryRows":   "sends the caller's query",
-	"transaction.call": "runs a function of the caller's",
-	"beatOnce":         "sends a comment",
-	"validatePinned":   "pins the search path itself",
-	"Driver.Create":    "sends only CREATE DATABASE, which looks up no name in a schema",
-	"Driver.Drop":      "sends only DROP DATABASE, which looks up no name in a schema",
+	"watchedPipeline":    "pins the search path",
+	"prepared.send":      "is called by watchedPipeline",
+	"conn.simple":        "sends a script",
+	"conn.copyIn":        "sends a script",
+	"conn.queryRows":     "sends the caller's query",
+	"conn.inside":        "runs a function of the caller's",
+	"conn.describe":      "lets the server parse a statement of a script",
+	"Database.throttled": "sends the caller's query",
+	"beatOnce":           "sends a comment",
+	"validatePinned":     "pins the search path itself",
+	"Driver.Create":      "sends only CREATE DATABASE, which looks up no name in a schema",
+	"Driver.Drop":        "sends only DROP DATABASE, which looks up no name in a schema",
 }
 
 // Own queries are sent in only one way, which pins the search path. A new one must be added here
