@@ -109,9 +109,9 @@ func riverPrefix(d sqltext.Dialect, schema string) (string, error) {
 	case schema == "":
 		return "", nil
 	case d != sqltext.PostgreSQL:
-		return "", fmt.Errorf("River's tables can't be in the schema %q: a SQLite database has no schemas", schema)
+		return "", fmt.Errorf("can't have River's tables in the schema %q: a SQLite database has no schemas", schema)
 	case !schemaName.MatchString(schema):
-		return "", fmt.Errorf("River's tables can't be in the schema %q: River accepts letters, digits and underscores, 46 at most", schema)
+		return "", fmt.Errorf("can't have River's tables in the schema %q: River accepts letters, digits and underscores, 46 at most", schema)
 	}
 	return `"` + schema + `".`, nil
 }
