@@ -130,7 +130,25 @@ func (m *Migrator) changeBackfill(ctx context.Context, c database.BackfillChange
 	if err != nil {
 		return database.Backfill{}, err
 	}
+	if c.Action == database.ActionRetry {
+		if b, err := m.withoutTriggers(ctx, c.Version); err != nil {
+			return b, err
+		}
+	}
 	return db.ChangeBackfill(ctx, c)
+}
+
+// withoutTriggers refuses to continue a backfill whose triggers were removed when it was cancelled:
+// rows that were written since then may never be changed.
+func (m *Migrator) withoutTriggers(ctx context.Context, version int64) (database.Backfill, error) {
+	b, err := m.readBackfill(ctx, version)
+	if err != nil || b.State != database.BackfillCancelled {
+		return b, err
+	}
+	if s, err := m.startedScript(ctx, b); err == nil && s.Backfill.Sync {
+		return b, errors.New("the triggers that kept its rows in step were removed when it was cancelled, so rows that were written since then would be left out; roll the backfill back, and apply it again")
+	}
+	return b, nil
 }
 
 // RunBackfill executes batches of a backfill that was started, detached or not, until it is done,

@@ -65,6 +65,9 @@ func (m *Migrator) planAfter(st *database.State, p *Plan, index int) error {
 			after = append(slices.Clip(after), f.Version)
 		}
 	}
+	if own, ok := st.Applied.Get(s.Version); ok && own.Unfinished && s.Direction == database.Mark && len(s.Script.Replaces) > 0 {
+		after = append(slices.Clip(after), s.Version) // the newest of what a squash replaces
+	}
 	now := viewOf(m.set, st.Applied)
 	for _, v := range after {
 		d := Dependency{Version: v}

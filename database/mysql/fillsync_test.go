@@ -10,7 +10,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/whimbrel-db/whimbrel/catalog"
 	"github.com/whimbrel-db/whimbrel/database"
+	"github.com/whimbrel-db/whimbrel/migration"
 	"github.com/whimbrel-db/whimbrel/sqltext"
 )
 
@@ -119,6 +121,13 @@ func TestSyncEnds(t *testing.T) {
 	startFill(t, db, s)
 	startFill(t, db, s)
 	left(2, "of a backfill that was started again")
+	snapshot, err := database.Snapshot(background(t), db, catalog.Options{})
+	must(t, err)
+	for _, o := range snapshot.Objects {
+		if strings.HasPrefix(o.Name, migration.SyncPrefix) {
+			t.Errorf("the schema has %s", o.ID())
+		}
+	}
 	must(t, errOf(pool.Exec("INSERT INTO users (email) VALUES ('A')")))
 	var state string
 	must(t, pool.QueryRow("SELECT state FROM users").Scan(&state))

@@ -13,6 +13,7 @@ import (
 	"github.com/whimbrel-db/whimbrel/catalog"
 	"github.com/whimbrel-db/whimbrel/database"
 	"github.com/whimbrel-db/whimbrel/internal/testdb"
+	"github.com/whimbrel-db/whimbrel/migration"
 	"github.com/whimbrel-db/whimbrel/sqltext"
 )
 
@@ -141,6 +142,13 @@ func TestSyncEnds(t *testing.T) {
 	left(2, "of a backfill")
 	startFill(t, db, s)
 	left(2, "of a backfill that was started again")
+	snapshot, err := database.Snapshot(background(t), db, catalog.Options{})
+	must(t, err)
+	for _, o := range snapshot.Objects {
+		if strings.HasPrefix(o.Name, migration.SyncPrefix) {
+			t.Errorf("the schema has %s", o.ID())
+		}
+	}
 	do(t, app, "ALTER TABLE users RENAME TO people")
 	b = begin(t, db, "s")
 	must(t, b.(database.BackfillTx).EndBackfill(background(t), 1))
@@ -148,7 +156,7 @@ func TestSyncEnds(t *testing.T) {
 	left(0, "of a backfill that was removed")
 	do(t, app, "ALTER TABLE people RENAME TO users")
 	startFill(t, db, s)
-	_, err := backfiller(db).ChangeBackfill(background(t), database.BackfillChange{BackfillID: fillID, Action: database.ActionCancel})
+	_, err = backfiller(db).ChangeBackfill(background(t), database.BackfillChange{BackfillID: fillID, Action: database.ActionCancel})
 	must(t, err)
 	left(0, "of a backfill that was cancelled")
 }

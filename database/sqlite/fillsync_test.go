@@ -9,7 +9,9 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/whimbrel-db/whimbrel/catalog"
 	"github.com/whimbrel-db/whimbrel/database"
+	"github.com/whimbrel-db/whimbrel/migration"
 	"github.com/whimbrel-db/whimbrel/sqltext"
 )
 
@@ -124,6 +126,13 @@ func TestSyncEnds(t *testing.T) {
 	startFill(t, db, s)
 	startFill(t, db, s)
 	left(2, "of a backfill that was started again")
+	snapshot, err := database.Snapshot(bg, db, catalog.Options{})
+	must(t, err)
+	for _, o := range snapshot.Objects {
+		if strings.HasPrefix(o.Name, migration.SyncPrefix) {
+			t.Errorf("the schema has %s", o.ID())
+		}
+	}
 	var low string
 	must(t, inspect(path, func(pool *sql.DB) error {
 		if _, err := pool.Exec("INSERT INTO users (id, email) VALUES (7, 'A')"); err != nil {
@@ -139,7 +148,7 @@ func TestSyncEnds(t *testing.T) {
 	must(t, errOf(b.Commit(bg)))
 	left(0, "of a backfill that was removed")
 	startFill(t, db, s)
-	_, err := db.ChangeBackfill(bg, database.BackfillChange{BackfillID: database.BackfillID{Set: "app", Version: 1}, Action: database.ActionCancel})
+	_, err = db.ChangeBackfill(bg, database.BackfillChange{BackfillID: database.BackfillID{Set: "app", Version: 1}, Action: database.ActionCancel})
 	must(t, err)
 	left(0, "of a backfill that was cancelled")
 }
