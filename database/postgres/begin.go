@@ -162,6 +162,6 @@ func (l location) unchanged(roles ...role) string {
 // headText returns the query that headQuery sends. It looks up nothing in the search path.
 func (db *Database) headText(schema string) string {
 	history := table(schema, db.names.History)
-	return "SELECT (SELECT id FROM " + history + " WHERE set_name OPERATOR(pg_catalog.=) $1 ORDER BY id DESC LIMIT 1), pg_catalog.max(id), pg_catalog.max(version) FILTER (WHERE direction OPERATOR(pg_catalog.=) 'up'), (SELECT 1 OPERATOR(pg_catalog.+) (" +
+	return "SELECT (SELECT id FROM " + history + " WHERE set_name OPERATOR(pg_catalog.=) $1 AND direction OPERATOR(pg_catalog.<>) 'backfill' ORDER BY id DESC LIMIT 1), pg_catalog.max(id), pg_catalog.max(version) FILTER (WHERE direction OPERATOR(pg_catalog.=) 'up'), (SELECT 1 OPERATOR(pg_catalog.+) (" +
 		isOpen + ")::int FROM " + table(schema, db.names.Journal) + " WHERE set_name OPERATOR(pg_catalog.=) $1) FROM " + history + " WHERE set_name OPERATOR(pg_catalog.=) '" + migration.ReservedSet + "'"
 }

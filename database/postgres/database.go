@@ -238,14 +238,15 @@ func heldQuery(key int64, held *bool) query {
 
 // stateQuery reads the entries of the set and of Whimbrel's own set, the settings and the
 // interrupted run, which have no id, in one statement, so as of one moment. A process that restarts
-// all the time adds many failed attempts: it reads only one that is the head. The rows come in any
+// all the time adds many failed attempts: it reads only one that is the head. What is done with
+// backfills (Control) is recorded without the lock, and is left out. The rows come in any
 // order; nearly always it is the right one, and sorting them would take the server a fourth more.
 func (db *Database) stateQuery(schema, set string, r *stateReader) query {
 	return query{
 		path: found,
 		sql: `SELECT id, set_name OPERATOR(pg_catalog.=) $1, version, name, direction, checksum, down_checksum, has_down_text, started_at, duration_us
-FROM ` + table(schema, db.names.History) + ` WHERE set_name OPERATOR(pg_catalog.=) ANY (ARRAY[$1, '` + migration.ReservedSet + `']) AND (direction OPERATOR(pg_catalog.<>) 'failed'
-	OR id OPERATOR(pg_catalog.=) (SELECT id FROM ` + table(schema, db.names.History) + ` WHERE set_name OPERATOR(pg_catalog.=) $1 ORDER BY id DESC LIMIT 1))
+FROM ` + table(schema, db.names.History) + ` WHERE set_name OPERATOR(pg_catalog.=) ANY (ARRAY[$1, '` + migration.ReservedSet + `']) AND (direction OPERATOR(pg_catalog.<>) ALL (ARRAY['failed', 'backfill'])
+	OR id OPERATOR(pg_catalog.=) (SELECT id FROM ` + table(schema, db.names.History) + ` WHERE set_name OPERATOR(pg_catalog.=) $1 AND direction OPERATOR(pg_catalog.<>) 'backfill' ORDER BY id DESC LIMIT 1))
 UNION ALL SELECT NULL, NULL, NULL, name, value, reason, changed_by, NULL, changed_at, (extract(epoch FROM until) OPERATOR(pg_catalog.*) 1000000)::bigint
 FROM ` + table(schema, db.names.Settings) + ` WHERE until IS NULL OR until OPERATOR(pg_catalog.>) pg_catalog.clock_timestamp()
 UNION ALL SELECT NULL, true, NULL, pg_catalog.to_json(j)::pg_catalog.text, NULL, NULL, NULL, NULL, NULL, lock_key
