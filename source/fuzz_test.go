@@ -198,6 +198,7 @@ func FuzzRead(f *testing.F) {
 		tree(file("1_a.up.sql", "SELECT 1"), file("1_a.down.sql", "SELECT 2"), odd("2024", "d", ""), file("docs/1.md", ""), file("2024-01-31/x", "")),
 		tree(file("0001_a.up.sql", "-- whimbrel: no-transaction\nSELECT 1"), file("B1_x.sql", "SELECT 1"), file("R__v.sql", "SELECT 2"), file("1_a.metadata.yaml", "tables: {}")),
 		tree(file("1_a.up.sql", "-- whimbrel: replaces 1 "+migration.Sum("SELECT 1").String()+"\nSELECT 3"), file("1_b.up.sql", "SELECT 1"), file("2_c.up.sql", "SELECT 1")),
+		tree(file("1_a.backfill.sql", "-- whimbrel: backfill t\n-- whimbrel: key a, b\n-- whimbrel: check SELECT 0\n-- whimbrel: sync\nUPDATE t SET c = ':first' WHERE (a, b) BETWEEN (:first) AND (:last)"), file("1_a.down.sql", "SELECT 1"), file("2_b.up.sql", "-- whimbrel: after 1\nSELECT 1"), file("3_c.backfill.sql", "-- whimbrel: batch x\n")),
 		tree(file("1_a.sql", "-- +goose Up\nSELECT 1;\n-- +goose StatementBegin\n-- +goose StatementEnd\n-- +goose Down\n-- +goose ENVSUB ON\nSELECT '${X:-y}'"), file("2_b.go", "")),
 		tree(file("1_a.sql", "-- migrate:up transaction:false\nSELECT 1;\n-- migrate:down\nSELECT 2"), file("10_b.sql", "-- migrate:up\n")),
 		tree(file("001_a.sql", "SELECT 1;\n---- create above / drop below ----\n---- tern: disable-tx ----\nSELECT {{.x}}"), file("tern.conf", "")),
