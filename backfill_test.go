@@ -442,6 +442,28 @@ func TestABatchWaitsForALock(t *testing.T) {
 	}, "batch 100", "attempts 1")
 }
 
+// An error that has nothing to do with the rows is tried a few times, and then ends the call.
+func TestBatchesThatNeverSucceed(t *testing.T) {
+	filling(t, 1000, func(t *testing.T, target *memdb.Target, set *migration.Set) {
+		db := open(t, target)
+		broken, calls := errors.New("the history is gone"), 0
+		db.SetHook(func(op string) error {
+			if op == memdb.OpLaneBatch {
+				calls++
+				return broken
+			}
+			return nil
+		})
+		_, err := whimbrel.New(db, set, whimbrel.Options{}).Up(t.Context())
+		if !errors.Is(err, broken) || calls > 10 {
+			t.Errorf("after %d calls, the error is %v", calls, err)
+		}
+		db.SetHook(nil)
+		mustUp(t, whimbrel.New(db, set, whimbrel.Options{}))
+		wantTouched(t, target, 1000, 1)
+	}, "batch 100")
+}
+
 // The check must return 0 at the end. With recheck, rows are taken again until it does.
 func TestTheCheckOfABackfill(t *testing.T) {
 	t.Run("it is not 0", func(t *testing.T) {

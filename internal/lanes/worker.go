@@ -71,13 +71,13 @@ func (w *worker) claim(ctx context.Context) (End, error) {
 	case err != nil:
 		return "", w.trouble(ctx, err)
 	}
-	w.failed = 0
 	w.see(b)
-	if lane != nil {
+	if lane != nil { // its first batch shows whether the trouble is over
 		w.has(+1)
 		defer w.has(-1)
 		return w.lane(ctx, lane)
 	}
+	w.failed = 0
 	why := b.Claim().Why
 	_, failing := Failed(b)
 	switch {
