@@ -677,8 +677,8 @@ func severalWorkers(c *check) {
 	var wg sync.WaitGroup
 	errs := make(chan error, workers)
 	for i := range workers {
-		own := c.filler(c.db())
-		wg.Go(func() { errs <- drain(c.ctx, own, c.asks(fmt.Sprint("worker ", i), longLease)) })
+		own, ask := c.filler(c.db()), c.asks(fmt.Sprint("worker ", i), longLease)
+		wg.Go(func() { errs <- drain(c.ctx, own, ask) })
 	}
 	wg.Wait()
 	for range workers {

@@ -44,12 +44,15 @@ func (db *Database) Backfills(ctx context.Context, q database.BackfillQuery) (al
 const conflictTries = 10
 
 // withFill calls a function in a transaction, with a backfill whose row is locked, and commits it.
-// After a conflict with another transaction it does so again.
+// After a conflict with another transaction it does so again, a few times.
 func (db *Database) withFill(ctx context.Context, c *conn, id database.BackfillID, f func(context.Context, *fillRow) error) error {
 	for try := 1; ; try++ {
 		err := db.limitLockWait(ctx, db.opts.ReadTimeout(), func(ctx context.Context) error { return db.tryFill(ctx, c, id, f) })
 		if again := errors.Is(err, errChanged) || isConflict(err); !again || try == conflictTries || c.gone || ctx.Err() != nil {
-			return err
+			if errors.Is(err, errChanged) {
+				return fmt.Errorf("%w: %w", database.ErrConflict, err)
+			}
+			return conflicting(err)
 		}
 		select {
 		case <-ctx.Done():

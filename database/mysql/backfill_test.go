@@ -74,7 +74,8 @@ func laneOf(s *migration.Script, worker string) database.LaneClaim {
 func fillAll(ctx context.Context, db filler, ask database.LaneClaim, rows int) error {
 	for {
 		b, w, err := db.ClaimLane(ctx, ask)
-		if err != nil || w == nil && b.AllCut() && len(b.Lanes) == 0 {
+		busy := errors.Is(err, database.ErrConflict) // many workers of a cluster ask at once
+		if err != nil && !busy || err == nil && w == nil && b.AllCut() && len(b.Lanes) == 0 {
 			return err
 		}
 		if w == nil {

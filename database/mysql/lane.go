@@ -211,7 +211,7 @@ func (w *laneWork) end(r rowRange) database.Key {
 func (w *laneWork) change(ctx context.Context, r rowRange, size int) (changed int64, err error) {
 	together := w.together()
 	if !together {
-		if err := w.stands(ctx); err != nil {
+		if err := w.readState(ctx); err != nil {
 			return 0, err
 		}
 	}
@@ -238,9 +238,9 @@ func (w *laneWork) change(ctx context.Context, r rowRange, size int) (changed in
 	return 0, err
 }
 
-// stands returns an error if the backfill is not running. It reads the timeout, which can have
+// readState returns an error if the backfill is not running. It reads the timeout, which can have
 // changed.
-func (w *laneWork) stands(ctx context.Context) error {
+func (w *laneWork) readState(ctx context.Context) error {
 	var state string
 	var micros int64
 	var frozen bool

@@ -206,7 +206,7 @@ func (t *fillTable) key(ctx context.Context) ([]string, error) {
 	return key, t.sorted(ctx, key)
 }
 
-// rowid returns the first of the names that stands for the rows' numbers.
+// rowid returns the first of the names that means the rows' numbers.
 func (t *fillTable) rowid(names []string) ([]string, error) {
 	if t.withoutRowid {
 		return nil, t.wrong("key", "the table %s has no rowid", t.name)

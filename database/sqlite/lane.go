@@ -232,7 +232,7 @@ func (w *laneWork) yield(ctx context.Context) error {
 
 // batch moves the lane and executes the body in the open transaction, within the timeout.
 func (w *laneWork) batch(ctx context.Context, c *conn, r rowRange, size int) (out database.BatchResult, l database.Lane, err error) {
-	timeout, err := w.stands(c)
+	timeout, err := w.mayChange(c)
 	if err != nil {
 		return out, l, err
 	}
@@ -262,8 +262,8 @@ func (w *laneWork) batch(ctx context.Context, c *conn, r rowRange, size int) (ou
 	return out, moved.Lane, err
 }
 
-// stands returns an error unless the worker still has the lane, and may change rows.
-func (w *laneWork) stands(c *conn) (timeout time.Duration, err error) {
+// mayChange returns an error unless the worker still has the lane, and may change rows.
+func (w *laneWork) mayChange(c *conn) (timeout time.Duration, err error) {
 	has, err := c.hasFills(w.d)
 	if err != nil {
 		return 0, err
