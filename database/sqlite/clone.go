@@ -109,19 +109,29 @@ func (own *cloner) lockOf(key int64) string {
 
 // lockBeside creates and locks a file. It returns nil if another process has locked it, or has
 // removed it meanwhile.
+//
+// A file that was removed can still be locked, while another process has created and locked a new
+// one at its path. So the lock counts only if the file was there before it was opened and is the
+// same afterwards.
 func lockBeside(ctx context.Context, path string) (*side, error) {
-	s, err := lockFile(ctx, path, "rwc", "journal_mode(memory)", "BEGIN EXCLUSIVE")
-	if s == nil || err != nil {
-		return nil, err
-	}
-	if _, err := os.Stat(path); err != nil {
-		s.release()
-		if errors.Is(err, fs.ErrNotExist) {
-			return nil, nil
+	for {
+		before, err := os.Stat(path)
+		if gone(err) != nil {
+			return nil, err
 		}
-		return nil, err
+		s, err := lockFile(ctx, path, "rwc", "journal_mode(memory)", "BEGIN EXCLUSIVE")
+		if s == nil || err != nil {
+			return nil, err
+		}
+		after, err := os.Stat(path)
+		if err == nil && before != nil && os.SameFile(before, after) {
+			return s, nil
+		}
+		s.release()
+		if err != nil {
+			return nil, gone(err)
+		}
 	}
-	return s, nil
 }
 
 // unlock removes a locked file and releases the lock. Who locks a file that was removed notices.
