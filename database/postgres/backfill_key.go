@@ -309,14 +309,23 @@ func (k *keyPlan) boundsQuery(after, last database.Key, limit int, into *bounds)
 	}
 	add(after, k.after)
 	add(last, k.upTo)
-	q.args, q.oids = append(q.args, number(int64(limit))), append(q.oids, 20)
-	condition := ""
-	if len(where) > 0 {
-		condition = " WHERE " + strings.Join(where, " AND ")
+	q.args, q.oids = append(q.args, number(int64(limit-1))), append(q.oids, 20)
+	condition := func(also ...string) string {
+		all := slices.Concat(where, also)
+		if len(all) == 0 {
+			return ""
+		}
+		return " WHERE " + strings.Join(all, " AND ")
 	}
-	q.sql = fmt.Sprintf(`WITH r AS MATERIALIZED (SELECT %s FROM %s AS t%s ORDER BY %s LIMIT $%d), n AS MATERIALIZED (SELECT pg_catalog.count(*) AS n FROM r)
-SELECT (SELECT n FROM n), f.*, l.* FROM (SELECT * FROM r LIMIT 1) AS f, (SELECT * FROM r OFFSET (SELECT n - 1 FROM n) LIMIT 1) AS l`,
-		k.aliased("t."), k.table, condition, k.list("t."), len(q.args))
+	// Most ranges are full: then the rows between the first and the last are only skipped.
+	rows := func(order string, also ...string) string {
+		return "(SELECT " + k.aliased("t.") + " FROM " + k.table + " AS t" + condition(also...) + " ORDER BY " + order + " LIMIT 1)"
+	}
+	before := "$" + strconv.Itoa(len(q.args))
+	q.sql = "WITH whole AS MATERIALIZED " + rows(k.list("t.")+" OFFSET "+before) +
+		", rest AS MATERIALIZED " + rows(k.descending(), "NOT EXISTS (SELECT FROM whole)") +
+		"\nSELECT CASE WHEN EXISTS (SELECT FROM whole) THEN " + before + " + 1 ELSE (SELECT pg_catalog.count(*) FROM " + k.table + " AS t" + condition() + ") END, f.*, l.*" +
+		" FROM " + rows(k.list("t.")) + " AS f, (SELECT * FROM whole UNION ALL SELECT * FROM rest) AS l"
 	q.row = func(r *row) error {
 		into.rows = r.number()
 		into.first, into.last = k.read(r), k.read(r)
@@ -355,17 +364,22 @@ func (k *keyPlan) endQuery(into *database.Key) query {
 			},
 		}
 	}
-	all := make([]string, len(k.columns))
-	for i, c := range k.columns {
-		all[i] = "t." + quote(c) + " DESC"
-	}
 	return query{
-		sql: "SELECT " + k.list("t.") + " FROM " + k.table + " AS t ORDER BY " + strings.Join(all, ", ") + " LIMIT 1", path: callers,
+		sql: "SELECT " + k.list("t.") + " FROM " + k.table + " AS t ORDER BY " + k.descending() + " LIMIT 1", path: callers,
 		row: func(r *row) error {
 			*into = k.read(r)
 			return r.err
 		},
 	}
+}
+
+// descending returns the order in which the last row comes first.
+func (k *keyPlan) descending() string {
+	all := make([]string, len(k.columns))
+	for i, c := range k.columns {
+		all[i] = "t." + quote(c) + " DESC"
+	}
+	return strings.Join(all, ", ")
 }
 
 // tid returns the address of a row.
