@@ -43,8 +43,8 @@ func (s *Script) Without(d sqltext.Dialect, leave func(sqltext.Statement) bool) 
 }
 
 // OnScratch returns the script as a scratch database runs it. A backfill executes its batches at
-// once: there is nobody for whose sake it would wait, and no worker to leave it to. What its check
-// counts may not exist there. Nothing waits for another migration, which may be in another set.
+// once: no application uses the database, and no worker takes the batches. What its check counts
+// may not exist there. Nothing waits for another migration, which may be in another set.
 func (s *Script) OnScratch() *Script {
 	if s.Backfill == nil && len(s.After) == 0 {
 		return s

@@ -130,7 +130,7 @@ var (
 	folders = regexp.MustCompile(`\S*(whimbrel-scratch-\d+|whimbrel_scratch_\w+)`)
 	servers = regexp.MustCompile(`\S+ on \S+:\d+\b`)
 	blanks  = regexp.MustCompile(`  +`)
-	// slow is what a pipe is told of a migration that takes longer than a second.
+	// slow is the line that a pipe gets for a migration that takes longer than a second.
 	slow = regexp.MustCompile(`(?m)^(up|down|run|base|fill) .* …\n`)
 )
 

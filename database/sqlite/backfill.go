@@ -146,7 +146,7 @@ func (d *db) ChangeBackfill(ctx context.Context, change database.BackfillChange)
 }
 
 // Signals asks the throttle's query. SQLite has nothing else that a throttle can ask for, and does
-// not know who waits for the file.
+// not know which sessions wait for the file.
 func (d *db) Signals(ctx context.Context, _ database.Backfill, t migration.Throttle) (all []database.Signal, err error) {
 	none := func(asked bool, name, why string) {
 		if asked {
