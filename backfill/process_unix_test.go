@@ -79,9 +79,7 @@ func TestFrozenWorker(t *testing.T) {
 		eventually(t, "the worker has changed rows", func() bool { return f.status(t).RowsDone > 0 })
 		// a process that is stopped within a transaction keeps the lock of a SQLite file
 		eventually(t, "the worker is stopped between two batches", func() bool {
-			if err := cmd.Process.Signal(syscall.SIGSTOP); err != nil {
-				t.Fatal(err)
-			}
+			stop(t, cmd)
 			if f.writable(t) {
 				return true
 			}
@@ -102,6 +100,25 @@ func TestFrozenWorker(t *testing.T) {
 		}
 		f.wantOnce(t)
 	})
+}
+
+// stop freezes a process, and waits until all of its threads have stopped: the signal alone only
+// asks for it.
+func stop(t *testing.T, cmd *exec.Cmd) {
+	t.Helper()
+	if err := cmd.Process.Signal(syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	for {
+		var status syscall.WaitStatus
+		_, err := syscall.Wait4(cmd.Process.Pid, &status, syscall.WUNTRACED, nil)
+		if err == nil && status.Stopped() {
+			return
+		}
+		if err != syscall.EINTR {
+			t.Fatalf("the process did not stop: status %#x, %v", status, err)
+		}
+	}
 }
 
 // writable reports whether the database can be written to.

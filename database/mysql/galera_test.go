@@ -44,7 +44,7 @@ func galeraLocks(t *testing.T, cluster *testdb.GaleraCluster) {
 // node.
 func galeraFill(t *testing.T, cluster *testdb.GaleraCluster) {
 	name := cluster.New()
-	pool := testdb.OpenMariaDB(t, cluster.URL(0, name))
+	pool := cluster.Open(0, name)
 	for _, statement := range []string{"CREATE TABLE t (id int PRIMARY KEY, n int NOT NULL DEFAULT 0)", "INSERT INTO t (id) SELECT seq FROM seq_1_to_1000"} {
 		must(t, errOf(pool.Exec(statement)))
 	}
@@ -58,7 +58,9 @@ func galeraFill(t *testing.T, cluster *testdb.GaleraCluster) {
 	errs := make([]error, 2*cluster.Nodes())
 	var all sync.WaitGroup
 	for i := range errs {
-		other := open(t, cluster.URL(i%cluster.Nodes(), name)).(filler)
+		node := i % cluster.Nodes()
+		equal(t, "the rows on a node that has caught up", value(t, cluster.Open(node, name), "SELECT count(*) FROM t"), "1000")
+		other := open(t, cluster.URL(node, name)).(filler)
 		all.Go(func() { errs[i] = fillAll(context.Background(), other, laneOf(s, fmt.Sprint("worker ", i)), 9) })
 	}
 	all.Wait()
@@ -89,7 +91,7 @@ func galeraMany(t *testing.T, cluster *testdb.GaleraCluster) {
 	}
 	all.Wait()
 	must(t, errors.Join(errs...))
-	pool := testdb.OpenMariaDB(t, cluster.URL(0, name))
+	pool := cluster.Open(0, name)
 	equal(t, "the rows", value(t, pool, "SELECT group_concat(x ORDER BY x) FROM a"), "2,3")
 	equal(t, "the events", value(t, pool, "SELECT group_concat(version ORDER BY id) FROM whimbrel_history WHERE set_name = 's'"), "1,2,3,4")
 }
@@ -103,7 +105,7 @@ func galeraOvertaken(t *testing.T, cluster *testdb.GaleraCluster) {
 	b, _, err := one.Begin(background(t), "s", database.LockOptions{})
 	must(t, err)
 	must(t, b.Exec(background(t), migration.Text("x.sql", "INSERT INTO a VALUES (1)")))
-	pool := testdb.OpenMariaDB(t, cluster.URL(1, name))
+	pool := cluster.Open(1, name)
 	_, err = pool.Exec("UPDATE whimbrel_lease SET until = '1990-01-01'")
 	must(t, err)
 	next, _, err := two.Begin(background(t), "s", database.LockOptions{Timeout: waitLimit})
@@ -143,7 +145,7 @@ func galeraKilled(t *testing.T, cluster *testdb.GaleraCluster) {
 	_, err := whimbrel.New(other, setOf(t, "s", ups...), whimbrel.Options{MigrationLockTimeout: 2 * time.Minute}).Up(background(t))
 	must(t, err)
 	equal(t, "the applied versions", versions(t, other, "s"), "[1 2]")
-	rows := testdb.OpenMariaDB(t, cluster.URL(1, name))
+	rows := cluster.Open(1, name)
 	equal(t, "the rows", value(t, rows, "SELECT group_concat(x ORDER BY x) FROM a"), "1,2")
 	cluster.Start(victim)
 	equal(t, "the applied versions on the node that is back", versions(t, open(t, cluster.URL(victim, name)), "s"), fmt.Sprint([]int{1, 2}))

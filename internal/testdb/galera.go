@@ -2,11 +2,14 @@ package testdb
 
 import (
 	"context"
+	"database/sql"
 	"fmt"
 	"os/exec"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/go-sql-driver/mysql"
 )
 
 // GaleraCluster is a cluster of three MariaDB servers for one test. Each accepts writes.
@@ -61,6 +64,21 @@ func (g *GaleraCluster) New() (database string) {
 // URL returns the URL of a database on a node, as root. It stays the same over Kill and Start.
 func (g *GaleraCluster) URL(node int, database string) string {
 	return withDatabase(g.t, g.nodes[node].URL, database)
+}
+
+// Open returns a pool on a node, as root. Its statements see everything that another node has
+// committed before: a node alone may lag. It is closed when the test ends.
+func (g *GaleraCluster) Open(node int, database string) *sql.DB {
+	g.t.Helper()
+	config := mariaDBConfig(parse(g.t, g.URL(node, database)))
+	config.Params = map[string]string{"wsrep_sync_wait": "15"}
+	connector, err := mysql.NewConnector(config)
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	db := sql.OpenDB(connector)
+	g.t.Cleanup(func() { _ = db.Close() }) // fails if the node was killed
+	return db
 }
 
 // Kill kills a node, like SIGKILL or a power failure. The others notice after about five seconds,
