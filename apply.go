@@ -31,7 +31,7 @@ func (m *Migrator) Apply(ctx context.Context, p *Plan, opts ApplyOptions) (*Resu
 		m.set = p.set
 	}
 	a := &applier{m: m, plan: p, left: slices.Repeat([]bool{true}, len(p.Steps)), skipped: make([]bool, len(p.Steps))}
-	if len(p.Steps) > 0 {
+	if a.expect = p.base; len(p.Steps) > 0 {
 		a.expect = p.base.Clone()
 	}
 	for _, s := range p.Steps {
@@ -93,7 +93,7 @@ func (a *applier) run(ctx context.Context) (err error) {
 			return err
 		}
 	}
-	return nil
+	return a.awaitDetached(ctx)
 }
 
 // steps does the steps from one index up to another, which share a transaction, and the batches of

@@ -3,6 +3,7 @@ package whimbrel
 import (
 	"context"
 	"errors"
+	"maps"
 	"slices"
 	"time"
 
@@ -101,6 +102,80 @@ func (a *applier) await(ctx context.Context, s Step) error {
 		}
 	}
 	return nil
+}
+
+// awaitDetached waits until others have done the backfills that the goal includes.
+func (a *applier) awaitDetached(ctx context.Context) error {
+	if !a.m.opts.WaitForBackfills || a.expect == nil {
+		return nil
+	}
+	left := map[int64]bool{}
+	for v := range a.expect.Applied.All() {
+		if v.Unfinished && a.plan.Goal.continues(v.Version) {
+			left[v.Version] = true
+		}
+	}
+	for first := true; len(left) > 0; first = false {
+		b, err := a.awaited(ctx, left, first)
+		if err != nil || b == nil {
+			return err
+		}
+		a.m.observe(BackfillProgress{Set: a.plan.Set, Backfill: *b, Waits: true})
+		if err := sleep(ctx, waitEvery); err != nil {
+			return a.notAwaited(ctx, *b, err)
+		}
+	}
+	return nil
+}
+
+// awaited looks once at the backfills that are left, removes those for which there is nothing to
+// wait, and returns the first of the others. One that has failed, or is cancelled while the call
+// waits, is an error.
+func (a *applier) awaited(ctx context.Context, left map[int64]bool, first bool) (*BackfillStatus, error) {
+	all, err := a.m.Backfills(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var next *BackfillStatus
+	found := map[int64]bool{}
+	for _, b := range all {
+		switch {
+		case !left[b.Version]:
+			continue
+		case b.State == database.BackfillDone:
+			a.finishedByOthers(b, first)
+			continue
+		case first && b.State == database.BackfillCancelled:
+			continue
+		case b.State.Ended():
+			return nil, a.notAwaited(ctx, b, errNotRunning)
+		}
+		found[b.Version] = true
+		if next == nil {
+			next = &b
+		}
+	}
+	maps.DeleteFunc(left, func(v int64, _ bool) bool { return !found[v] }) // others were rolled back or recorded as done
+	return next, nil
+}
+
+// finishedByOthers adds a backfill to those that became done in the call.
+func (a *applier) finishedByOthers(b BackfillStatus, first bool) {
+	is := func(r StepResult) bool { return r.Version == b.Version }
+	if first && !slices.ContainsFunc(a.result.Started, is) { // the state of the plan was older
+		return
+	}
+	a.result.Started = slices.DeleteFunc(a.result.Started, is)
+	a.result.Finished = append(a.result.Finished, StepResult{Version: b.Version, Name: b.Name, Duration: b.FinishedAt.Sub(b.StartedAt)})
+	a.m.observe(BackfillProgress{Set: a.plan.Set, Backfill: b, Waits: true})
+}
+
+// notAwaited returns the error of a wait that ended before the backfill was done.
+func (a *applier) notAwaited(ctx context.Context, b BackfillStatus, err error) error {
+	f := &filling{m: a.m, b: b.Backfill}
+	e := f.stopped(ctx, err)
+	e.Waited = true
+	return e
 }
 
 // unfinished returns a backfill if it is not done.

@@ -183,8 +183,8 @@ type Dependency struct {
 }
 
 // BackfillProgress reports, about once a second, how far a backfill is: while the call executes its
-// batches, and while a step waits for it (Options.WaitForBackfills). The last one comes when it is
-// done.
+// batches, and while it waits for others (Options.WaitForBackfills). The last one comes when the
+// backfill is done.
 type BackfillProgress struct {
 	Set      string
 	Backfill BackfillStatus
@@ -229,12 +229,16 @@ type BackfillError struct {
 	State database.BackfillState
 	// Entry is the history entry of the person who paused or cancelled it; zero otherwise.
 	Entry database.Entry
-	Err   error // nil if State says it all
+	// Waited reports that the call only waited for others, who may continue.
+	Waited bool
+	Err    error // nil if State says it all
 }
 
 func (e *BackfillError) Error() string {
 	msg := fmt.Sprintf("backfill %d %s of set %q ", e.Version, e.Name, e.Set)
 	switch b := e.Backfill; {
+	case e.Waited && e.Err != nil:
+		msg += "is not done: " + e.Err.Error()
 	case e.Err != nil && (errors.Is(e.Err, context.Canceled) || errors.Is(e.Err, context.DeadlineExceeded)):
 		msg += "was interrupted"
 	case e.Err != nil:

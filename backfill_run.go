@@ -276,7 +276,7 @@ func (f *filling) finishOnce(ctx context.Context) error {
 }
 
 // stopped returns the error of a call that ended before the backfill was done.
-func (f *filling) stopped(ctx context.Context, err error) error {
+func (f *filling) stopped(ctx context.Context, err error) *BackfillError {
 	b := f.b
 	e := &BackfillError{Set: f.m.set.Name(), Version: b.Version, Name: b.Name, Backfill: newBackfillStatus(b, 0), State: database.BackfillRunning, Err: err}
 	if !errors.Is(err, errNotRunning) {

@@ -1,6 +1,7 @@
 package whimbrel_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -145,7 +146,7 @@ func TestAMigrationComesAfterABackfill(t *testing.T) {
 			target, set := memdb.New(), after(t, "detach")
 			users(t, target, set, 10)
 			m := whimbrel.New(open(t, target), set, whimbrel.Options{WaitForBackfills: true})
-			mustMigrate(t, m, whimbrel.UpTo(2))
+			mustMigrate(t, migrator(t, target, set), whimbrel.UpTo(2))
 			_, err := m.ChangeBackfill(t.Context(), database.BackfillChange{BackfillID: database.BackfillID{Version: 2}, Action: database.ActionCancel})
 			noError(t, err)
 			wantErrorText(t, tryUp(t, m), "which is cancelled")
@@ -158,6 +159,102 @@ func TestAMigrationComesAfterABackfill(t *testing.T) {
 		noError(t, m.Mark(t.Context(), "", 3))
 		_, err := m.Plan(t.Context(), whimbrel.Redo(1))
 		wantErrorText(t, err, "3_m3.up.sql:1:1: it comes after 2, which is neither applied nor pending before it")
+	})
+}
+
+// With WaitForBackfills, a call that goes up ends when others have done the detached backfills.
+func TestUpWaitsForDetachedBackfills(t *testing.T) {
+	t.Parallel()
+	waits := func(t *testing.T, target *memdb.Target, set *migration.Set, events *observed) *whimbrel.Migrator {
+		t.Helper()
+		return whimbrel.New(open(t, target), set, whimbrel.Options{WaitForBackfills: true, Detach: true, Observe: events.observe})
+	}
+	// detached executes f when everything is applied, and the backfill 2 has no worker.
+	detached := func(t *testing.T, f func(t *testing.T, target *memdb.Target, set *migration.Set)) {
+		t.Helper()
+		filling(t, 1000, func(t *testing.T, target *memdb.Target, set *migration.Set) {
+			mustUp(t, migrator(t, target, set))
+			f(t, target, set)
+		}, "detach", "batch 100")
+	}
+	control := func(t *testing.T, m *whimbrel.Migrator, action database.BackfillAction) {
+		t.Helper()
+		_, err := m.ChangeBackfill(t.Context(), database.BackfillChange{BackfillID: database.BackfillID{Version: 2}, Action: action})
+		noError(t, err)
+	}
+	work := func(t *testing.T, target *memdb.Target, set *migration.Set) {
+		t.Helper()
+		_, err := migrator(t, target, set).RunBackfill(t.Context(), 2, whimbrel.RunOptions{})
+		noError(t, err)
+	}
+	t.Run("that nothing comes after", func(t *testing.T) {
+		detached(t, func(t *testing.T, target *memdb.Target, set *migration.Set) {
+			time.AfterFunc(time.Minute, func() { work(t, target, set) })
+			events := &observed{}
+			r := mustUp(t, waits(t, target, set, events))
+			wantEqual(t, "applied", len(r.Applied), 0)
+			wantEqual(t, "finished", r.Finished[0].Version, 2)
+			wantTouched(t, target, 1000, 1)
+			progress := eventsOf[whimbrel.BackfillProgress](events)
+			if last := progress[len(progress)-1]; len(progress) < 50 || !last.Waits || last.Backfill.State != database.BackfillDone {
+				t.Errorf("%d reports of the progress, the last one %+v; want about 60, at last that it is done", len(progress), last)
+			}
+			wantEqual(t, "finished again", len(mustUp(t, waits(t, target, set, events)).Finished), 0)
+		})
+	})
+	t.Run("that the same call starts", func(t *testing.T) {
+		filling(t, 1000, func(t *testing.T, target *memdb.Target, set *migration.Set) {
+			time.AfterFunc(time.Minute, func() { work(t, target, set) })
+			r := mustUp(t, waits(t, target, set, &observed{}))
+			wantApplied(t, r, 2, 3)
+			wantEqual(t, "started", len(r.Started), 0)
+			wantEqual(t, "finished", len(r.Finished), 1)
+			wantTouched(t, target, 1000, 1)
+		}, "batch 100")
+	})
+	t.Run("that the goal leaves out", func(t *testing.T) {
+		detached(t, func(t *testing.T, target *memdb.Target, set *migration.Set) {
+			m := waits(t, target, set, &observed{})
+			mustMigrate(t, m, whimbrel.UpTo(1))
+			mustMigrate(t, m, whimbrel.DownTo(2))
+			wantEqual(t, "finished", len(mustMigrate(t, m, whimbrel.DownTo(1)).Finished), 0)
+		})
+	})
+	t.Run("that are cancelled before", func(t *testing.T) {
+		detached(t, func(t *testing.T, target *memdb.Target, set *migration.Set) {
+			m := waits(t, target, set, &observed{})
+			control(t, m, database.ActionCancel)
+			wantEqual(t, "finished", len(mustUp(t, m).Finished), 0)
+		})
+	})
+	for _, action := range []database.BackfillAction{database.ActionCancel, database.ActionFail} {
+		t.Run("that end with "+string(action), func(t *testing.T) {
+			detached(t, func(t *testing.T, target *memdb.Target, set *migration.Set) {
+				m := waits(t, target, set, &observed{})
+				time.AfterFunc(10*time.Second, func() { control(t, m, action) })
+				e := wantError[*whimbrel.BackfillError](t, tryUp(t, m))
+				wantEqual(t, "waited", e.Waited, true)
+				wantEqual(t, "ended", e.State.Ended(), true)
+			})
+		})
+	}
+	t.Run("that are rolled back meanwhile", func(t *testing.T) {
+		detached(t, func(t *testing.T, target *memdb.Target, set *migration.Set) {
+			time.AfterFunc(10*time.Second, func() { mustMigrate(t, migrator(t, target, set), whimbrel.DownTo(1)) })
+			wantEqual(t, "finished", len(mustUp(t, waits(t, target, set, &observed{})).Finished), 0)
+		})
+	})
+	t.Run("until the context ends", func(t *testing.T) {
+		detached(t, func(t *testing.T, target *memdb.Target, set *migration.Set) {
+			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+			defer cancel()
+			_, err := waits(t, target, set, &observed{}).Up(ctx)
+			wantErrorIs(t, err, context.DeadlineExceeded)
+			wantEqual(t, "waited", wantError[*whimbrel.BackfillError](t, err).Waited, true)
+			wantErrorText(t, err, `backfill 2 m2 of set "shop" is not done: context deadline exceeded; 0 of about 1000 rows are done`)
+			work(t, target, set)
+			wantTouched(t, target, 1000, 1)
+		})
 	})
 }
 

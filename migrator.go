@@ -52,8 +52,10 @@ type Options struct {
 	// backfill), as the directive "detach" does for one: the call starts it and continues. By default
 	// the call executes its batches, and the next step begins when it is done.
 	Detach bool
-	// WaitForBackfills waits, before a step that comes after a backfill (directive "after"), until
-	// that is done. By default it is an *UnfinishedError.
+	// WaitForBackfills waits until workers have done the backfills that are detached, at the end of
+	// a call that goes up, and before a step that comes after one (directive "after"). By default the
+	// call ends, and such a step is an *UnfinishedError. Nobody waits for a backfill that was
+	// cancelled before.
 	WaitForBackfills bool
 	// BackfillLease is how long a worker keeps the rows that it has claimed without a sign of life:
 	// DefaultBackfillLease if it is 0. Then another worker takes them over.

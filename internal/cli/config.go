@@ -50,6 +50,8 @@ type section struct {
 	Atomic               *scalar  `yaml:"atomic" kind:"boolean" doc:"Apply all pending migrations in one transaction. The default is false."`
 	PasswordCommand      *command `yaml:"password_command" kind:"command" doc:"Command that prints the password of the database's user: a list of its words, or a line for the shell. It is used if the URL in this file has no password."`
 	AllowOutOfOrder      *scalar  `yaml:"allow_out_of_order" kind:"boolean" doc:"Also apply pending versions below the newest applied one. The default is false."`
+	Detach               *scalar  `yaml:"detach" kind:"boolean" doc:"Only start backfills, for workers to execute. The default is false."`
+	Wait                 *scalar  `yaml:"wait" kind:"boolean" doc:"Wait until workers have done the detached backfills. The default is false."`
 	Placeholders         values   `yaml:"placeholders" kind:"value" doc:"Values of the ${name} placeholders in a Flyway folder, by name. ${NAME} in a value is that of an environment variable."`
 	NoPlaceholders       *scalar  `yaml:"no_placeholders" kind:"boolean" doc:"Take ${name} in a Flyway folder for text. The default is false."`
 	SchemaFile           *scalar  `yaml:"schema_file" doc:"File to which the commands that migrate write the schema and the applied migrations, relative to this file. Empty for none."`

@@ -73,6 +73,11 @@ func explainBackfill(f *render.Failure, e *whimbrel.BackfillError) {
 		at = f.Entry.Author()
 	}
 	at += ", after " + b.Progress()
+	if e.Waited && e.Err != nil {
+		f.Kind, f.Message = kindBackfill, "can't wait for "+name+" any longer"+at+": "+e.Err.Error()
+		f.Next = `The backfill continues. "whimbrel backfill" shows how far it is.`
+		return
+	}
 	switch e.State {
 	case database.BackfillPaused:
 		f.Message, f.Next = name+" is paused"+at, stuckNext(f, b)+", then "+runAgain+"."
@@ -122,7 +127,8 @@ func explainStopped(f *render.Failure, e *whimbrel.BackfillError, name, at strin
 // interruptedBackfill says how far a backfill is that a signal has interrupted.
 func interruptedBackfill(f *render.Failure, err error) {
 	b := f.Backfill
-	if _, waits := asType[*whimbrel.UnfinishedError](err); waits {
+	_, waits := asType[*whimbrel.UnfinishedError](err)
+	if e, ok := asType[*whimbrel.BackfillError](err); waits || ok && e.Waited {
 		f.Message += " while waiting for the backfill " + f.Digits.Name(b.Version, b.Name)
 		f.Detail, f.Next = "the backfill continues; it was at "+b.Progress(), "Run the same command again to continue."
 		return

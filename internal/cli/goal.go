@@ -68,7 +68,7 @@ func (m *migrateFlags) addDetach(cmd *cobra.Command) {
 // addBackfills adds the flags about backfills.
 func (m *migrateFlags) addBackfills(cmd *cobra.Command) {
 	m.addDetach(cmd)
-	cmd.Flags().BoolVar(&m.wait, "wait", false, "wait for unfinished backfills that a migration comes after")
+	cmd.Flags().BoolVar(&m.wait, "wait", false, "wait until workers have done the detached backfills")
 }
 
 func (m *migrateFlags) addRun(a *app, cmd *cobra.Command) {
@@ -109,6 +109,14 @@ func (m *migrateFlags) goal(cmd *cobra.Command, down bool) (g whimbrel.Goal, err
 	return g, exclusive(cmd, "all", "to", "steps")
 }
 
+// chosen returns the value of a flag or, if it is not given, that of the configuration.
+func chosen(cmd *cobra.Command, name string, flag, configured bool) bool {
+	if cmd.Flags().Changed(name) {
+		return flag
+	}
+	return configured
+}
+
 // migrate migrates to a goal or, with --dry-run, shows the plan.
 func (a *app) migrate(cmd *cobra.Command, m *migrateFlags, goal whimbrel.Goal, idle string) error {
 	ctx := cmd.Context()
@@ -120,15 +128,10 @@ func (a *app) migrate(cmd *cobra.Command, m *migrateFlags, goal whimbrel.Goal, i
 	if !m.dryRun {
 		t.begin(doing(cmd))
 	}
-	t.options.Atomic = t.atomic
-	if cmd.Flags().Changed("atomic") {
-		t.options.Atomic = m.atomic
-	}
-	t.options.Detach, t.options.WaitForBackfills = m.detach, m.wait
-	t.options.AllowOutOfOrder = t.outOfOrder
-	if cmd.Flags().Changed("allow-out-of-order") {
-		t.options.AllowOutOfOrder = m.outOfOrder
-	}
+	t.options.Atomic = chosen(cmd, "atomic", m.atomic, t.atomic)
+	t.options.AllowOutOfOrder = chosen(cmd, "allow-out-of-order", m.outOfOrder, t.outOfOrder)
+	t.options.Detach = chosen(cmd, "detach", m.detach, t.detach && cmd.Flags().Lookup("detach") != nil)
+	t.options.WaitForBackfills = chosen(cmd, "wait", m.wait, t.wait && cmd.Flags().Lookup("wait") != nil)
 	if goesUp := cmd.Flags().Lookup("allow-empty") != nil && !m.all && !m.down; goesUp {
 		if err := a.needMigrations(ctx, t); err != nil {
 			return err

@@ -30,6 +30,7 @@ type resolved struct {
 	terminateAfter        time.Duration // of whimbrel.Options.TerminateBlockersAfter
 	actor                 string        // for the history
 	atomic, outOfOrder    bool
+	detach, wait          bool
 	schemaFile            string // "" for none
 	placeholders          map[string]string
 	noPlaceholders        bool
@@ -106,6 +107,8 @@ func (a *app) resolve() (r resolved, err error) {
 		}},
 		{"", "", func(s *section) *scalar { return s.Atomic }, parseBool(&r.atomic)},
 		{"", "", func(s *section) *scalar { return s.AllowOutOfOrder }, parseBool(&r.outOfOrder)},
+		{"", "", func(s *section) *scalar { return s.Detach }, parseBool(&r.detach)},
+		{"", "", func(s *section) *scalar { return s.Wait }, parseBool(&r.wait)},
 		{"", "", func(s *section) *scalar { return s.NoPlaceholders }, parseBool(&r.noPlaceholders)},
 	} {
 		if err := res.parse(v.flag, v.value, v.field, v.read); err != nil {

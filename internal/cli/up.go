@@ -13,15 +13,18 @@ func (a *app) upCommand() *cobra.Command {
 its history entry. If one fails, the migrations before it remain applied. A migration that can't run in a
 transaction resumes at the statement where an earlier run was interrupted.
 
-A backfill changes the rows of a table in batches, and up waits until it is done; with --detach, up
-only starts it. If you interrupt it, the next up continues after the last batch.
+A backfill changes the rows of a table in batches, and up executes it; if you interrupt it, the
+next up continues after the last batch. With --detach, up only starts it, for workers. With --wait,
+up waits until the workers have done all of them; if you interrupt that, they continue.
 
 Several processes can run up at once: one works, and the others wait for it.`,
 		Example: `  whimbrel up                # all pending migrations
   whimbrel up --dry-run      # show the plan only
   whimbrel up --to 12        # nothing above version 12
   whimbrel up --steps 1      # the next migration only
-  whimbrel up --atomic       # all in one transaction`,
+  whimbrel up --atomic       # all in one transaction
+  whimbrel up --detach       # only start backfills; "whimbrel work" executes them
+  whimbrel up --wait         # also wait until these are done`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			goal, err := m.goal(cmd, false)

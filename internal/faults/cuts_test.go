@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -15,6 +16,14 @@ import (
 
 // every tries every fault. Without it, the tests try a random part of them.
 var every = flag.Bool("every", false, "try every fault, not a random part of them")
+
+// only selects scenarios.
+var only = flag.String("only", "", "try the scenarios whose names contain this, such as backfill")
+
+// chosen returns the scenarios that the flag -only selects. Without it, that is all of them.
+func chosen(all ...*scenario) []*scenario {
+	return slices.DeleteFunc(slices.Clone(all), func(s *scenario) bool { return !strings.Contains(s.name, *only) })
+}
 
 func TestMain(m *testing.M) {
 	if job := os.Getenv(childEnv); job != "" {
@@ -89,7 +98,7 @@ func TestEveryCallInMemory(t *testing.T) {
 func messages(t *testing.T, where string, newRig func(*testing.T) *rig, scenarios ...*scenario) {
 	t.Helper()
 	random := newRandom(t)
-	for _, s := range scenarios {
+	for _, s := range chosen(scenarios...) {
 		mine := rand.New(rand.NewPCG(random.Uint64(), 0))
 		if *every {
 			everyMessage(t, where, newRig, s)

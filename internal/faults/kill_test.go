@@ -160,6 +160,7 @@ func TestKilledProcess(t *testing.T) {
 
 func killProcesses(t *testing.T, r *rig, w *wire, where string, scenarios []*scenario) {
 	t.Helper()
+	scenarios = chosen(scenarios...)
 	random, known, killed := newRandom(t), map[string]reference{}, 0
 	for i := range repetitions(10, 250) {
 		s := scenarios[i%len(scenarios)]
@@ -232,6 +233,7 @@ func killServer(t *testing.T, server interface {
 }, w *wire, where string, scenarios []*scenario,
 ) {
 	t.Helper()
+	scenarios = chosen(scenarios...)
 	random, r, killed := newRandom(t), &rig{place: p}, 0
 	for i := range repetitions(3, 100) {
 		s := scenarios[random.IntN(len(scenarios))]

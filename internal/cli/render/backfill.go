@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/whimbrel-db/whimbrel"
 	"github.com/whimbrel-db/whimbrel/database"
@@ -90,7 +91,7 @@ const (
 // NewBackfill converts a backfill.
 func NewBackfill(b whimbrel.BackfillStatus) Backfill {
 	d := Backfill{
-		Version: b.Version, Name: b.Name, Set: b.Set, Table: b.Table, Key: append([]string{}, b.Key...),
+		Version: b.Version, Name: b.Name, Set: b.Set, Table: tableName(b.Table), Key: append([]string{}, b.Key...),
 		State: string(b.State), Detached: b.Detached, RowsDone: b.RowsDone, RowsEstimated: b.RowsEstimated, Batches: b.Batches,
 		ThrottledBy: b.ThrottledBy, ThrottledAt: instant(b.ThrottledAt), Pass: b.Pass, Error: b.Error,
 		StartedAt: instant(b.StartedAt), UpdatedAt: instant(b.UpdatedAt), FinishedAt: instant(b.FinishedAt),
@@ -109,6 +110,16 @@ func NewBackfill(b whimbrel.BackfillStatus) Backfill {
 		d.Lanes = append(d.Lanes, newLane(l, b.Now))
 	}
 	return d
+}
+
+// tableName returns a table's name as a database stores it, without the quotes of MySQL around a
+// plain word: statements have them in case it is one of the language.
+func tableName(sql string) string {
+	word := strings.Trim(sql, "`")
+	if strings.ContainsFunc(word, func(r rune) bool { return r != '_' && !unicode.IsLetter(r) && !unicode.IsDigit(r) }) {
+		return sql
+	}
+	return word
 }
 
 func newLane(l database.Lane, now time.Time) Lane {

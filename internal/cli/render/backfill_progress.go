@@ -23,11 +23,17 @@ type filling struct {
 // stalledAfter is for how long no batch is committed before a backfill counts as stalled.
 const stalledAfter = 3 * time.Second
 
-// stalled says for whom the backfill waits if no batch was committed for a while: for a worker that
-// has the rows and may be dead. It returns "" if the backfill moves.
+// stalled says for whom the backfill waits if no batch was committed for a while: for a worker, or
+// for one that has the rows and may be dead. It returns "" if the backfill moves.
 func (f *filling) stalled(now time.Time) string {
+	if f.State == string(database.BackfillPaused) {
+		return "it is paused"
+	}
 	if now.Sub(f.moved) < stalledAfter || len(f.held) > 0 || f.State != string(database.BackfillRunning) {
 		return ""
+	}
+	if f.waits && f.idle() {
+		return "no worker executes it"
 	}
 	for _, l := range f.Lanes {
 		if l.State == laneWorks {
@@ -41,10 +47,25 @@ func (f *filling) stalled(now time.Time) string {
 func (p *Printer) backfillProgress(b whimbrel.BackfillStatus, waits bool) {
 	f := p.filling(b)
 	f.waits = waits
+	if b.State == database.BackfillDone && waits {
+		p.waited(f)
+	}
 	if b.State == database.BackfillDone || p.progress.stopping {
 		return
 	}
 	p.showFilling(f)
+}
+
+// waited says that a backfill is done for which the call has waited. p.mu is held.
+func (p *Printer) waited(f *filling) {
+	p.progress.filling = nil
+	p.live.hide()
+	if p.silent() {
+		return
+	}
+	pg := p.page(p.opts.Out)
+	pg.hanging(pg.good("fill")+" "+p.digits.Name(f.Version, f.Name)+"  "+pg.faint("done, "+rowsOf(f.RowsDone)), len("fill "))
+	p.put(p.opts.Out, pg.String())
 }
 
 // filling returns the backfill in progress with its new state.

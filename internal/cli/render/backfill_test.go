@@ -374,3 +374,13 @@ Drift    unknown ("whimbrel drift" checks)
 Next: whimbrel backfill
 `)
 }
+
+func TestTheTableOfABackfill(t *testing.T) {
+	for sql, want := range map[string]string{
+		"`items`": "items", "`größe`": "größe", "items_2": "items_2", "`a b`": "`a b`", "`a``b`": "`a``b`", "``": "", `"Order"`: `"Order"`, "public.items": "public.items",
+	} {
+		if got := NewBackfill(whimbrel.BackfillStatus{Backfill: database.Backfill{Table: sql}}).Table; got != want {
+			t.Errorf("the table %s is shown as %s, want %s", sql, got, want)
+		}
+	}
+}

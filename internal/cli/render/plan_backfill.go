@@ -42,11 +42,11 @@ func newPlanBackfill(s whimbrel.Step) *PlanBackfill {
 		return nil
 	}
 	d := &PlanBackfill{
-		Table: b.Table, Key: append([]string{}, b.Key...), Limits: newLimits(database.LimitsOf(b)), Check: b.Check, Recheck: b.Recheck,
+		Table: tableName(b.Table), Key: append([]string{}, b.Key...), Limits: newLimits(database.LimitsOf(b)), Check: b.Check, Recheck: b.Recheck,
 		Sync: b.Sync, SyncSQL: append([]string{}, s.Sync...), Detached: s.Detached, Throttle: throttles(b.Throttle),
 	}
 	if t := s.Target; t != nil {
-		d.Table, d.Key = t.Table, append([]string{}, t.Key...)
+		d.Table, d.Key = tableName(t.Table), append([]string{}, t.Key...)
 		if t.RowsEstimated > 0 {
 			d.RowsEstimated = &t.RowsEstimated
 		}
