@@ -93,7 +93,7 @@ func maySecret(text string) bool {
 		}
 		for _, p := range secretParts {
 			from := i - p.at
-			if from < 0 || len(text)-from < len(p.word) || !foldEqual(text[from:from+len(p.word)], p.word) {
+			if text[i]|0x20 != p.word[p.at]|0x20 || from < 0 || len(text)-from < len(p.word) || !foldEqual(text[from:from+len(p.word)], p.word) {
 				continue
 			}
 			if p.word != "key" || from > 0 && isLetter(text[from-1]) { // api_key

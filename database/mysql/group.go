@@ -46,41 +46,74 @@ var constant = []string{
 	"_binary", "_utf8mb4", "X", "B", "DATE", "TIMESTAMP",
 }
 
-// rowsOf returns the table of a statement that inserts or replaces rows of constants.
+// rowsOf returns the table of a statement that inserts or replaces rows of constants. It keeps no
+// list of the tokens, because a statement can have thousands of rows.
 func rowsOf(st sqltext.Statement) (t table, ok bool) {
 	if st.Kind != sqltext.SQL || st.Tx != sqltext.TxAny || st.Session || !mayHaveRows(st.Text) {
 		return t, false
 	}
-	l := sqltext.List(st.Text, sqltext.MySQL)
-	at := l.Skip(1, "IGNORE")
-	at = l.Skip(at, "INTO")
-	t.name = l.At(at).Name()
-	if at++; l.Is(at, ".") {
-		t.schema, t.name = t.name, l.At(at+1).Name()
-		at += 2
-	}
-	if l.Is(at, "(") {
-		at = l.Closing(at)
-	}
-	if t.name == "" || !l.Any(at, "VALUES", "VALUE") || !l.Is(at+1, "(") {
+	t, from, ok := insertsInto(st)
+	if !ok {
 		return t, false
 	}
-	for i := at + 1; i < len(l); i++ {
-		switch word := l[i]; word.Kind {
-		case sqltext.TokenString, sqltext.TokenNumber:
-		case sqltext.TokenPunct:
-			if !strings.Contains("(),-+.", word.Text) {
-				return t, false
-			}
-		case sqltext.TokenWord:
-			if !slices.ContainsFunc(constant, word.Is) || l.Is(i+1, "(") && l[i+1].Pos != word.End() {
-				return t, false
-			}
-		default:
+	var last sqltext.Token
+	for word := range sqltext.Tokens(st.Text[from:], sqltext.MySQL) {
+		if last.Text == "" && word.Text != "(" || !isConstant(word) || last.Kind == sqltext.TokenWord && word.Text == "(" && word.Pos != last.End() {
 			return t, false
 		}
+		last = word
 	}
-	return t, true
+	return t, last.Text != ""
+}
+
+// insertsInto returns the table of an INSERT or REPLACE, and where its rows begin.
+func insertsInto(st sqltext.Statement) (t table, from int, ok bool) {
+	var head sqltext.TokenList // what is before VALUES
+	depth := 0
+	for word := range sqltext.Tokens(st.Text[:min(len(st.Text), longestHead)], sqltext.MySQL) {
+		if depth == 0 && (word.Is("VALUES") || word.Is("VALUE")) {
+			t, ok = into(head)
+			return t, word.End(), ok
+		}
+		switch head = append(head, word); word.Text {
+		case "(":
+			depth++
+		case ")":
+			depth--
+		}
+	}
+	return t, 0, false
+}
+
+// longestHead is the most bytes before the rows of a statement in a group.
+const longestHead = 64 << 10
+
+// into returns the table of an INSERT or REPLACE, given its beginning.
+func into(head sqltext.TokenList) (t table, ok bool) {
+	at := head.Skip(1, "IGNORE")
+	at = head.Skip(at, "INTO")
+	t.name = head.At(at).Name()
+	if at++; head.Is(at, ".") {
+		t.schema, t.name = t.name, head.At(at+1).Name()
+		at += 2
+	}
+	if head.Is(at, "(") {
+		at = head.Closing(at)
+	}
+	return t, t.name != "" && at == len(head)
+}
+
+// isConstant reports whether a token may be among the values of a statement in a group.
+func isConstant(t sqltext.Token) bool {
+	switch t.Kind {
+	case sqltext.TokenString, sqltext.TokenNumber:
+		return true
+	case sqltext.TokenPunct:
+		return strings.Contains("(),-+.", t.Text)
+	case sqltext.TokenWord:
+		return slices.ContainsFunc(constant, t.Is)
+	}
+	return false
 }
 
 // mayHaveRows excludes statements by their text alone: those with code in comments, and those
@@ -193,7 +226,7 @@ func (e *executor) group(ctx context.Context, all []sqltext.Statement) error {
 // groupTablesOf returns the tables of a group, and the length of its statements.
 func groupTablesOf(all []sqltext.Statement) (tables []table, size int, err error) {
 	for _, st := range all {
-		t, ok := rowsOf(st)
+		t, _, ok := insertsInto(st) // as Groups has found
 		if !ok {
 			return nil, 0, errOneByOne
 		}

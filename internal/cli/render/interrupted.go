@@ -102,8 +102,12 @@ func (i *Interrupted) where() string {
 // maxStatement is the maximum width of a statement in an excerpt.
 const maxStatement = 200
 
-// excerptOf returns the beginning of a statement, on one line.
-func excerptOf(sql string) string { return ansi.Truncate(oneLine(sql), maxStatement, "…") }
+// excerptOf returns the beginning of a statement, on one line. It reads no more than that, since a
+// statement can have megabytes.
+func excerptOf(sql string) string {
+	const enough = 64 * maxStatement // of bytes, with white space that oneLine removes
+	return ansi.Truncate(oneLine(sql[:min(len(sql), enough)]), maxStatement, "…")
+}
 
 func statementOf(n, of int) string { return fmt.Sprintf("statement %d of %d", n, of) }
 
