@@ -9,7 +9,6 @@ import (
 	"iter"
 	"os"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/whimbrel-db/whimbrel/database"
@@ -31,7 +30,6 @@ type db struct {
 	sql     statements
 
 	readTimeout time.Duration // of readers
-	entries     atomic.Int64  // how many the last state was made of
 
 	life *drivers.Lifetime
 

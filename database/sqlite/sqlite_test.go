@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	_ "modernc.org/sqlite"
 
 	"github.com/whimbrel-db/whimbrel/database"
@@ -201,5 +202,28 @@ func TestReversedRows(t *testing.T) {
 	must(t, err)
 	if v := st.Applied.Versions(); len(v) != 1 || v[0] != 1 {
 		t.Errorf("the applied versions are %v, want 1", v)
+	}
+}
+
+// A name can contain anything, also what looks like another entry.
+func TestNamesOfEntries(t *testing.T) {
+	t.Parallel()
+	db := connect(t, "sqlite:"+filepath.Join(t.TempDir(), "app.db"), database.Options{})
+	names := []string{"", " ", "two words", "Größe\n", "9 9 up 0 0 2026-01-02T03:04:05.000000Z - - 1 x", "a\x00b", "- -"}
+	tx := begin(t, db)
+	for i, name := range names {
+		e := event(int64(i))
+		e.Name = name
+		must(t, tx.Record(bg, e))
+	}
+	must(t, errOf(tx.Commit(bg)))
+	st, err := db.State(bg, "app")
+	must(t, err)
+	var got []string
+	for a := range st.Applied.All() {
+		got = append(got, a.Name)
+	}
+	if diff := cmp.Diff(names, got); diff != "" {
+		t.Errorf("the names of the applied migrations (-want +got):\n%s", diff)
 	}
 }

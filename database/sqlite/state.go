@@ -10,7 +10,6 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -45,8 +44,7 @@ func (d *db) databaseName(ctx context.Context, c *conn) (string, error) {
 
 // readState sends one query; more only if the tables don't exist.
 func (d *db) readState(ctx context.Context, c *conn, set string) (*database.State, error) {
-	r := stateReader{set: set, state: zeroState(set), entries: make([]entryRow, 0, d.entries.Load())}
-	defer func() { d.entries.Store(int64(len(r.entries))) }()
+	r := stateReader{set: set, state: zeroState(set)}
 	err := eachRow(ctx, c, d.sql.state, set, r.row)
 	if err != nil {
 		if none, err := d.missing(ctx, c, err); !none {
@@ -114,6 +112,9 @@ func eachRow(ctx context.Context, c *conn, query, set string, each func(row stri
 			} else if err != nil {
 				return err
 			}
+			if row[0] == nil { // the history has no entries
+				continue
+			}
 			text, ok := row[0].(string)
 			if !ok {
 				return errRow
@@ -129,22 +130,16 @@ func eachRow(ctx context.Context, c *conn, query, set string, each func(row stri
 	return err
 }
 
-// stateReader builds a State from the rows of the state query. Each begins with a number: that of a
-// history entry, or what else the row is.
+// stateReader builds a State from the rows of the state query. Each begins with a number: the id of
+// the first history entry, or what else the row is.
 type stateReader struct {
 	set     string
 	state   *database.State
-	entries []entryRow
+	entries string // the entries of the history, which are not read yet
 	stored  []database.StoredSetting
 	open    *database.Journal
 	own     int64  // the newest entry of Whimbrel's own set
 	foreign string // objects in the place of its tables
-}
-
-// entryRow is a history entry that is not read yet, since the order of the rows may be wrong.
-type entryRow struct {
-	id   int64
-	rest fields
 }
 
 var errRow = errors.New("a row of the history is invalid; it was not written by Whimbrel")
@@ -164,32 +159,61 @@ func (r *stateReader) row(row string) error {
 	case id == 0:
 		return r.setting(&f)
 	default:
-		r.entries = append(r.entries, entryRow{id, f})
+		r.entries = row
 	}
 	return f.err
 }
 
-// finish folds the entries in the order of their ids, in which they come unless
-// PRAGMA reverse_unordered_selects is set.
+// finish folds the entries.
 func (r *stateReader) finish() (*database.State, error) {
-	byID := func(a, b entryRow) int { return cmp.Compare(a.id, b.id) }
-	if !slices.IsSortedFunc(r.entries, byID) {
-		order.By(r.entries, byID)
+	const usual, most = 180, 1 << 12 // bytes of an entry; a history can have many of few migrations
+	r.state.Applied.Grow(min(len(r.entries)/usual+1, most))
+	inOrder, err := r.fold()
+	if err == nil && !inOrder {
+		err = r.foldSorted()
 	}
-	r.state.Head = r.own
-	const most = 1 << 12 // a history can have many entries of few migrations
-	r.state.Applied.Grow(min(len(r.entries), most))
-	for i := range r.entries {
-		e, err := r.entries[i].rest.entry(r.entries[i].id, r.set)
-		if err != nil {
-			return nil, fmt.Errorf("history entry %d: %w", e.ID, err)
-		}
-		r.state.Head = max(r.state.Head, e.ID)
-		r.state.Fold(e)
+	if err != nil {
+		return nil, err
 	}
+	r.state.Head = max(r.state.Head, r.own)
 	// Fold must not end the interrupted run with an older entry.
 	r.state.Settings, r.state.Interrupted = database.NewSettings(r.stored...), r.open
 	return r.state, nil
+}
+
+// fold folds the entries as they come. It stops if that is not the order of their ids.
+func (r *stateReader) fold() (inOrder bool, err error) {
+	e := database.Entry{Set: r.set}
+	for f := (&fields{rest: r.entries}); f.rest != ""; {
+		if err := f.entry(&e); err != nil {
+			return false, err
+		}
+		if e.ID <= r.state.Head {
+			return false, nil
+		}
+		r.state.Head = e.ID
+		r.state.Fold(e)
+	}
+	return true, nil
+}
+
+// foldSorted is fold for a connection with PRAGMA reverse_unordered_selects.
+func (r *stateReader) foldSorted() error {
+	var all []database.Entry
+	for f := (&fields{rest: r.entries}); f.rest != ""; {
+		e := database.Entry{Set: r.set}
+		if err := f.entry(&e); err != nil {
+			return err
+		}
+		all = append(all, e)
+	}
+	order.By(all, func(a, b database.Entry) int { return cmp.Compare(a.ID, b.ID) })
+	r.state = zeroState(r.set)
+	for _, e := range all {
+		r.state.Head = e.ID
+		r.state.Fold(e)
+	}
+	return nil
 }
 
 func (r *stateReader) journal(f *fields) error {
@@ -223,8 +247,9 @@ func (r *stateReader) setting(f *fields) (err error) {
 
 // fields are those of a row, with spaces between them.
 type fields struct {
-	rest string
-	err  error
+	rest  string
+	names strings.Builder // the names that were read: one allocation for many
+	err   error
 }
 
 func (f *fields) next() string {
@@ -241,18 +266,31 @@ func (f *fields) number() int64 {
 	return n
 }
 
-// entry reads the rest of a stateEntry. Nothing in the entry keeps the row in memory.
-func (f *fields) entry(id int64, set string) (e database.Entry, err error) {
-	e = database.Entry{ID: id, Set: set, Version: f.number(), Direction: direction(f.next())}
+// entry reads a stateEntry into e, whose set is known. Nothing in e keeps the row in memory.
+func (f *fields) entry(e *database.Entry) (err error) {
+	e.ID, e.Version, e.Direction = f.number(), f.number(), direction(f.next())
 	e.HasDownText, e.Duration = f.number() != 0, time.Duration(f.number())*time.Microsecond
-	if e.StartedAt, err = parseTime(f.next()); err != nil {
-		return e, err
+	at, checksum, down := f.next(), f.next(), f.next()
+	e.Name = f.name(f.number())
+	if e.StartedAt, err = parseTime(at); err == nil {
+		err = cmp.Or(readChecksum(&e.Checksum, checksum), readChecksum(&e.DownChecksum, down), f.err)
 	}
-	if err = readChecksum(&e.Checksum, f.next()); err == nil {
-		err = readChecksum(&e.DownChecksum, f.next())
+	if err != nil {
+		return fmt.Errorf("history entry %d: %w", e.ID, err)
 	}
-	e.Name = strings.Clone(f.rest)
-	return e, cmp.Or(err, f.err)
+	return nil
+}
+
+// name reads a name of n bytes.
+func (f *fields) name(n int64) string {
+	if n < 0 || n > int64(len(f.rest)) {
+		f.err = errRow
+		return ""
+	}
+	from := f.names.Len()
+	f.names.WriteString(f.rest[:n])
+	f.rest = f.rest[n:]
+	return f.names.String()[from:]
 }
 
 // direction returns the usual direction without an allocation.
@@ -267,6 +305,7 @@ func direction(s string) database.Direction {
 // thousand.
 func readChecksum(c *migration.Checksum, digits string) error {
 	if digits == "-" {
+		*c = migration.Checksum{}
 		return nil
 	}
 	if len(digits) != 2*len(c) {

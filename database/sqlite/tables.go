@@ -110,9 +110,11 @@ var ddl = []string{
 )`,
 }
 
-// stateEntry is an applied migration's entry as a row of the state query: one text, because each
-// column of a row costs several calls of the client. A checksum that is missing is a dash.
-const stateEntry = `concat_ws(' ', id, version, direction, has_down_text, duration_us, started_at, ifnull(checksum, '-'), ifnull(down_checksum, '-'), name)`
+// stateEntries are the entries of the applied migrations as one row of the state query: each row
+// that the client reads costs as much as the fields of an entry. A checksum that is missing is a
+// dash. The length of the name, in bytes, comes before it, since a name can contain anything.
+const stateEntries = `group_concat(concat_ws(' ', id, version, direction, has_down_text, duration_us, started_at, ` +
+	`ifnull(checksum, '-'), ifnull(down_checksum, '-'), octet_length(name), name), '')`
 
 // foreignViews lists views in the place of Whimbrel's tables. Triggers don't affect reading.
 const foreignViews = `ifnull((SELECT group_concat('view ' || name, ', ') FROM main.sqlite_schema WHERE type = 'view' AND name COLLATE NOCASE IN ({all})), '')`
@@ -160,7 +162,7 @@ func newStatements(n database.TableNames) statements {
 		json_object('version', version, 'name', name, 'direction', direction, 'checksum', checksum, 'statements', statements,
 		'done', done, 'done_checksum', done_checksum, 'begun', begun, 'before', before, 'error', error, 'started_at', started_at, 'updated_at', updated_at,
 		'db_user', db_user, 'os_user', os_user, 'host', host, 'app', app, 'actor', actor, 'pid', pid) FROM main.{journal} WHERE set_name = ?1
-	UNION ALL SELECT ` + stateEntry + ` FROM main.{history} WHERE set_name = ?1
+	UNION ALL SELECT ` + stateEntries + ` FROM main.{history} WHERE set_name = ?1
 		AND (direction NOT IN ('failed', 'backfill') OR id = (SELECT max(id) FROM main.{history} WHERE set_name = ?1))`),
 		history: fill(`SELECT id, set_name, version, name, direction, checksum, down_checksum, iif(?4, up_text, NULL), iif(?4, down_text, NULL),
 	up_directives, down_directives, has_down_text, +started_at, duration_us, tried, error, retries, lock_wait_us, db_user, os_user, host, app, actor, tool_version, reason, remark
