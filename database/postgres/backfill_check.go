@@ -6,7 +6,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/whimbrel-db/whimbrel/database"
@@ -220,8 +219,8 @@ func (c *conn) parseQuery(ctx context.Context, s *migration.Script, word, sql st
 // describe returns the number of columns of a statement's result, or the server's error about the
 // statement.
 func (c *conn) describe(ctx context.Context, sql string, oids []uint32) (columns int, pg *pgconn.PgError, err error) {
-	err = c.do(ctx, func(ctx context.Context, pc *pgx.Conn) error {
-		p := pc.PgConn().StartPipeline(ctx)
+	err = c.do(ctx, func(ctx context.Context, pc *pgconn.PgConn) error {
+		p := pc.StartPipeline(ctx)
 		p.SendPrepare("", sql, oids)
 		err := p.Sync()
 		if err == nil {

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"slices"
 
-	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/whimbrel-db/whimbrel/database"
@@ -156,7 +155,7 @@ func (w *laneWork) prepare(ctx context.Context, b *database.Backfill, cut int) (
 	}
 	if fn := w.claim.Script.Func(); fn != nil {
 		var ok bool
-		if w.fn, ok = fn.(func(context.Context, pgx.Tx, database.Key, database.Key) error); !ok {
+		if w.fn, ok = fn.(batchFunction); !ok {
 			return fmt.Errorf("%s: the function is a %T; PostgreSQL needs one created by postgres.BackfillFunc", w.claim.Script.File, fn)
 		}
 	}

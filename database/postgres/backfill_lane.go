@@ -33,7 +33,7 @@ type laneWork struct {
 	limits database.BackfillLimits
 	key    *keyPlan
 	body   []bodyText
-	fn     func(context.Context, pgx.Tx, database.Key, database.Key) error
+	fn     batchFunction
 
 	// of the claim: lanes that seemed free, but are not; and the bounds of a lane to be cut, with
 	// the head and the end of the backfill for which they were read
@@ -283,10 +283,11 @@ func (w *laneWork) call(ctx context.Context, begin []query, b bounds) error {
 	if err := w.c.pipeline(ctx, begin...); err != nil {
 		return err
 	}
-	return w.c.inside(ctx, w.claim.Script, func(ctx context.Context, tx pgx.Tx) error {
-		return w.fn(ctx, tx, slices.Clone(b.first), slices.Clone(b.last))
-	})
+	return w.fn(ctx, w.c, w.claim.Script, b)
 }
+
+// batchFunction executes a Go function in the transaction of a batch.
+type batchFunction func(ctx context.Context, c *conn, s *migration.Script, b bounds) error
 
 // readSession reads the session before the first batch that may change it.
 func (w *laneWork) readSession(ctx context.Context) error {
@@ -379,7 +380,11 @@ func (w *laneWork) end() {
 // commit nor roll back. It is called for each batch, and again after a batch that failed. The
 // transaction ends if it is idle for longer than the lease of a worker. See [Func] for id.
 func BackfillFunc(id string, b migration.Backfill, fn func(ctx context.Context, tx pgx.Tx, first, last database.Key) error) *migration.Script {
-	s := migration.Func(id, fn)
+	s := migration.Func(id, batchFunction(func(ctx context.Context, c *conn, s *migration.Script, b bounds) error {
+		return c.inside(ctx, s, func(ctx context.Context, tx pgx.Tx) error {
+			return fn(ctx, tx, slices.Clone(b.first), slices.Clone(b.last))
+		})
+	}))
 	s.Backfill = &b
 	return s
 }

@@ -3,11 +3,12 @@ package postgres
 import (
 	"context"
 	"fmt"
+	"net"
 	"strings"
 	"sync"
 	"time"
 
-	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/whimbrel-db/whimbrel/database"
 	"github.com/whimbrel-db/whimbrel/database/internal/drivers"
@@ -67,14 +68,16 @@ func (db *Database) newWatcher(c *conn, place location, opts database.LockOption
 		return nil
 	}
 	w := &watcher{db: db, place: place, opts: opts, pid: pid, terminated: map[int64]bool{}}
-	var pc *pgx.Conn
-	if err := c.with(func(p *pgx.Conn) { pc = p }); err != nil {
+	var at net.Addr
+	config, err := c.config()
+	if err == nil {
+		err = c.with(func(pc *pgconn.PgConn) { at = pc.Conn().RemoteAddr() })
+	}
+	if err != nil {
 		w.connect = func(context.Context) (*conn, error) { return nil, errBroken }
 		return w
 	}
-	w.connect = func(ctx context.Context) (*conn, error) { // neither of the two changes
-		return db.open(ctx, pinnedTo(ctx, pc.Config(), pc.PgConn().Conn().RemoteAddr()))
-	}
+	w.connect = func(ctx context.Context) (*conn, error) { return db.open(ctx, pinnedTo(ctx, config(), at)) }
 	return w
 }
 
@@ -241,7 +244,7 @@ func (c *conn) endWithClient(ctx context.Context) error {
 		return err
 	}
 	direct := false
-	c.with(func(pc *pgx.Conn) { direct = int64(pc.PgConn().PID()) == at.PID })
+	c.with(func(pc *pgconn.PgConn) { direct = int64(pc.PID()) == at.PID })
 	if !direct {
 		return nil
 	}
@@ -255,8 +258,8 @@ var shortWaits = command("SELECT pg_catalog.set_config('lock_timeout', '500', tr
 // some seconds.
 func (c *conn) briefly(ctx context.Context, queries ...query) error {
 	const grace, most = 250 * time.Millisecond, 10 * time.Second
-	return c.use(func(pc *pgx.Conn) error {
-		give := func(d time.Duration) { pc.PgConn().Conn().SetDeadline(time.Now().Add(d)) }
+	return c.use(func(pc *pgconn.PgConn) error {
+		give := func(d time.Duration) { pc.Conn().SetDeadline(time.Now().Add(d)) }
 		stop := context.AfterFunc(ctx, func() { give(grace) })
 		tooLate := time.AfterFunc(most, func() { give(0) })
 		err := pipelined(queries)(context.Background(), pc)
@@ -627,10 +630,10 @@ func conflict(a, b string) bool {
 }
 
 // open opens one more connection to the server that config names.
-func (db *Database) open(ctx context.Context, config *pgx.ConnConfig) (*conn, error) {
-	pc, err := db.src.prepare(ctx, config)
+func (db *Database) open(ctx context.Context, config *pgconn.Config) (*conn, error) {
+	h, err := db.src.prepare(ctx, config)
 	if err != nil {
 		return nil, drivers.Stopped(ctx, err)
 	}
-	return &conn{handle: single{pc}, closing: db.life.Closing}, nil
+	return &conn{handle: h, closing: db.life.Closing}, nil
 }

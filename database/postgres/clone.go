@@ -12,8 +12,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/jackc/pgx/v5/pgxpool"
-
 	"github.com/whimbrel-db/whimbrel/database"
 	"github.com/whimbrel-db/whimbrel/database/internal/drivers"
 )
@@ -261,11 +259,11 @@ func (db *Database) openBeside(ctx context.Context, c *conn, name string) (*Data
 	if err != nil {
 		return nil, err
 	}
-	pool, err := pgxpool.NewWithConfig(ctx, config)
+	pool, err := newOwnPool(config, nil)
 	if err != nil {
 		return nil, err
 	}
-	return newDatabase(&ownPool{fromPool: fromPool{pool}}, config.ConnConfig, db.opts), nil
+	return newDatabase(pool, config.Config, db.opts), nil
 }
 
 // buildTemplate makes a template, or waits until another process has made it. The template has the

@@ -8,7 +8,6 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/whimbrel-db/whimbrel/database/internal/drivers"
@@ -27,14 +26,14 @@ type conn struct {
 
 // do calls f with the connection. If ctx ends, do cancels f's statement on the server and waits for
 // its answer; the error is then both the context's and f's.
-func (c *conn) do(ctx context.Context, f func(context.Context, *pgx.Conn) error) error {
+func (c *conn) do(ctx context.Context, f func(context.Context, *pgconn.PgConn) error) error {
 	ctx, release := c.untilClosed(ctx)
 	defer release()
 	if ctx.Err() != nil {
 		return drivers.Reason(ctx)
 	}
-	return c.use(func(pc *pgx.Conn) error {
-		k := cancelWhenDone(ctx, pc.PgConn())
+	return c.use(func(pc *pgconn.PgConn) error {
+		k := cancelWhenDone(ctx, pc)
 		defer k.end() // in case f panics
 		err := f(context.WithoutCancel(ctx), pc)
 		if k.end() {
@@ -51,12 +50,12 @@ func (c *conn) untilClosed(ctx context.Context) (context.Context, func()) {
 
 // within calls f with the connection, and closes the connection if f takes longer than d. It is
 // used to end a transaction, even if a context is done.
-func (c *conn) within(d time.Duration, f func(context.Context, *pgx.Conn) error) error {
-	return c.use(func(pc *pgx.Conn) error {
+func (c *conn) within(d time.Duration, f func(context.Context, *pgconn.PgConn) error) error {
+	return c.use(func(pc *pgconn.PgConn) error {
 		if pc.IsClosed() {
 			return errBroken
 		}
-		tooLate := time.AfterFunc(d, func() { pc.PgConn().Conn().SetDeadline(time.Now()) })
+		tooLate := time.AfterFunc(d, func() { pc.Conn().SetDeadline(time.Now()) })
 		err := f(context.Background(), pc)
 		if !tooLate.Stop() {
 			closeNow(pc)
@@ -102,14 +101,14 @@ func (c *conn) pipeline(ctx context.Context, queries ...query) error {
 	return c.do(ctx, watchedPipeline(queries, c.watch))
 }
 
-func pipelined(queries []query) func(context.Context, *pgx.Conn) error {
+func pipelined(queries []query) func(context.Context, *pgconn.PgConn) error {
 	return watchedPipeline(queries, nil)
 }
 
-func watchedPipeline(queries []query, w *watcher) func(context.Context, *pgx.Conn) error {
-	return func(ctx context.Context, pc *pgx.Conn) error {
-		queries := withPaths(queries, pc.PgConn().TxStatus() != 'I')
-		p := pc.PgConn().StartPipeline(ctx)
+func watchedPipeline(queries []query, w *watcher) func(context.Context, *pgconn.PgConn) error {
+	return func(ctx context.Context, pc *pgconn.PgConn) error {
+		queries := withPaths(queries, pc.TxStatus() != 'I')
+		p := pc.StartPipeline(ctx)
 		known := preparedOn(pc)
 		prepares := make([]bool, len(queries))
 		for i, q := range queries {
@@ -180,20 +179,18 @@ func readAnswer(p *pgconn.Pipeline, q query, before error) (unread, err error) {
 // quietKey marks in a connection's custom data that notices are suppressed.
 const quietKey = "whimbrel.quiet"
 
-func setQuiet(pc *pgx.Conn, quiet bool) {
+func setQuiet(pc *pgconn.PgConn, quiet bool) {
 	if quiet {
-		pc.PgConn().CustomData()[quietKey] = true
+		pc.CustomData()[quietKey] = true
 	} else {
-		delete(pc.PgConn().CustomData(), quietKey)
+		delete(pc.CustomData(), quietKey)
 	}
 }
 
 // isOwn reports whether the driver has opened the connection.
 func (c *conn) isOwn() bool {
-	switch l := c.handle.(type) {
-	case pooled:
-		return l.own
-	case single:
+	switch c.handle.(type) {
+	case *ownConn, single:
 		return true
 	}
 	return false
@@ -202,13 +199,13 @@ func (c *conn) isOwn() bool {
 // pid returns the process id that the client knows, which is that of the server's process unless a
 // pooler is in between.
 func (c *conn) pid() (pid int64) {
-	c.with(func(pc *pgx.Conn) { pid = int64(pc.PgConn().PID()) })
+	c.with(func(pc *pgconn.PgConn) { pid = int64(pc.PID()) })
 	return pid
 }
 
 // with calls f with the connection.
-func (c *conn) with(f func(*pgx.Conn)) error {
-	return c.use(func(pc *pgx.Conn) error {
+func (c *conn) with(f func(*pgconn.PgConn)) error {
+	return c.use(func(pc *pgconn.PgConn) error {
 		f(pc)
 		return nil
 	})
@@ -216,20 +213,30 @@ func (c *conn) with(f func(*pgx.Conn)) error {
 
 // inTransaction reports whether the connection is in a transaction, including a failed one.
 func (c *conn) inTransaction() (in bool) {
-	c.with(func(pc *pgx.Conn) { in = !pc.IsClosed() && pc.PgConn().TxStatus() != 'I' })
+	c.with(func(pc *pgconn.PgConn) { in = !pc.IsClosed() && pc.TxStatus() != 'I' })
 	return in
 }
 
 // broken reports whether the connection is closed.
 func (c *conn) broken() bool {
 	broken := true
-	c.with(func(pc *pgx.Conn) { broken = pc.IsClosed() })
+	c.with(func(pc *pgconn.PgConn) { broken = pc.IsClosed() })
 	return broken
+}
+
+// pinned returns the configuration of a connection, reduced to the host and address to which it
+// leads. If these are unknown, as with a custom dialer, it returns the whole configuration.
+func (c *conn) pinned(ctx context.Context) (pinned *pgconn.Config, err error) {
+	config, err := c.config()
+	if err == nil {
+		err = c.with(func(pc *pgconn.PgConn) { pinned = pinnedTo(ctx, config(), pc.Conn().RemoteAddr()) })
+	}
+	return pinned, err
 }
 
 // parameter returns a setting that the server reported on connecting, "" if unknown.
 func (c *conn) parameter(name string) (value string) {
-	c.with(func(pc *pgx.Conn) { value = pc.PgConn().ParameterStatus(name) })
+	c.with(func(pc *pgconn.PgConn) { value = pc.ParameterStatus(name) })
 	return value
 }
 
@@ -247,11 +254,11 @@ func (c *conn) serverMajor() (major int) {
 // closeNow closes the connection without waiting for anything.
 func (c *conn) closeNow() { c.with(closeNow) }
 
-func closeNow(pc *pgx.Conn) {
+func closeNow(pc *pgconn.PgConn) {
 	if pc.IsClosed() {
 		return
 	}
-	pc.PgConn().Conn().SetDeadline(time.Now())
+	pc.Conn().SetDeadline(time.Now())
 	// not Background: with it, pgx would keep watching the last statement's context
 	pc.Close(context.TODO())
 }
@@ -273,10 +280,10 @@ func (c *conn) giveBack() {
 	if _, callers := c.handle.(*fromConn); c.unusable && !callers {
 		c.closeNow()
 	}
-	c.with(func(pc *pgx.Conn) {
+	c.with(func(pc *pgconn.PgConn) {
 		if pc.IsClosed() {
 			select {
-			case <-pc.PgConn().CleanupDone():
+			case <-pc.CleanupDone():
 			case <-time.After(closeGrace):
 			}
 		}

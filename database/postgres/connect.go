@@ -12,7 +12,6 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/whimbrel-db/whimbrel/database"
@@ -21,7 +20,7 @@ import (
 
 // connectError explains in one sentence why connecting failed. config may be nil if the error
 // contains it.
-func connectError(config *pgx.ConnConfig, err error) error {
+func connectError(config *pgconn.Config, err error) error {
 	e := &database.ConnectError{Err: err}
 	var ce *pgconn.ConnectError
 	var places *pgconn.Config
@@ -29,7 +28,7 @@ func connectError(config *pgx.ConnConfig, err error) error {
 	case errors.As(err, &ce):
 		places = ce.Config
 	case config != nil:
-		places = &config.Config
+		places = config
 	}
 	if places != nil {
 		e.Target = target(places)

@@ -8,7 +8,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/whimbrel-db/whimbrel/database"
@@ -20,10 +19,10 @@ import (
 // copyIn sends COPY … FROM stdin and its data. limit is the lock timeout, for the watcher.
 func (c *conn) copyIn(ctx context.Context, st sqltext.Statement, data io.Reader, limit time.Duration) error {
 	defer c.watch.watch(sent{statements: []watched{{st, limit}}, message: true})()
-	return c.do(ctx, func(ctx context.Context, pc *pgx.Conn) error {
+	return c.do(ctx, func(ctx context.Context, pc *pgconn.PgConn) error {
 		d := &copyData{r: data, at: drivers.Advance(st.Start, st.Raw).Offset, line: 1, starts: make([]int64, linesKept)}
 		d.starts[1] = d.at
-		_, err := pc.PgConn().CopyFrom(ctx, d, st.Text)
+		_, err := pc.CopyFrom(ctx, d, st.Text)
 		if broken := d.end(); broken != nil {
 			return broken // the server only reports that the client gave up
 		}

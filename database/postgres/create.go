@@ -7,7 +7,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/whimbrel-db/whimbrel/database"
@@ -32,7 +31,7 @@ func (Driver) Create(ctx context.Context, rawURL string, opts database.Options) 
 	if err != nil {
 		return false, err
 	}
-	own, err := pgx.ConnectConfig(ctx, config)
+	own, err := pgconn.ConnectConfig(ctx, config)
 	if err == nil {
 		return false, own.Close(ctx)
 	}
@@ -45,8 +44,7 @@ func (Driver) Create(ctx context.Context, rawURL string, opts database.Options) 
 	}
 	defer c.Close(context.WithoutCancel(ctx))
 	err = retryInUse(ctx, func() error {
-		_, err := c.Exec(ctx, "CREATE DATABASE "+quote(config.Database))
-		return err
+		return c.Exec(ctx, "CREATE DATABASE "+quote(config.Database)).Close()
 	})
 	if hasCode(err, duplicateDatabase, uniqueViolation) {
 		return false, nil
@@ -73,7 +71,7 @@ func (Driver) Drop(ctx context.Context, rawURL string, opts database.DropOptions
 	if opts.Force {
 		drop += " WITH (FORCE)"
 	}
-	_, err = c.Exec(ctx, drop)
+	err = c.Exec(ctx, drop).Close()
 	switch {
 	case hasCode(err, noSuchDatabase):
 		return false, nil
@@ -98,23 +96,23 @@ func clientsIn(err error) int {
 }
 
 // connConfig returns the configuration of a single connection.
-func connConfig(rawURL string, opts database.Options) (*pgx.ConnConfig, error) {
+func connConfig(rawURL string, opts database.Options) (*pgconn.Config, error) {
 	config, err := parse(rawURL, opts)
 	if err != nil {
 		return nil, err
 	}
-	preferPrimary(&config.ConnConfig.Config)
-	return config.ConnConfig, nil
+	preferPrimary(config.Config)
+	return config.Config, nil
 }
 
 // connectBeside connects to another database of the same server. The connection executes only
 // statements that use no object, so its search path has no effect.
-func connectBeside(ctx context.Context, config *pgx.ConnConfig) (*pgx.Conn, error) {
+func connectBeside(ctx context.Context, config *pgconn.Config) (*pgconn.PgConn, error) {
 	var first error
 	for _, name := range maintenance[:2] {
 		beside := config.Copy()
 		beside.Database = name
-		c, err := pgx.ConnectConfig(ctx, beside)
+		c, err := pgconn.ConnectConfig(ctx, beside)
 		if err == nil {
 			return c, nil
 		}

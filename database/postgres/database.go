@@ -6,11 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
-	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/whimbrel-db/whimbrel/database"
@@ -35,8 +35,8 @@ type Database struct {
 	life *drivers.Lifetime
 
 	mu     sync.Mutex
-	at     location        // of Whimbrel's tables, once found
-	config *pgx.ConnConfig // of the first one's connection
+	at     location       // of Whimbrel's tables, once found
+	config *pgconn.Config // of the first one's connection
 	guard  idleGuardConn
 
 	begins atomic.Pointer[beginning] // of the last Tx
@@ -97,7 +97,9 @@ func (db *Database) pin(c *conn) error {
 	if db.config != nil {
 		return nil
 	}
-	return c.with(func(pc *pgx.Conn) { db.config = pinned(db.life.Closing, pc) })
+	config, err := c.pinned(db.life.Closing)
+	db.config = config
+	return err
 }
 
 func (db *Database) acquire(ctx context.Context) (*conn, error) {
@@ -112,7 +114,7 @@ func (db *Database) acquire(ctx context.Context) (*conn, error) {
 		return nil, err
 	}
 	c := &conn{handle: l, closing: db.life.Closing}
-	err = c.use(func(pc *pgx.Conn) error {
+	err = c.use(func(pc *pgconn.PgConn) error {
 		db.narrow.Store(narrow(pc))
 		return checkSession(pc)
 	})
@@ -127,7 +129,7 @@ func (db *Database) acquire(ctx context.Context) (*conn, error) {
 // last one, it opens a temporary connection instead: waiting would never end.
 func (db *Database) handle(ctx context.Context) (handle, error) {
 	db.mu.Lock()
-	var config *pgx.ConnConfig
+	var config *pgconn.Config
 	if db.life.Len() > 0 && db.src.exhausted() {
 		config = db.config.Copy()
 	}
@@ -135,11 +137,8 @@ func (db *Database) handle(ctx context.Context) (handle, error) {
 	if config == nil {
 		return db.src.acquire(ctx)
 	}
-	pc, err := db.src.prepare(ctx, config)
-	if err != nil {
-		return nil, drivers.Stopped(ctx, err)
-	}
-	return single{pc}, nil
+	h, err := db.src.prepare(ctx, config)
+	return h, drivers.Stopped(ctx, err)
 }
 
 // checkNames refuses names that the server would truncate, so that two could become one.
@@ -155,8 +154,7 @@ func (db *Database) checkNames() error {
 
 // checkSession refuses a connection that would change the meaning of scripts. It sends no query:
 // the server reported all this on connecting.
-func checkSession(pc *pgx.Conn) error {
-	c := pc.PgConn()
+func checkSession(c *pgconn.PgConn) error {
 	switch encoding := c.ParameterStatus("client_encoding"); {
 	case c.TxStatus() != 'I':
 		return errors.New("the caller's connection is in a transaction, but Whimbrel needs one of its own: commit or roll back first")
@@ -180,7 +178,9 @@ func table(schema, name string) string {
 	return quote(schema) + "." + quote(name)
 }
 
-func quote(name string) string { return pgx.Identifier{name}.Sanitize() }
+func quote(name string) string {
+	return `"` + strings.ReplaceAll(strings.ReplaceAll(name, "\x00", ""), `"`, `""`) + `"`
+}
 
 // State reads the state of a set in one round trip: the first query finds the tables, and sets the
 // search path to them for the second.

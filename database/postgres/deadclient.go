@@ -6,7 +6,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/whimbrel-db/whimbrel/database"
 )
@@ -142,8 +142,8 @@ func (r *run) attend() []query {
 const runsKey = "whimbrel.runs"
 
 func (c *conn) readyForRuns() {
-	c.with(func(pc *pgx.Conn) {
-		pc.PgConn().CustomData()[runsKey] = true
+	c.with(func(pc *pgconn.PgConn) {
+		pc.CustomData()[runsKey] = true
 		if p := preparedOn(pc); p != nil {
 			p.attended = true
 		}
@@ -151,7 +151,7 @@ func (c *conn) readyForRuns() {
 }
 
 func (c *conn) isReadyForRuns() (is bool) {
-	c.with(func(pc *pgx.Conn) { is = pc.PgConn().CustomData()[runsKey] == true })
+	c.with(func(pc *pgconn.PgConn) { is = pc.CustomData()[runsKey] == true })
 	return is
 }
 
@@ -169,10 +169,10 @@ func holdQueries(c *conn) []query {
 // connection is lost. No notification ever arrives.
 func pulse(ctx context.Context, guard *conn) error {
 	for {
-		err := guard.use(func(pc *pgx.Conn) error {
+		err := guard.use(func(pc *pgconn.PgConn) error {
 			wait, cancel := context.WithTimeout(ctx, beat)
 			defer cancel()
-			err := pc.PgConn().WaitForNotification(wait)
+			err := pc.WaitForNotification(wait)
 			if wait.Err() == nil || ctx.Err() != nil {
 				return err
 			}
@@ -186,10 +186,10 @@ func pulse(ctx context.Context, guard *conn) error {
 
 // beatOnce sends a comment instead of a query. A query would need a snapshot, and CREATE INDEX
 // CONCURRENTLY waits for every transaction that it has seen with one.
-func beatOnce(pc *pgx.Conn) error {
+func beatOnce(pc *pgconn.PgConn) error {
 	ctx, cancel := context.WithTimeout(context.Background(), beatTimeout)
 	defer cancel()
-	_, err := pc.PgConn().Exec(ctx, "-- whimbrel: the migration lock is held here").ReadAll()
+	_, err := pc.Exec(ctx, "-- whimbrel: the migration lock is held here").ReadAll()
 	if err != nil && ctx.Err() != nil {
 		err = fmt.Errorf("no answer within %s: %w", beatTimeout, err)
 	}

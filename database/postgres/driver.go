@@ -5,7 +5,7 @@ import (
 	"database/sql"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgtype"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/whimbrel-db/whimbrel/database"
@@ -27,21 +27,17 @@ func (Driver) Open(ctx context.Context, rawURL string, opts database.Options) (d
 	if err != nil {
 		return nil, err
 	}
-	// pgx builds its tables of types, once, when the server has answered; here it does so meanwhile.
-	go pgtype.NewMap()
-	primary := preferPrimary(&config.ConnConfig.Config)
-	pool, err := pgxpool.NewWithConfig(ctx, config)
+	own, err := newOwnPool(config, preferPrimary(config.Config))
 	if err != nil {
-		return nil, connectError(config.ConnConfig, err)
+		return nil, err
 	}
-	own := &ownPool{fromPool{pool}, primary}
 	c, err := own.acquire(ctx)
 	if err != nil {
-		pool.Close()
-		return nil, connectError(config.ConnConfig, err)
+		own.close()
+		return nil, connectError(config.Config, err)
 	}
 	c.release()
-	db := newDatabase(own, config.ConnConfig, opts)
+	db := newDatabase(own, config.Config, opts)
 	db.url = rawURL
 	return db, nil
 }
@@ -49,30 +45,30 @@ func (Driver) Open(ctx context.Context, rawURL string, opts database.Options) (d
 // NewPool returns the database of a pool, which the caller closes. Notices go where the pool's
 // configuration says (OnNotice), not to Options.Notice.
 func NewPool(pool *pgxpool.Pool, opts database.Options) database.Database {
-	return newCallers(fromPool{pool}, pool.Config().ConnConfig, opts)
+	return newCallers(fromPool{pool}, &pool.Config().ConnConfig.Config, opts)
 }
 
 // NewConn returns the database of one connection, which the caller closes. While a method of the
 // database runs, or one of its Txs or Runs is open, the connection must not be used otherwise.
 // Notices go where the connection's configuration says.
 func NewConn(conn *pgx.Conn, opts database.Options) database.Database {
-	return newCallers(newFromConn(conn), conn.Config(), opts)
+	return newCallers(newFromConn(conn), &conn.Config().Config, opts)
 }
 
 // NewDB returns the database of a *sql.DB opened with pgx's stdlib package, which the caller
 // closes. Notices go where its configuration says.
 func NewDB(db *sql.DB, opts database.Options) database.Database {
-	return newCallers(fromDB{db: db}, nil, opts)
+	return newCallers(&fromDB{db: db}, nil, opts)
 }
 
-func newCallers(src source, config *pgx.ConnConfig, opts database.Options) *Database {
+func newCallers(src source, config *pgconn.Config, opts database.Options) *Database {
 	db := newDatabase(src, config, opts)
 	db.sayApp = opts.App != ""
 	return db
 }
 
 // newDatabase returns a Database. config is nil if unknown.
-func newDatabase(src source, config *pgx.ConnConfig, opts database.Options) *Database {
+func newDatabase(src source, config *pgconn.Config, opts database.Options) *Database {
 	db := &Database{src: src, opts: opts, names: opts.TableNames(), process: drivers.ThisProcess(opts), life: drivers.NewLifetime(), location: locationOf(config)}
 	if config != nil && opts.App == "" {
 		db.process.App = config.RuntimeParams["application_name"]

@@ -13,7 +13,7 @@ import (
 
 // call runs a Go function in the Tx's transaction.
 func (b *transaction) call(ctx context.Context, s *migration.Script, fn any) error {
-	f, ok := fn.(func(context.Context, pgx.Tx) error)
+	f, ok := fn.(function)
 	if !ok {
 		return fmt.Errorf("%s: the function is a %T; PostgreSQL needs one created by postgres.Func", s.File, fn)
 	}
@@ -23,14 +23,18 @@ func (b *transaction) call(ctx context.Context, s *migration.Script, fn any) err
 		return err
 	}
 	defer b.c.watch.watch(sent{statements: []watched{{limit: lockLimit(s, b.opts.LockTimeout)}}})()
-	return b.c.inside(ctx, s, f)
+	return f(ctx, b.c, s)
 }
+
+// function executes a Go function in the open transaction of a connection. Only Func refers to it,
+// so a program without Go functions doesn't link pgx's types.
+type function func(ctx context.Context, c *conn, s *migration.Script) error
 
 // inside calls a function with the open transaction.
 func (c *conn) inside(ctx context.Context, s *migration.Script, f func(context.Context, pgx.Tx) error) error {
 	ctx, release := c.untilClosed(ctx)
 	defer release()
-	return c.use(func(pc *pgx.Conn) error {
+	return c.useFully(ctx, func(pc *pgx.Conn) error {
 		// Make pgx believe that it began the transaction, which is already open.
 		inner, err := pc.BeginTx(ctx, pgx.TxOptions{BeginQuery: "SELECT"})
 		if err != nil {
@@ -43,7 +47,7 @@ func (c *conn) inside(ctx context.Context, s *migration.Script, f func(context.C
 		case pc.IsClosed():
 			return drivers.Stopped(ctx, fmt.Errorf("%s: %w", s.File, errBroken))
 		case pc.PgConn().IsBusy():
-			closeNow(pc)
+			closeNow(pc.PgConn())
 			return fmt.Errorf("%s: the function left the rows of a query open; it must read or close them", s.File)
 		case pc.PgConn().TxStatus() == 'I':
 			return errEnded(s)
@@ -64,7 +68,7 @@ func errEnded(s *migration.Script) error {
 // connection's settings and, like any script, leaves the session unchanged. id must change when the
 // function's behavior changes. It can run more than once; see [migration.Func].
 func Func(id string, fn func(ctx context.Context, tx pgx.Tx) error) *migration.Script {
-	return migration.Func(id, fn)
+	return migration.Func(id, function(func(ctx context.Context, c *conn, s *migration.Script) error { return c.inside(ctx, s, fn) }))
 }
 
 // tx prevents a function from ending its transaction. Begin creates savepoints.

@@ -7,7 +7,7 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/whimbrel-db/whimbrel/database"
 )
@@ -32,7 +32,7 @@ func (db *Database) Identify(ctx context.Context) (database.Identity, error) {
 // "127.0.0.1:5432/app".
 func (db *Database) Location() string { return db.location }
 
-func locationOf(config *pgx.ConnConfig) string {
+func locationOf(config *pgconn.Config) string {
 	if config == nil {
 		return ""
 	}

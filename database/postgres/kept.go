@@ -6,7 +6,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
-	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 )
 
 // A database in an encoding other than UTF8 can't store most characters, and no database stores NUL
@@ -95,8 +95,8 @@ func unescape(stored string) string {
 
 // narrow reports whether a connection's database can't store every character. SQL_ASCII stores any
 // bytes.
-func narrow(pc *pgx.Conn) bool {
-	switch pc.PgConn().ParameterStatus("server_encoding") {
+func narrow(pc *pgconn.PgConn) bool {
+	switch pc.ParameterStatus("server_encoding") {
 	case "UTF8", "SQL_ASCII", "":
 		return false
 	}

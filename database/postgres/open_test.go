@@ -130,7 +130,9 @@ func TestURLsThatCannotBeUnderstood(t *testing.T) {
 	t.Parallel()
 	for _, url := range []string{
 		"postgres:host=localhost", "postgres://u:se%zzcret@h/db", "postgres://u:secret@h:port/db", "postgres://u:secret@h/db?sslmode=perhaps",
-		"postgres://u:secret@h/db?pool_max_conns=many", "postgresql://u:secret@h/db?connect_timeout=soon",
+		"postgres://u:secret@h/db?pool_max_conns=many", "postgres://u:secret@h/db?pool_max_conns=0", "postgresql://u:secret@h/db?connect_timeout=soon",
+		"postgres://u:secret@h/db?pool_max_conn_idle_time=soon", "postgres://u:secret@h/db?pool_min_conns=few", "postgres://u:secret@h/db?default_query_exec_mode=never",
+		"postgres://u:secret@h/db?statement_cache_capacity=large",
 	} {
 		_, err := database.Open(background(t), url, database.Options{})
 		e := as[*database.URLError](t, err)

@@ -6,7 +6,6 @@ import (
 	"slices"
 	"strconv"
 
-	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
@@ -26,8 +25,8 @@ type prepared struct {
 // preparedKey is the key of prepared in a connection's custom data.
 const preparedKey = "whimbrel.prepared"
 
-func preparedOn(pc *pgx.Conn) *prepared {
-	p, _ := pc.PgConn().CustomData()[preparedKey].(*prepared)
+func preparedOn(pc *pgconn.PgConn) *prepared {
+	p, _ := pc.CustomData()[preparedKey].(*prepared)
 	return p
 }
 
@@ -37,22 +36,22 @@ func (c *conn) prepareFromNowOn(pid int64) {
 	if !c.isOwn() {
 		return
 	}
-	c.with(func(pc *pgx.Conn) {
-		if preparedOn(pc) == nil && pid == int64(pc.PgConn().PID()) {
-			pc.PgConn().CustomData()[preparedKey] = &prepared{known: map[string]*pgconn.StatementDescription{}}
+	c.with(func(pc *pgconn.PgConn) {
+		if preparedOn(pc) == nil && pid == int64(pc.PID()) {
+			pc.CustomData()[preparedKey] = &prepared{known: map[string]*pgconn.StatementDescription{}}
 		}
 	})
 }
 
 // ours reports whether the session certainly belongs to the driver alone.
 func (c *conn) ours() (ours bool) {
-	c.with(func(pc *pgx.Conn) { ours = preparedOn(pc) != nil })
+	c.with(func(pc *pgconn.PgConn) { ours = preparedOn(pc) != nil })
 	return ours
 }
 
 // attends reports whether the session detects a dead client until it ends.
 func (c *conn) attends() (attends bool) {
-	c.with(func(pc *pgx.Conn) {
+	c.with(func(pc *pgconn.PgConn) {
 		p := preparedOn(pc)
 		attends = p != nil && p.attended
 	})
@@ -76,7 +75,7 @@ func (c *conn) ifOurs(f func(*prepared)) {
 	if !c.isOwn() {
 		return
 	}
-	c.with(func(pc *pgx.Conn) {
+	c.with(func(pc *pgconn.PgConn) {
 		if p := preparedOn(pc); p != nil {
 			f(p)
 		}
@@ -85,13 +84,13 @@ func (c *conn) ifOurs(f func(*prepared)) {
 
 // forgetPrepared discards the prepared statements after a session may have lost them.
 func (c *conn) forgetPrepared() {
-	c.with(func(pc *pgx.Conn) { preparedOn(pc).forget() })
+	c.with(func(pc *pgconn.PgConn) { preparedOn(pc).forget() })
 }
 
 // keepPrepared discards the prepared statements that the session does not have any more; has are
 // the names of those that it has.
 func (c *conn) keepPrepared(has []string) {
-	c.with(func(pc *pgx.Conn) {
+	c.with(func(pc *pgconn.PgConn) {
 		if p := preparedOn(pc); p != nil {
 			maps.DeleteFunc(p.known, func(_ string, sd *pgconn.StatementDescription) bool { return !slices.Contains(has, sd.Name) })
 		}

@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strconv"
 
-	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/whimbrel-db/whimbrel/database"
@@ -117,8 +116,8 @@ func (c *conn) queryRows(ctx context.Context, st sqltext.Statement) (*database.R
 		defer c.watch.watch(sent{statements: []watched{{st, c.watch.opts.LockTimeout}}, message: true})()
 	}
 	rows := &database.Rows{}
-	err := c.do(ctx, func(ctx context.Context, pc *pgx.Conn) error {
-		rr := pc.PgConn().ExecParams(ctx, st.Text, nil, nil, nil, nil)
+	err := c.do(ctx, func(ctx context.Context, pc *pgconn.PgConn) error {
+		rr := pc.ExecParams(ctx, st.Text, nil, nil, nil, nil)
 		fields := slices.Clone(rr.FieldDescriptions())
 		for _, f := range fields {
 			rows.Columns = append(rows.Columns, f.Name)

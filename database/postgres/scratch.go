@@ -6,9 +6,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgxpool"
-
 	"github.com/whimbrel-db/whimbrel/database"
 )
 
@@ -55,14 +52,14 @@ func (db *Database) Scratch(ctx context.Context) (database.Database, func(contex
 }
 
 // openScratch opens a scratch database that was created.
-func (db *Database) openScratch(ctx context.Context, name string, config *pgxpool.Config) (*Database, func(context.Context) error, error) {
+func (db *Database) openScratch(ctx context.Context, name string, config *poolConfig) (*Database, func(context.Context) error, error) {
 	drop := func(ctx context.Context) error { return db.dropDatabase(ctx, name) }
-	pool, err := pgxpool.NewWithConfig(ctx, config)
+	pool, err := newOwnPool(config, nil)
 	if err != nil {
 		_ = drop(ctx)
 		return nil, nil, err
 	}
-	scratch := newDatabase(&ownPool{fromPool: fromPool{pool}}, config.ConnConfig, db.opts)
+	scratch := newDatabase(pool, config.Config, db.opts)
 	scratch.creator, scratch.created = db, name
 	return scratch, func(ctx context.Context) error {
 		scratch.Close()
@@ -143,15 +140,15 @@ func (db *Database) adoptSchema(ctx context.Context, from *conn) error {
 }
 
 // scratchConfig returns the configuration of a connection, with another database.
-func (db *Database) scratchConfig(ctx context.Context, c *conn, name string) (*pgxpool.Config, error) {
-	config, err := parse("postgres://localhost/postgres", db.opts) // for the pool's other settings
+func (db *Database) scratchConfig(ctx context.Context, c *conn, name string) (*poolConfig, error) {
+	config, err := c.pinned(ctx)
 	if err != nil {
 		return nil, err
 	}
-	err = c.with(func(pc *pgx.Conn) { config.ConnConfig = pinned(ctx, pc) })
-	config.ConnConfig.Database = name
-	config.MaxConns = 4
-	return config, err
+	config.Database = name
+	set := newPoolConfig(config)
+	set.forGo = c.forGo()
+	return set, nil
 }
 
 // createDatabase returns the statement that creates a database like the open one.

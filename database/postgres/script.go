@@ -9,7 +9,6 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/whimbrel-db/whimbrel/database"
@@ -382,9 +381,9 @@ func (c *conn) simple(ctx context.Context, k *chunk) error {
 	if c.watch != nil {
 		defer c.watch.watch(sent{chunk: k, message: true})()
 	}
-	return c.do(ctx, func(ctx context.Context, pc *pgx.Conn) error {
+	return c.do(ctx, func(ctx context.Context, pc *pgconn.PgConn) error {
 		sql := k.text.String()
-		mrr := pc.PgConn().Exec(ctx, sql)
+		mrr := pc.Exec(ctx, sql)
 		n := -k.before // successful statements
 		for mrr.NextResult() {
 			if _, err := mrr.ResultReader().Close(); err != nil {

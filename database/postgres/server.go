@@ -9,7 +9,6 @@ import (
 	"strings"
 	"sync/atomic"
 
-	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/whimbrel-db/whimbrel/database"
@@ -54,7 +53,7 @@ func (c *conn) checkPrimary() error {
 	if !c.server.standby {
 		return nil
 	}
-	if l, ok := c.handle.(pooled); ok && l.own {
+	if _, ok := c.handle.(*ownConn); ok {
 		c.unusable = true
 	}
 	return &database.StandbyError{Server: c.server.String()}
@@ -144,16 +143,11 @@ func entries(config *pgconn.Config) []*pgconn.FallbackConfig {
 	return append([]*pgconn.FallbackConfig{{Host: config.Host, Port: config.Port, TLSConfig: config.TLSConfig}}, config.Fallbacks...)
 }
 
-// pinned returns the configuration of a connection, reduced to the host and address to which it
-// leads. If these are unknown, as with a custom dialer, it returns the whole configuration.
-func pinned(ctx context.Context, pc *pgx.Conn) *pgx.ConnConfig {
-	return pinnedTo(ctx, pc.Config(), pc.PgConn().Conn().RemoteAddr())
-}
-
-func pinnedTo(ctx context.Context, config *pgx.ConnConfig, at net.Addr) *pgx.ConnConfig {
+// pinnedTo reduces a configuration to what leads to an address.
+func pinnedTo(ctx context.Context, config *pgconn.Config, at net.Addr) *pgconn.Config {
 	var kept []*pgconn.FallbackConfig
-	for _, f := range entries(&config.Config) {
-		if reaches(ctx, &config.Config, f, at) {
+	for _, f := range entries(config) {
+		if reaches(ctx, config, f, at) {
 			kept = append(kept, f)
 		}
 	}

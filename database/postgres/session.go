@@ -6,7 +6,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/whimbrel-db/whimbrel/database/postgres/internal/pgcatalog"
@@ -205,7 +204,13 @@ func (s *session) lost(before *session) bool {
 }
 
 // settingName quotes the name of a setting; a custom one has two parts.
-func settingName(name string) string { return pgx.Identifier(strings.Split(name, ".")).Sanitize() }
+func settingName(name string) string {
+	parts := strings.Split(name, ".")
+	for i := range parts {
+		parts[i] = quote(parts[i])
+	}
+	return strings.Join(parts, ".")
+}
 
 func literal(s string) string { return pgcatalog.Literal(s) }
 

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/whimbrel-db/whimbrel/database"
@@ -390,7 +389,7 @@ func (b *transaction) abort() {
 	before := b.session
 	b.session = session{}
 	var after session
-	err := b.c.within(cancelGrace, func(ctx context.Context, pc *pgx.Conn) error {
+	err := b.c.within(cancelGrace, func(ctx context.Context, pc *pgconn.PgConn) error {
 		if err := pipelined(append([]query{silent("ROLLBACK AND CHAIN")}, after.read()...))(ctx, pc); err != nil {
 			return err
 		}

@@ -19,11 +19,25 @@ import (
 // PoolConfig returns the configuration of a pool that connects as [Driver.Open] does: for a program
 // that also uses the database itself.
 func PoolConfig(url string, opts database.Options) (*pgxpool.Config, error) {
-	return parse(url, opts)
+	set, err := parse(url, opts)
+	if err != nil {
+		return nil, err
+	}
+	alone, _ := standAlone(url)
+	config, err := pgxpool.ParseConfig(alone)
+	if err != nil {
+		return nil, database.NewURLError(url, "%s", parseProblem(err))
+	}
+	config.MaxConns = set.maxConns
+	if !strings.Contains(url, execMode) {
+		config.ConnConfig.DefaultQueryExecMode = pgx.QueryExecModeExec
+	}
+	config.ConnConfig.Config = *set.Config
+	return config, nil
 }
 
 // parse returns the configuration of the driver's own pool for a URL.
-func parse(rawURL string, opts database.Options) (*pgxpool.Config, error) {
+func parse(rawURL string, opts database.Options) (*poolConfig, error) {
 	alone, ok := standAlone(rawURL)
 	if !ok {
 		return nil, database.NewURLError(rawURL, "use postgres://user:password@host:port/database?sslmode=…")
@@ -31,23 +45,19 @@ func parse(rawURL string, opts database.Options) (*pgxpool.Config, error) {
 	if err := database.CheckURL(rawURL); err != nil {
 		return nil, err
 	}
-	config, err := pgxpool.ParseConfig(alone)
+	c, err := pgconn.ParseConfig(alone)
 	if err != nil {
 		return nil, database.NewURLError(rawURL, "%s", parseProblem(err))
 	}
-	c := config.ConnConfig
 	if c.Database == "" { // the server would use the name of the user
 		return nil, database.NewURLError(rawURL, "it names no database: use postgres://user:password@host:port/database")
 	}
-	if !strings.Contains(rawURL, "pool_max_conns") {
-		config.MaxConns = 4
+	config := newPoolConfig(c)
+	if name, err := config.take(); err != nil {
+		return nil, database.NewURLError(rawURL, "cannot parse %s: %s", name, err)
 	}
 	if c.ValidateConnect != nil {
 		c.ValidateConnect = validatePinned(c.ValidateConnect)
-	}
-	if !strings.Contains(rawURL, "default_query_exec_mode") {
-		// Behind a pooler a prepared statement outlives its client, and Go functions may run there.
-		c.DefaultQueryExecMode = pgx.QueryExecModeExec
 	}
 	for name, value := range c.RuntimeParams {
 		if value == "" {

@@ -90,7 +90,7 @@ var rules = []rule{
 	{
 		pkg:     "database/postgres/...",
 		imports: []string{"database", "database/internal/drivers", "migration", "sqltext", "catalog", "metadata"},
-		outside: []string{"github.com/jackc/pgx/v5"},
+		outside: []string{"github.com/jackc/pgx/v5", "github.com/jackc/puddle/v2"},
 	},
 	{
 		pkg:     "database/sqlite",
@@ -414,7 +414,7 @@ func TestTheFence(t *testing.T) {
 		},
 		"database/postgres/internal/x": {
 			"database/postgres/internal/x must not import golang.org/x/term: " +
-				"it may import github.com/jackc/pgx/v5 from outside the standard library",
+				"it may import github.com/jackc/pgx/v5, github.com/jackc/puddle/v2 from outside the standard library",
 		},
 		".": {
 			". must not import database/memdb: it may import internal/lanes, source, database, migration, sqltext, catalog, metadata, internal/times of this module",
