@@ -18,7 +18,7 @@ import (
 
 // startAllocations is how many allocations each package may make before main. Registering a driver
 // and small maps need a few; a regular expression needs hundreds.
-const startAllocations = 32
+const startAllocations = 40
 
 // The program does next to nothing before main. It does not link text/template, because the linker
 // then keeps every exported method of every type, nor pgx's types, which only Go functions use.
