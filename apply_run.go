@@ -25,9 +25,11 @@ func (a *applier) runOutside(ctx context.Context, index, _ int) (err error) {
 	}
 	r, keep := g.run, false
 	defer func() {
-		if err == nil && keep && a.keep(g, index+1) {
+		if err == nil && keep {
+			a.kept = g
 			return
 		}
+		g.next.withdraw(ctx, r)
 		if cerr := r.Close(ctx); err == nil {
 			err = cerr
 		}
@@ -51,7 +53,7 @@ func (a *applier) runOutside(ctx context.Context, index, _ int) (err error) {
 	a.retry.start()
 	x := &runner{
 		m: a.m, result: &a.result, attempt: &a.attempt, retry: a.retry, head: &a.expect.Head, ours: ours,
-		r: r, step: s, opts: g.opts, journal: interrupted, tx: sqltext.TxState{Dialect: a.m.db.Dialect()}, groups: grouperOf(r),
+		r: r, step: s, opts: g.opts, journal: interrupted, next: g.next, tx: sqltext.TxState{Dialect: a.m.db.Dialect()}, groups: grouperOf(r),
 	}
 	start := time.Now()
 	err = x.run(ctx)
@@ -65,7 +67,11 @@ func (a *applier) runOutside(ctx context.Context, index, _ int) (err error) {
 	}
 	var recorded database.Recorded
 	if err == nil {
-		recorded, err = a.recordRun(ctx, r, s, start)
+		keep = interrupted == nil && a.retry.tries == 1 && !x.leaves && a.keeps(g, index+1)
+		if g.next = nil; keep {
+			g.next = a.announcement(index + 1)
+		}
+		recorded, err = a.recordRun(ctx, r, s, start, g.next)
 	}
 	if err != nil {
 		x.catchUpAfter(ctx, err)
@@ -73,7 +79,6 @@ func (a *applier) runOutside(ctx context.Context, index, _ int) (err error) {
 	}
 	a.stepDone(index, recorded.Entries)
 	a.expect.Head = recorded.Head
-	keep = interrupted == nil && a.retry.tries == 1 && !x.leaves
 	return nil
 }
 
@@ -116,6 +121,60 @@ type guarded struct {
 	run   database.Run
 	opts  database.LockOptions
 	since time.Time
+	next  *announcement // of the step that keeps the lock; nil: none is possible
+}
+
+// announcement is that of a step's first statement, written together with the end of the run
+// before.
+type announcement struct {
+	st      sqltext.Statement
+	journal database.Journal
+	written bool // and the statement has not begun
+}
+
+// announcement returns that of a step that has the lock of the step before, if its script begins
+// with a statement that can't be in a transaction.
+func (a *applier) announcement(index int) *announcement {
+	s := a.plan.Steps[index]
+	an, err := s.Script.Analyze(a.m.db.Dialect(), a.m.db.Tables())
+	if err != nil || len(s.move.ends) > 0 {
+		return nil
+	}
+	for st, err := range an.All() {
+		switch {
+		case err != nil:
+			return nil
+		case !counts(st):
+			continue
+		case st.Kind != sqltext.SQL || st.Tx != sqltext.TxNever || st.Mode != 0:
+			return nil
+		}
+		n := &announcement{st: st, journal: (&runner{step: s}).mark()}
+		n.journal.Begun = a.m.masked(s.Script, st.Text)
+		return n
+	}
+	return nil
+}
+
+// take returns the journal if it is what the database has and announces a statement.
+func (n *announcement) take(begun string) (database.Journal, bool) {
+	if n == nil || !n.written || n.journal.Begun != begun {
+		return database.Journal{}, false
+	}
+	n.written = false
+	return n.journal, true
+}
+
+// withdraw removes an announcement whose statement was not begun. If that fails, the next run
+// determines that the statement had no effect.
+func (n *announcement) withdraw(ctx context.Context, r database.Run) {
+	if n == nil || !n.written {
+		return
+	}
+	n.written = false
+	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastWords)
+	defer cancel()
+	_ = r.Journal(last, nil)
 }
 
 // guard takes the lock for a run, unless the run before has kept it. The history is then as that
@@ -138,24 +197,24 @@ func (a *applier) guard(ctx context.Context) (guarded, database.Found, error) {
 	return guarded{run: r, opts: opts, since: time.Now()}, found, err
 }
 
-// keep keeps the lock for the next step, if that is a run, too, and follows soon enough.
-func (a *applier) keep(g guarded, next int) bool {
-	if !a.holds(g.since, next) || a.plan.Steps[next].Mode != OutsideTransaction {
-		return false
-	}
-	a.kept = g
-	return true
+// keeps reports whether the next step has the same lock: it is a run, too, and follows soon enough.
+func (a *applier) keeps(g guarded, next int) bool {
+	return a.holds(g.since, next) && a.plan.Steps[next].Mode == OutsideTransaction
 }
 
-// recordRun records a run that has executed all its statements.
-func (a *applier) recordRun(ctx context.Context, r database.Run, s Step, start time.Time) (database.Recorded, error) {
+// recordRun records a run that has executed all its statements. With next, it announces that, too.
+func (a *applier) recordRun(ctx context.Context, r database.Run, s Step, start time.Time, next *announcement) (recorded database.Recorded, err error) {
 	entries, err := a.entries(s, start)
 	if err != nil {
 		return database.Recorded{}, err
 	}
 	endings := a.retry.endings()
 	entries = append(entries, endings...)
-	recorded, err := r.Record(ctx, entries...)
+	if next == nil {
+		recorded, err = r.Record(ctx, entries...)
+	} else {
+		recorded, next.written, err = database.RecordAndAnnounce(ctx, r, entries, next.st, &next.journal)
+	}
 	if err != nil {
 		return recorded, err
 	}
@@ -198,6 +257,7 @@ type runner struct {
 	step    Step
 	opts    database.LockOptions
 	journal *database.Journal // as the database has it; nil or not Started if no run is interrupted
+	next    *announcement     // of the first statement; nil: none
 	owed    *database.Journal // as it must become: the statement that it announces is done
 	from    int               // how many statements had been executed before
 	leaves  bool              // a statement may have left something in the session
@@ -591,7 +651,9 @@ func (x *runner) inOne(ctx context.Context, st sqltext.Statement, data io.Reader
 // follows, which may take long, catchUp does so before.
 func (x *runner) alone(ctx context.Context, st sqltext.Statement, data io.Reader, before database.Journal) error {
 	before.Begun = x.m.masked(x.step.Script, st.Text)
-	if err := x.r.Announce(ctx, st, &before); err != nil {
+	if j, written := x.next.take(before.Begun); written {
+		before = j
+	} else if err := x.r.Announce(ctx, st, &before); err != nil {
 		return err
 	}
 	x.wrote(&before)

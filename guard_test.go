@@ -1,16 +1,19 @@
 package whimbrel_test
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
+	"testing/fstest"
 	"testing/synctest"
 	"time"
 
 	"github.com/whimbrel-db/whimbrel"
 	"github.com/whimbrel-db/whimbrel/database/memdb"
+	"github.com/whimbrel-db/whimbrel/source"
 )
 
 // indexes returns migrations with one statement each that can't be in a transaction, after one that
@@ -47,8 +50,8 @@ func calls(db *memdb.Database, also func(op string)) *counter {
 	return c
 }
 
-// Runs that follow each other share one guard. Each announces its statement, executes it and
-// records it, and nothing more.
+// Runs that follow each other share one guard. Each executes its statement and records it, together
+// with the announcement of the next one, and nothing more.
 func TestRunsShareTheGuard(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		target := memdb.New()
@@ -56,7 +59,7 @@ func TestRunsShareTheGuard(t *testing.T) {
 		count := calls(db, func(string) {})
 		wantApplied(t, mustUp(t, whimbrel.New(db, newSet(t, indexes(9)...), whimbrel.Options{})), 1, 2, 3, 4, 5, 6, 7, 8, 9, 10)
 		for op, want := range map[string]int{
-			memdb.OpGuard: 1, memdb.OpRunAnnounce: 9, memdb.OpRunExec: 9, memdb.OpRunRecord: 9, memdb.OpRunJournal: 0, memdb.OpRunState: 0, memdb.OpRunClose: 1,
+			memdb.OpGuard: 1, memdb.OpRunAnnounce: 1, memdb.OpRunExec: 9, memdb.OpRunRecord: 9, memdb.OpRunJournal: 0, memdb.OpRunState: 0, memdb.OpRunClose: 1,
 			memdb.OpState: 1, memdb.OpBegin: 1,
 		} {
 			wantEqual(t, op, count.of(op), want)
@@ -90,6 +93,33 @@ func TestRunsThatDoNotShareTheGuard(t *testing.T) {
 			})
 		})
 	}
+}
+
+// The end of a run announces the next one's statement. If that can't begin, since its file has
+// changed meanwhile, nothing stays announced.
+func TestAnAnnouncementIsWithdrawn(t *testing.T) {
+	target := memdb.New()
+	db := open(t, target)
+	long := "CREATE INDEX CONCURRENTLY j ON t (x); -- " + strings.Repeat("long ", 100_000) + "\n"
+	files := fstest.MapFS{
+		"1_a.up.sql": mapFile("CREATE TABLE t (x int)"), "2_b.up.sql": mapFile("CREATE INDEX CONCURRENTLY i ON t (x)"), "3_c.up.sql": mapFile(long),
+	}
+	set, err := source.Read(files, source.Options{})
+	noError(t, err)
+	ops := recordCalls(db)
+	m := whimbrel.New(db, set, whimbrel.Options{Observe: func(_ context.Context, e whimbrel.Event) {
+		if done, ok := e.(whimbrel.StepDone); ok && done.Step.Version == 2 {
+			st, err := db.State(t.Context(), set.Name())
+			noError(t, err)
+			wantEqual(t, "what is announced", st.Interrupted.Begun, "CREATE INDEX CONCURRENTLY j ON t (x)")
+			files["3_c.up.sql"] = mapFile("-- changed" + long)
+		}
+	}})
+	if err := tryUp(t, m); err == nil {
+		t.Fatal("a changed file was executed")
+	}
+	wantNotInterrupted(t, m)
+	wantEqual(t, "announcements", len(slices.DeleteFunc(slices.Clone(*ops), func(op string) bool { return op != memdb.OpRunAnnounce })), 1)
 }
 
 // A statement that is not announced follows one that is: the journal first says that the latter is

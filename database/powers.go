@@ -314,6 +314,25 @@ func CommitAndBegin(ctx context.Context, tx Tx, opts LockOptions) (r Recorded, n
 	return r, nil, Found{}, err
 }
 
+// RunChainer is a Run that can record its end and announce the next run's statement in one
+// transaction.
+type RunChainer interface {
+	// RecordAndAnnounce is Record, followed by Announce for the first statement of the next run
+	// under the same lock. One transaction does both, which should take one round trip. The entries
+	// end the present run. If announced is false, for whatever reason, the call is Record alone.
+	RecordAndAnnounce(ctx context.Context, entries []Entry, st sqltext.Statement, j *Journal) (r Recorded, announced bool, err error)
+}
+
+// RecordAndAnnounce records the end of a run and announces the next one's statement, if the Run is
+// a [RunChainer]. Otherwise it only records.
+func RecordAndAnnounce(ctx context.Context, r Run, entries []Entry, st sqltext.Statement, j *Journal) (recorded Recorded, announced bool, err error) {
+	if c, ok := r.(RunChainer); ok {
+		return c.RecordAndAnnounce(ctx, entries, st, j)
+	}
+	recorded, err = r.Record(ctx, entries...)
+	return recorded, false, err
+}
+
 // WriteBlocker is a Database whose migration lock keeps everybody else from writing to the database
 // while it is held, as SQLite's does. The engine then does not pause while it holds the lock.
 type WriteBlocker interface{ BlocksWriters() bool }

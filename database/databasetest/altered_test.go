@@ -280,7 +280,17 @@ type alteredRun struct {
 	exec     func(context.Context, *migration.Script, sqltext.Statement, io.Reader, *database.Journal) error
 	outcome  func(context.Context, sqltext.Statement, string, database.LockOptions) (*database.Outcome, error)
 	record   func(context.Context, ...database.Entry) (database.Recorded, error)
+	chain    func(context.Context, []database.Entry, sqltext.Statement, *database.Journal) (database.Recorded, bool, error)
 	close    func(context.Context) error
+}
+
+// RecordAndAnnounce does what the altered Record does, unless it is altered itself.
+func (r *alteredRun) RecordAndAnnounce(ctx context.Context, entries []database.Entry, st sqltext.Statement, j *database.Journal) (database.Recorded, bool, error) {
+	if r.chain != nil {
+		return r.chain(ctx, entries, st, j)
+	}
+	recorded, err := r.Record(ctx, entries...)
+	return recorded, false, err
 }
 
 func (r *alteredRun) State(ctx context.Context) (*database.State, error) {

@@ -20,6 +20,7 @@ var journalCases = []testCase{
 	{"an announced statement in a transaction of the script", announceTx, announcedInOwnTransaction},
 	{"Record after an announced statement", recordBegun, recordEndsAnnounced},
 	{"several scripts in one run", runNext, runsFollow},
+	{"RecordAndAnnounce", recordNext, recordAndAnnounce},
 	{"the writer and times of a journal", journalFills, journalIsFilledIn},
 	{"a journal in a transaction of the script", journalTx, journalInOwnTransaction},
 	{"a statement with its journal", execDone, marked},
@@ -80,6 +81,41 @@ func (c *check) interrupt(db database.Database, set string, j *database.Journal)
 	r := c.guard(db, set)
 	c.journal(r, j)
 	c.ok(r.Close(c.ctx), "Run.Close")
+}
+
+func recordAndAnnounce(c *check) {
+	tables := []string{"t", "u", "v", "w"}
+	db := c.db()
+	for _, table := range tables {
+		c.table(db, table)
+	}
+	r := c.guard(db, "s")
+	statement := c.announceable("t")
+	c.announce(r, statement, &database.Journal{Version: 1, Name: "next", Direction: database.Up, Of: 1})
+	for v := int64(1); v < 4; v++ { // a driver may announce only under some conditions
+		c.exec(r, statement)
+		statement = c.announceable(tables[v])
+		next := &database.Journal{Version: v + 1, Name: "next", Direction: database.Up, Of: 1, Begun: statement}
+		got, announced, err := database.RecordAndAnnounce(c.ctx, r, []database.Entry{up(v)}, c.only(statement), next)
+		c.ok(err, "RecordAndAnnounce")
+		c.that(len(got.Entries) == 1 && got.Entries[0].Version == v, "RecordAndAnnounce returned %v, want version %d", got.Entries, v)
+		c.that(c.state(c.db(), "s").Head == got.Head, "RecordAndAnnounce returned Head %d, State has %d", got.Head, c.state(c.db(), "s").Head)
+		if announced {
+			c.hasJournal(c.db(), "s", next)
+			o, err := r.Outcome(c.ctx, c.only(statement), next.Before, database.LockOptions{})
+			c.ok(err, "Run.Outcome")
+			c.that(o.Verdict != database.Happened, "the outcome of a statement that was not begun is %v", o.Verdict)
+		} else {
+			c.hasJournal(c.db(), "s", nil)
+			c.announce(r, statement, next)
+		}
+		c.isLocked("s")
+	}
+	c.exec(r, statement)
+	c.recordRun(r, 4)
+	c.hasJournal(c.db(), "s", nil)
+	c.ok(r.Close(c.ctx), "Run.Close")
+	c.hasVersions(db, "s", 1, 2, 3, 4)
 }
 
 // hasJournal fails the case unless this is the interrupted run of a set; nil is none.

@@ -315,6 +315,30 @@ var journalMutants = []mutant{
 		}
 	})),
 	keepsRun(recordFails, "Record of a failed attempt leaves the journal unchanged", func(_ *database.Journal, e database.Entry) bool { return e.Direction == database.Failed }),
+	ofRun("RecordAndAnnounce announces nothing", recordNext, func(r *alteredRun) {
+		r.chain = func(ctx context.Context, entries []database.Entry, _ sqltext.Statement, _ *database.Journal) (database.Recorded, bool, error) {
+			recorded, err := r.Run.Record(ctx, entries...)
+			return recorded, true, err
+		}
+	}),
+	ofRun("RecordAndAnnounce does not say that it announces", recordNext, func(r *alteredRun) {
+		r.chain = func(ctx context.Context, entries []database.Entry, st sqltext.Statement, j *database.Journal) (database.Recorded, bool, error) {
+			recorded, _, err := database.RecordAndAnnounce(ctx, r.Run, entries, st, j)
+			return recorded, false, err
+		}
+	}),
+	ofRun("RecordAndAnnounce records nothing", recordNext, func(r *alteredRun) {
+		r.chain = func(ctx context.Context, _ []database.Entry, st sqltext.Statement, j *database.Journal) (database.Recorded, bool, error) {
+			return database.Recorded{}, true, r.Run.Announce(ctx, st, j)
+		}
+	}),
+	ofRun("RecordAndAnnounce says nothing about the target", recordNext, func(r *alteredRun) {
+		r.chain = func(ctx context.Context, entries []database.Entry, st sqltext.Statement, j *database.Journal) (database.Recorded, bool, error) {
+			recorded, announced, err := database.RecordAndAnnounce(ctx, r.Run, entries, st, j)
+			j.Before = ""
+			return recorded, announced, err
+		}
+	}),
 	ofRun("Record ends any run", recordEnds, func(r *alteredRun) {
 		r.record = func(ctx context.Context, entries ...database.Entry) (database.Recorded, error) {
 			got, err := r.Run.Record(ctx, entries...)

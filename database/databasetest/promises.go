@@ -204,6 +204,7 @@ var (
 	announceMakes  = define("run.announce.put", "Run.Announce", "Announce replaces the set's journal and is durable when it returns.")
 	announceTx     = define("run.announce.in-transaction", "Run.Announce", "Announce is an error while the script's transaction is open.")
 	runNext        = define("run.next", "Run", "After Record a Run can execute another script.")
+	recordNext     = define("run.record-and-announce", "RunChainer.RecordAndAnnounce", "RecordAndAnnounce is Record, and the journal announces the next statement, or it does not say so.")
 	recordBegun    = define("run.record.begun", "Run", "Record ends a run whose journal still announces its last statement.")
 	outcomeTells   = define("run.outcome", "Run.Outcome", "Outcome reports whether a statement took effect.")
 	outcomeRemains = define("outcome.remains", "Outcome.Remains", "Remains reports that a statement that has not happened left something behind that First does not remove.")

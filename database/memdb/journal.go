@@ -60,11 +60,14 @@ func (r *run) keep(j *database.Journal) error {
 }
 
 func (r *run) Announce(ctx context.Context, _ sqltext.Statement, j *database.Journal) error {
-	return r.put(ctx, OpRunAnnounce, j, func() error {
-		doc, err := r.db.snapshot().Encode()
-		j.Before = string(doc)
-		return err
-	})
+	return r.put(ctx, OpRunAnnounce, j, func() error { return r.describe(j) })
+}
+
+// describe makes the schema the journal's Before. mu is held.
+func (r *run) describe(j *database.Journal) error {
+	doc, err := r.db.snapshot().Encode()
+	j.Before = string(doc)
+	return err
 }
 
 func (r *run) Outcome(ctx context.Context, st sqltext.Statement, before string, _ database.LockOptions) (*database.Outcome, error) {

@@ -137,6 +137,32 @@ func (r *run) Record(ctx context.Context, entries ...database.Entry) (recorded d
 	}
 	r.db.target.mu.Lock()
 	defer r.db.target.mu.Unlock()
+	return r.add(entries)
+}
+
+// RecordAndAnnounce implements database.RunChainer.
+func (r *run) RecordAndAnnounce(ctx context.Context, entries []database.Entry, _ sqltext.Statement, j *database.Journal) (recorded database.Recorded, announced bool, err error) {
+	end, err := r.enterUntil(ctx, OpRunRecord)
+	if err != nil {
+		return recorded, false, err
+	}
+	defer func() { err = r.left(end, true, err) }()
+	if end == ErrNotCommitted {
+		return recorded, false, nil
+	}
+	r.db.target.mu.Lock()
+	defer r.db.target.mu.Unlock()
+	if recorded, err = r.add(entries); err != nil {
+		return recorded, false, err
+	}
+	if err = r.describe(j); err != nil {
+		return recorded, false, nil
+	}
+	return recorded, true, r.keep(j)
+}
+
+// add appends entries. mu is held.
+func (r *run) add(entries []database.Entry) (recorded database.Recorded, err error) {
 	if r.own != nil {
 		return recorded, errOwn
 	}

@@ -243,7 +243,7 @@ func (r *run) Journal(ctx context.Context, j *database.Journal) error {
 // put writes the set's row in a transaction of its own, with the given queries.
 func (r *run) put(ctx context.Context, j *database.Journal, put ...query) error {
 	r.ended = false
-	queries := []query{command("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE")}
+	queries := []query{{sql: "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE", path: callers, often: true}}
 	_, err := r.commit(ctx, append(append(queries, r.nextLimit(j)...), put...)...)
 	if err == nil {
 		r.journal = j

@@ -91,12 +91,15 @@ func (db *Database) tryLock(ctx context.Context, c *conn, l location, set string
 	return got, h, err
 }
 
+// beginWriting begins a transaction in which each query has its own snapshot.
+var beginWriting = query{sql: "BEGIN ISOLATION LEVEL READ COMMITTED", path: callers, often: true}
+
 // lockQueries begin a transaction and try to get the lock in it, once. They also set the timeouts
 // of the transaction.
 func (db *Database) lockQueries(c *conn, l location, set string, opts database.LockOptions, got *bool) []query {
 	return []query{
 		// READ COMMITTED: the head must be read with a snapshot taken after the lock.
-		command("BEGIN ISOLATION LEVEL READ COMMITTED"),
+		beginWriting,
 		{
 			sql: "SELECT pg_catalog.pg_try_advisory_xact_lock(" + lockKey + "), pg_catalog.pg_backend_pid(), pg_catalog.pg_try_advisory_xact_lock_shared(" +
 				openKey + "), " + aboutServer + db.forTheTransaction(c, opts),

@@ -63,24 +63,54 @@ func (r *run) Announce(ctx context.Context, st sqltext.Statement, j *database.Jo
 	return r.put(ctx, j, r.putAsOurselves(j, nil)...)
 }
 
-// announce reads the state of the objects with the statement that writes it to the journal. It also
-// looks for another session that delays a CONCURRENTLY.
+// announce reads the state of the objects with the statement that writes it to the journal.
 func (r *run) announce(ctx context.Context, st sqltext.Statement, sql string, names []pgddl.Name, j *database.Journal) error {
-	ours, err := json.Marshal(r.at)
+	a, err := r.announcing(st, sql, names, j)
 	if err != nil {
 		return err
 	}
-	j.Before = string(ours)
-	delayed := false
-	with := &description{sql: sql, row: func(row *row) { j.Before, delayed = row.kept(), row.boolean() }}
-	if err := r.put(ctx, j, append([]query{findRelations(names...)}, r.putAsOurselves(j, with)...)...); err != nil {
-		j.Before = ""
+	if err := r.put(ctx, j, a.queries...); err != nil {
+		a.failed()
 		return err
 	}
-	if !delayed {
-		r.free = st.Text
-	}
+	a.done()
 	return nil
+}
+
+// announcing announces a statement in a transaction.
+type announcing struct {
+	r       *run
+	st      sqltext.Statement
+	j       *database.Journal
+	queries []query
+	delayed bool // another session delays the statement
+}
+
+// announcing returns the queries that announce a CONCURRENTLY. They also look for another session
+// that delays it.
+func (r *run) announcing(st sqltext.Statement, sql string, names []pgddl.Name, j *database.Journal) (*announcing, error) {
+	ours, err := json.Marshal(r.at)
+	if err != nil {
+		return nil, err
+	}
+	a := &announcing{r: r, st: st, j: j}
+	j.Before = string(ours)
+	if sql == "" { // nothing needs to be known
+		a.queries = r.putAsOurselves(j, nil)
+		return a, nil
+	}
+	with := &description{sql: sql, row: func(row *row) { j.Before, a.delayed = row.kept(), row.boolean() }}
+	a.queries = append([]query{findRelations(names...)}, r.putAsOurselves(j, with)...)
+	return a, nil
+}
+
+// failed notes that the transaction was rolled back, and done that it was committed.
+func (a *announcing) failed() { a.j.Before = "" }
+
+func (a *announcing) done() {
+	if a.r.free = ""; !a.delayed {
+		a.r.free = a.st.Text
+	}
 }
 
 // description is a query for the state of objects, as one JSON document.

@@ -171,7 +171,7 @@ func (r *run) begin(ctx context.Context, opts database.LockOptions) error {
 // exist. A session of the caller's it reads, too, to restore it later.
 func (r *run) claim(ctx context.Context, opts database.LockOptions, alone bool) (claimed bool, err error) {
 	var known session
-	queries := append([]query{command("BEGIN ISOLATION LEVEL READ COMMITTED"), r.worker.learnServer()}, r.own.hold(history, journal)...)
+	queries := append([]query{beginWriting, r.worker.learnServer()}, r.own.hold(history, journal)...)
 	queries = append(queries, r.db.versionQuery(r.schema))
 	if !r.ours {
 		queries = append(queries, known.read()...)
@@ -361,24 +361,46 @@ func (r *run) setsLocally(st sqltext.Statement, own bool) bool {
 }
 
 // Record appends entries in a transaction of their own.
-func (r *run) Record(ctx context.Context, entries ...database.Entry) (recorded database.Recorded, err error) {
+func (r *run) Record(ctx context.Context, entries ...database.Entry) (database.Recorded, error) {
+	recorded, _, err := r.record(ctx, entries, nil)
+	return recorded, err
+}
+
+// RecordAndAnnounce implements database.RunChainer for a statement that one query describes and
+// announces, in a session of our own in which no script has set anything.
+func (r *run) RecordAndAnnounce(ctx context.Context, entries []database.Entry, st sqltext.Statement, j *database.Journal) (database.Recorded, bool, error) {
+	what := pgddl.Parse(st.Text)
+	sql, names := beforeSQL(&what)
+	if sql == "" && what.Kind != pgddl.Again || !r.ours || r.pooled || r.changed || r.stained || r.reset || !r.waitsFreely(st, r.limit) {
+		return r.record(ctx, entries, nil)
+	}
+	next, err := r.announcing(st, sql, names, j)
+	if err != nil {
+		return database.Recorded{}, false, err
+	}
+	return r.record(ctx, entries, next)
+}
+
+// record appends entries. If they end the run, it announces the statement of the next one, unless
+// that is nil.
+func (r *run) record(ctx context.Context, entries []database.Entry, next *announcing) (recorded database.Recorded, announced bool, err error) {
 	ctx, leave, err := r.Enter(ctx)
 	if err != nil {
-		return recorded, err
+		return recorded, false, err
 	}
 	defer leave()
 	if r.worker.inTransaction() {
-		return recorded, errOwnTransaction
+		return recorded, false, errOwnTransaction
 	}
 	ctx, stop := r.under(ctx)
 	defer stop()
 	if r.stained || !r.ours && r.changed {
 		if err := r.putBack(func(qs ...query) error { return r.worker.pipeline(ctx, qs...) }); err != nil {
-			return recorded, err
+			return recorded, false, err
 		}
 	}
-	queries := append([]query{command("BEGIN ISOLATION LEVEL READ COMMITTED")}, r.settle()...)
 	left := r.journal
+	var rows []query
 	for _, e := range entries {
 		e.Set = r.set
 		switch {
@@ -389,24 +411,55 @@ func (r *run) Record(ctx context.Context, entries ...database.Entry) (recorded d
 			failed.Error = e.Error
 			left = &failed
 		}
-		queries = append(queries, r.db.recordQuery(r.schema, e, sinceBegin, func(e database.Entry) { recorded.Entries = append(recorded.Entries, e) }))
+		rows = append(rows, r.db.recordQuery(r.schema, e, sinceBegin, func(e database.Entry) { recorded.Entries = append(recorded.Entries, e) }))
 	}
 	if left != nil {
 		kept := *left
 		left = &kept
 	}
-	committed, err := r.commit(ctx, append(queries, r.putQuery(left, nil))...)
-	if r.ended = committed && err == nil; committed {
-		r.settled()
+	var committed bool
+	if announced = next != nil && left == nil; announced {
+		committed, err = r.commitAndAnnounce(ctx, rows, next)
+	} else {
+		committed, err = r.commitEntries(ctx, rows, left)
 	}
 	if n := len(recorded.Entries); committed && n > 0 {
-		r.journal, r.head.mine = left, recorded.Entries[n-1].ID
+		r.head.mine = recorded.Entries[n-1].ID
 	}
 	if err != nil {
-		return database.Recorded{}, err
+		return database.Recorded{}, false, err
 	}
 	recorded.Head = r.head.sum()
-	return recorded, nil
+	return recorded, announced, nil
+}
+
+// commitEntries commits rows of the history, and left as the journal.
+func (r *run) commitEntries(ctx context.Context, rows []query, left *database.Journal) (bool, error) {
+	queries := append([]query{beginWriting}, r.settle()...)
+	committed, err := r.commit(ctx, append(append(queries, rows...), r.putQuery(left, nil))...)
+	if r.ended = committed && err == nil; committed {
+		r.settled()
+		if len(rows) > 0 {
+			r.journal = left
+		}
+	}
+	return committed, err
+}
+
+// commitAndAnnounce commits rows of the history together with the announcement of the next run's
+// statement. The session keeps what it has for the statements of runs.
+func (r *run) commitAndAnnounce(ctx context.Context, rows []query, next *announcing) (bool, error) {
+	limited, lifted, unlifted, named := r.limited, r.lifted, r.unlifted, r.named
+	queries := append([]query{beginWriting}, r.nameAndLift(next.st.Pos.File)...)
+	committed, err := r.commit(ctx, append(append(queries, rows...), next.queries...)...)
+	if r.ended = false; !committed {
+		r.limited, r.lifted, r.unlifted, r.named, r.task = limited, lifted, unlifted, named, ""
+		next.failed()
+		return false, err
+	}
+	r.journal = next.j
+	next.done()
+	return true, err
 }
 
 // liftTries is how often the query that lifts the timeouts may itself reach the timeout.

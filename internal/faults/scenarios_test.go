@@ -125,7 +125,8 @@ INSERT INTO a VALUES (71);
 INSERT INTO b VALUES (72);
 COMMIT;
 INSERT INTO a VALUES (73);`, down: "DELETE FROM a"}
-	index = file{"CREATE INDEX{concurrently} a_x ON a (x)", "DROP INDEX{concurrently} a_x{of a}"}
+	indexAgain = file{"CREATE INDEX{concurrently} a_y ON a (x)", "DROP INDEX{concurrently} a_y{of a}"}
+	index      = file{"CREATE INDEX{concurrently} a_x ON a (x)", "DROP INDEX{concurrently} a_x{of a}"}
 )
 
 func up(ctx context.Context, m *whimbrel.Migrator) error {
@@ -163,6 +164,7 @@ var scenarios = []*scenario{
 	{name: "transactions of its own", files: []file{tableA, several, after}, before: to(1), do: up},
 	{name: "transactions of its own, down", files: []file{tableA, several, after}, before: up, do: to(1)},
 	{name: "a concurrent index", files: []file{tableA, index}, before: to(1), do: up},
+	{name: "concurrent indexes that follow each other", files: []file{tableA, index, indexAgain, after}, before: to(1), do: up},
 	{name: "an atomic transaction of rows", files: []file{tableA, after, {"INSERT INTO a VALUES (8); INSERT INTO a VALUES (9)", ""}}, opts: whimbrel.Options{Atomic: true}, before: to(1), do: up},
 	{name: "one down", files: []file{tableA, tableB, indexB}, before: up, do: to(2)},
 	{name: "a run down", files: []file{tableA, mixed, after}, before: up, do: to(1)},
