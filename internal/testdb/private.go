@@ -119,7 +119,7 @@ func (s *Server) Standby() {
 func (s *Server) New() string {
 	s.t.Helper()
 	name := databaseName(s.t)
-	exec1(s.t, s.URL, "CREATE DATABASE "+name+" TEMPLATE template0")
+	copyDatabase(s.t, s.URL, name, "template0")
 	return withDatabase(s.t, s.URL, name)
 }
 

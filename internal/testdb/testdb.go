@@ -203,9 +203,23 @@ func create(t testing.TB, server string) string {
 func createFrom(t testing.TB, server, template string) string {
 	t.Helper()
 	name := databaseName(t)
-	exec1(t, server, "CREATE DATABASE "+name+" TEMPLATE "+template)
+	copyDatabase(t, server, name, template)
 	t.Cleanup(func() { exec1(t, server, "DROP DATABASE "+name+" WITH (FORCE)") })
 	return withDatabase(t, server, name)
+}
+
+// copyDatabase creates a database on a server. Copying the template's files takes half the CPU time of
+// what PostgreSQL does by default since version 15: write each of their pages to the WAL.
+func copyDatabase(t testing.TB, server, name, template string) {
+	t.Helper()
+	onServer(t, server, func(ctx context.Context, conn *pgconn.PgConn) error {
+		sql := "CREATE DATABASE " + name + " TEMPLATE " + template
+		major, _, _ := strings.Cut(conn.ParameterStatus("server_version"), ".")
+		if n, _ := strconv.Atoi(major); n >= 15 {
+			sql += " STRATEGY file_copy"
+		}
+		return execute(ctx, conn, sql)
+	})
 }
 
 // databaseName returns a unique name that contains the test's.
@@ -225,6 +239,19 @@ func databaseName(t testing.TB) string {
 // exec1 executes one statement on a connection of its own.
 func exec1(t testing.TB, server, sql string) {
 	t.Helper()
+	onServer(t, server, func(ctx context.Context, conn *pgconn.PgConn) error { return execute(ctx, conn, sql) })
+}
+
+func execute(ctx context.Context, conn *pgconn.PgConn, sql string) error {
+	if err := conn.Exec(ctx, sql).Close(); err != nil {
+		return fmt.Errorf("%s: %w", sql, err)
+	}
+	return nil
+}
+
+// onServer calls do with a connection of its own.
+func onServer(t testing.TB, server string, do func(context.Context, *pgconn.PgConn) error) {
+	t.Helper()
 	// not the test's context, which is done when cleanups run
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 	defer cancel()
@@ -233,8 +260,8 @@ func exec1(t testing.TB, server, sql string) {
 		t.Fatalf("connecting to the test server: %v", err)
 	}
 	defer conn.Close(ctx)
-	if _, err := conn.Exec(ctx, sql).ReadAll(); err != nil {
-		t.Fatalf("%s: %v", sql, err)
+	if err := do(ctx, conn); err != nil {
+		t.Fatal(err)
 	}
 }
 
