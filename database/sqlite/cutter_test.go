@@ -15,6 +15,8 @@ type cutter struct {
 	n     int // 0: never
 	after bool
 	kill  func() // nil: drop the connections instead, without a COMMIT
+	// before is called with each text before it is sent, unless it is nil.
+	before func(text string)
 
 	mu    sync.Mutex
 	sent  int
@@ -25,7 +27,10 @@ type cutter struct {
 var errCut = errors.New("the connection was cut")
 
 // statement sends one statement if the process is alive. close closes its result.
-func (c *cutter) statement(send func() error, close func()) error {
+func (c *cutter) statement(text string, send func() error, close func()) error {
+	if c.before != nil {
+		c.before(text)
+	}
 	c.mu.Lock()
 	c.sent++
 	hit, dead := c.sent == c.n, c.dead
@@ -117,7 +122,7 @@ type cutConn struct {
 }
 
 func (c *cutConn) ExecContext(ctx context.Context, query string, args []driver.NamedValue) (r driver.Result, err error) {
-	err = c.c.statement(func() (err error) {
+	err = c.c.statement(query, func() (err error) {
 		r, err = c.client.ExecContext(ctx, query, args)
 		return err
 	}, func() {})
@@ -125,7 +130,7 @@ func (c *cutConn) ExecContext(ctx context.Context, query string, args []driver.N
 }
 
 func (c *cutConn) QueryContext(ctx context.Context, query string, args []driver.NamedValue) (r driver.Rows, err error) {
-	err = c.c.statement(func() (err error) {
+	err = c.c.statement(query, func() (err error) {
 		r, err = c.client.QueryContext(ctx, query, args)
 		return err
 	}, func() {

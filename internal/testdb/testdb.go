@@ -208,8 +208,8 @@ func createFrom(t testing.TB, server, template string) string {
 	return withDatabase(t, server, name)
 }
 
-// copyDatabase creates a database on a server. Copying the template's files takes half the CPU time of
-// what PostgreSQL does by default since version 15: write each of their pages to the WAL.
+// copyDatabase creates a database on a server. Copying the template's files takes half the CPU time
+// of what PostgreSQL does by default since version 15: write each of their pages to the WAL.
 func copyDatabase(t testing.TB, server, name, template string) {
 	t.Helper()
 	onServer(t, server, func(ctx context.Context, conn *pgconn.PgConn) error {
