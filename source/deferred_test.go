@@ -1,10 +1,13 @@
 package source_test
 
 import (
+	"fmt"
 	"io/fs"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/fstest"
 
@@ -261,5 +264,50 @@ func TestWarningsOfDeferredDowns(t *testing.T) {
 	}
 	if len(whole.Warnings()) == 0 || !slices.Equal(all.Warnings(), whole.Warnings()) {
 		t.Errorf("warnings: %v, want %v", all.Warnings(), whole.Warnings())
+	}
+}
+
+// crowded notes how many of its files are open at a time.
+type crowded struct {
+	fstest.MapFS
+	open, most atomic.Int32
+}
+
+func (c *crowded) Open(name string) (fs.File, error) {
+	f, err := c.MapFS.Open(name)
+	if err != nil || name == "." {
+		return f, err
+	}
+	now := c.open.Add(1)
+	for most := c.most.Load(); now > most && !c.most.CompareAndSwap(most, now); most = c.most.Load() {
+	}
+	for range 100 { // let others open theirs
+		runtime.Gosched()
+	}
+	return crowdedFile{f, c}, nil
+}
+
+type crowdedFile struct {
+	fs.File
+	in *crowded
+}
+
+func (f crowdedFile) Close() error {
+	f.in.open.Add(-1)
+	return f.File.Close()
+}
+
+func TestReadLeavesAProcessorFree(t *testing.T) {
+	t.Parallel()
+	files := fstest.MapFS{}
+	for i := range 200 {
+		files[fmt.Sprintf("%03d_t.up.sql", i)] = text("SELECT 1;")
+	}
+	c := &crowded{MapFS: files}
+	if _, err := source.Read(c, source.Options{}); err != nil {
+		t.Fatal(err)
+	}
+	if most := max(1, runtime.GOMAXPROCS(0)-1); int(c.most.Load()) > most {
+		t.Errorf("%d files were open at a time, want at most %d", c.most.Load(), most)
 	}
 }

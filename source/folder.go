@@ -263,9 +263,14 @@ func (f *folder) path(name string) string {
 	return strings.TrimSuffix(f.opts.Dir, "/") + "/" + name
 }
 
-// maxReaders is how many files are read at a time. System calls take most of the time, so more
-// would not help.
+// maxReaders is the maximum number of files that are read at a time. System calls take most of the
+// time, so more would not help.
 const maxReaders = 4
+
+// readers returns how many files are read at a time. One of several processors remains free: while
+// all are reading, nobody notices that a server has answered, and most callers are connecting to a
+// database meanwhile.
+func readers() int { return max(1, min(maxReaders, runtime.GOMAXPROCS(0)-1)) }
 
 // reader has what one goroutine needs to read one file after another.
 type reader struct {
@@ -277,7 +282,7 @@ type reader struct {
 func (f *folder) readFiles(files []*file) {
 	var next atomic.Int64
 	var wg sync.WaitGroup
-	for range min(maxReaders, runtime.GOMAXPROCS(0), len(files)) {
+	for range min(readers(), len(files)) {
 		wg.Go(func() {
 			r := &reader{heeds: f.heeds, buf: make([]byte, shortText)}
 			for i := int(next.Add(1)); i <= len(files); i = int(next.Add(1)) {

@@ -20,8 +20,8 @@ var selecting = []string{"env-file", "config", "env", "database", "dir", "format
 var untargeted = []string{"help", "flags", "init", "drivers", "version", "completion", "config"}
 
 // aim returns the flags with which a command was called that select what it works on, as words for
-// a shell, and the commands to which advice adds them.
-func aim(cmd *cobra.Command) (flags string, commands []string) {
+// a shell.
+func aim(cmd *cobra.Command) string {
 	var words []string
 	for _, name := range selecting {
 		f := cmd.Flags().Lookup(name)
@@ -39,10 +39,12 @@ func aim(cmd *cobra.Command) (flags string, commands []string) {
 			words = append(words, "--"+name, shellWord(name, f.Value.String()))
 		}
 	}
-	if words == nil {
-		return "", nil
-	}
-	for _, c := range cmd.Root().Commands() {
+	return strings.Join(words, " ")
+}
+
+// aimed returns the commands to which advice adds these flags.
+func aimed() (commands []string) {
+	for _, c := range Command().Commands() {
 		if slices.Contains(untargeted, c.Name()) {
 			continue
 		}
@@ -52,7 +54,7 @@ func aim(cmd *cobra.Command) (flags string, commands []string) {
 		}
 	}
 	order.By(commands, func(a, b string) int { return cmp.Compare(len(b), len(a)) })
-	return strings.Join(words, " "), commands
+	return commands
 }
 
 // shellWord returns the value of a flag as one word. A URL with a password is "…".

@@ -129,7 +129,7 @@ func (a *app) print() *render.Printer {
 		opts.Page = a.page()
 		p = render.New(opts)
 		if a.called != nil {
-			p.Aim(aim(a.called))
+			p.Aim(aim(a.called), aimed)
 		}
 		a.printer.Store(p)
 	}

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -31,7 +32,8 @@ const (
 	groupOther    = "other"
 )
 
-// root returns the whimbrel command with all subcommands.
+// root returns the whimbrel command with the subcommand that is called, or with all; see
+// addCommands.
 func (a *app) root() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "whimbrel",
@@ -116,16 +118,79 @@ You can kill it at any moment, or start it many times at once: no manual repair 
 	)
 	root.SetHelpCommandGroupID(groupOther)
 	root.SetCompletionCommandGroupID(groupOther)
-	root.AddCommand(
-		a.initCommand(), a.newCommand(), a.upCommand(), a.toCommand(), a.downCommand(), a.redoCommand(), a.loadCommand(), a.seedCommand(), a.backfillCommand(), a.workCommand(), a.squashCommand(), a.renumberCommand(), a.convertCommand(),
-		a.statusCommand(), a.planCommand(), a.historyCommand(), a.verifyCommand(), a.snapshotCommand(), a.driftCommand(), a.diffCommand(), a.reportCommand(),
-		a.resolveCommand(), a.abandonCommand(), a.acceptCommand(), a.markCommand(), a.forgetCommand(), a.baselineCommand(), a.adoptCommand(),
-		a.createCommand(), a.waitCommand(), a.resetCommand(), a.dropCommand(),
-		a.metadataCommand(), a.sqlCommand(), a.settingsCommand(), a.freezeCommand(), a.thawCommand(), a.configCommand(), a.driversCommand(), a.versionCommand(),
-	)
 	root.SetHelpCommand(helpCommand())
+	a.addCommands(root)
+	return root
+}
+
+// addCommands adds the command that the arguments begin with, since building all of them takes
+// longer than anything else before the database is opened. If the arguments begin with anything
+// else, it adds all: for help, suggestions and completion.
+func (a *app) addCommands(root *cobra.Command) {
+	all := allSubcommands()
+	if len(a.Args) > 0 {
+		if i := slices.IndexFunc(all, func(c subcommand) bool { return c.name == a.Args[0] }); i >= 0 {
+			root.AddCommand(all[i].build(a))
+			root.CompletionOptions.DisableDefaultCmd = true
+			return
+		}
+	}
+	for _, c := range all {
+		root.AddCommand(c.build(a))
+	}
 	root.AddCommand(flagsTopic(root, a.helpWidth()))
 	completionCommand(root)
 	a.completeGlobals(root)
-	return root
+}
+
+// subcommand is a command of whimbrel that is built when it is called.
+type subcommand struct {
+	name  string
+	build func(*app) *cobra.Command
+}
+
+// allSubcommands are in the order of use.
+func allSubcommands() []subcommand {
+	return []subcommand{
+		{"init", (*app).initCommand},
+		{"new", (*app).newCommand},
+		{"up", (*app).upCommand},
+		{"to", (*app).toCommand},
+		{"down", (*app).downCommand},
+		{"redo", (*app).redoCommand},
+		{"load", (*app).loadCommand},
+		{"seed", (*app).seedCommand},
+		{"backfill", (*app).backfillCommand},
+		{"work", (*app).workCommand},
+		{"squash", (*app).squashCommand},
+		{"renumber", (*app).renumberCommand},
+		{"convert", (*app).convertCommand},
+		{"status", (*app).statusCommand},
+		{"plan", (*app).planCommand},
+		{"history", (*app).historyCommand},
+		{"verify", (*app).verifyCommand},
+		{"snapshot", (*app).snapshotCommand},
+		{"drift", (*app).driftCommand},
+		{"diff", (*app).diffCommand},
+		{"report", (*app).reportCommand},
+		{"resolve", (*app).resolveCommand},
+		{"abandon", (*app).abandonCommand},
+		{"accept", (*app).acceptCommand},
+		{"mark", (*app).markCommand},
+		{"forget", (*app).forgetCommand},
+		{"baseline", (*app).baselineCommand},
+		{"adopt", (*app).adoptCommand},
+		{"create", (*app).createCommand},
+		{"wait", (*app).waitCommand},
+		{"reset", (*app).resetCommand},
+		{"drop", (*app).dropCommand},
+		{"metadata", (*app).metadataCommand},
+		{"sql", (*app).sqlCommand},
+		{"settings", (*app).settingsCommand},
+		{"freeze", (*app).freezeCommand},
+		{"thaw", (*app).thawCommand},
+		{"config", (*app).configCommand},
+		{"drivers", (*app).driversCommand},
+		{"version", (*app).versionCommand},
+	}
 }

@@ -1,19 +1,23 @@
 package render
 
-import "strings"
+import (
+	"strings"
+	"sync"
+)
 
 // Aim has the flags that select what the command works on repeated in each command that the output
 // advises, so that it can be copied. flags are words for a shell; commands are the commands that
-// they apply to, such as "history show", the longer ones of the same beginning first.
-func (p *Printer) Aim(flags string, commands []string) {
+// they apply to, such as "history show", the longer ones of the same beginning first. It is called
+// when the output advises a command.
+func (p *Printer) Aim(flags string, commands func() []string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.aim = aim{flags, commands}
+	p.aim = aim{flags, sync.OnceValue(commands)}
 }
 
 type aim struct {
 	flags    string
-	commands []string
+	commands func() []string
 }
 
 // at returns a text with the flags added to its commands, unless they have them.
@@ -40,7 +44,7 @@ func (a aim) at(text string) string {
 
 // command returns the command with which a text begins, or "".
 func (a aim) command(text string) string {
-	for _, name := range a.commands {
+	for _, name := range a.commands() {
 		after, ok := strings.CutPrefix(text, name)
 		if ok && (after == "" || strings.ContainsAny(after[:1], " \"`.,;:\n")) {
 			return name

@@ -4,7 +4,7 @@ import "testing"
 
 func TestAimAddsFlagsToCommands(t *testing.T) {
 	t.Parallel()
-	a := aim{"--env 'a b'", []string{"history show", "history", "up", "redo"}}
+	a := aim{"--env 'a b'", func() []string { return []string{"history show", "history", "up", "redo"} }}
 	for text, want := range map[string]string{
 		`Run "whimbrel up" to resume.`:     `Run "whimbrel up --env 'a b'" to resume.`,
 		"whimbrel up":                      "whimbrel up --env 'a b'",
