@@ -35,6 +35,7 @@ type begun struct {
 	ours    bool // the session belongs to the driver alone
 	attends bool // it detects a dead client until it ends
 	fully   bool // the tables may have triggers, rules or policies that have no effect
+	known   bool // the server of the session is known, and cannot change
 	keys    lockKeys
 }
 
@@ -68,10 +69,12 @@ func (db *Database) beginQueries(c *conn, l location, set string, opts database.
 			}
 			r.boolean()
 			*got = r.boolean()
-			c.backend = r.number()
-			c.prepareFromNowOn(c.backend)
 			c.attending(b.of.ours && !b.of.attends)
-			c.server = r.server()
+			if !b.of.known {
+				c.backend = r.number()
+				c.prepareFromNowOn(c.backend)
+				c.server = r.server()
+			}
 			return r.err
 		},
 	}
@@ -99,6 +102,7 @@ func (db *Database) beginning(c *conn, l location, set string, opts database.Loc
 		app: db.sayApp && c.parameter("application_name") != db.opts.App, ours: c.ours(), attends: c.attends(),
 		fully: db.fully.Load(),
 	}
+	of.known = of.ours && c.backend != 0
 	if k := db.keys.Load(); k != nil && k.history == l.tables[history].OID && k.set == set {
 		of.keys = *k
 	}
@@ -116,8 +120,12 @@ func (db *Database) beginning(c *conn, l location, set string, opts database.Loc
 	if of.fully {
 		same = l.unchanged(history, settings, journal)
 	}
-	b.lock = "SELECT k.mine, k.open, pg_catalog.pg_try_advisory_xact_lock_shared(k.open), pg_catalog.pg_try_advisory_xact_lock(k.mine), pg_catalog.pg_backend_pid(), " +
-		aboutServer + db.forTheTransaction(c, opts) + ", 1 OPERATOR(pg_catalog./) " + same +
+	about := ", pg_catalog.pg_backend_pid(), " + aboutServer
+	if of.known {
+		about = ""
+	}
+	b.lock = "SELECT k.mine, k.open, pg_catalog.pg_try_advisory_xact_lock_shared(k.open), pg_catalog.pg_try_advisory_xact_lock(k.mine)" +
+		about + db.forTheTransaction(c, opts) + ", 1 OPERATOR(pg_catalog./) " + same +
 		"::int FROM (SELECT " + mine + " AS mine, " + open + " AS open) AS k"
 	db.begins.Store(b)
 	return b

@@ -3,6 +3,7 @@ package postgres_test
 import (
 	"context"
 	"fmt"
+	"strings"
 	"sync"
 	"testing"
 
@@ -93,6 +94,43 @@ func TestStatementsOfAMigration(t *testing.T) {
 		equal(t, "the statements of "+tt.what, executed, tt.executed)
 		equal(t, "those that the server parses for "+tt.what, parsed, tt.parsed)
 	}
+}
+
+// The transactions that follow the first in a chain do not ask which server process they are in,
+// since the connection certainly leads to the same one.
+func TestChainAsksForItsServerOnce(t *testing.T) {
+	t.Parallel()
+	var mu sync.Mutex
+	texts, asked := map[string]string{}, 0
+	tap := testdb.NewTap(t, testdb.Postgres(t), func(_ int, m any) {
+		mu.Lock()
+		defer mu.Unlock()
+		switch m := m.(type) {
+		case *pgproto3.Parse:
+			texts[m.Name] = m.Query
+		case *pgproto3.Bind:
+			if strings.Contains(texts[m.PreparedStatement], "pg_postmaster_start_time") {
+				asked++
+			}
+		}
+	})
+	db := open(t, tap.URL)
+	must(t, apply(t, db, "s", 0, script("SELECT 1"))) // makes the tables
+	mu.Lock()
+	asked = 0
+	mu.Unlock()
+	tx := begin(t, db, "s")
+	for v := range int64(4) {
+		must(t, tx.Exec(background(t), script(fmt.Sprintf("CREATE TABLE t%d (x int)", v))))
+		must(t, tx.Record(background(t), database.Entry{Version: 1 + v, Direction: database.Up}))
+		_, next, _, err := database.CommitAndBegin(background(t), tx, database.LockOptions{})
+		must(t, err)
+		tx = next
+	}
+	must(t, tx.Rollback(background(t)))
+	mu.Lock()
+	defer mu.Unlock()
+	equal(t, "how often the server was asked for itself", asked, 1)
 }
 
 // The texts of Whimbrel's own statements are put together once, not for each migration.

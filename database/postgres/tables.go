@@ -240,7 +240,7 @@ func (db *Database) recordQuery(schema string, e database.Entry, since string, t
 	return query{
 		sql: written("INSERT INTO "+table(schema, db.names.History)+` (set_name, version, name, direction, checksum, down_checksum, up_text, down_text,
 	has_down_text, up_directives, down_directives, os_user, host, app, actor, tool_version, reason, db_user, started_at, duration_us`+columns+`)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, session_user, `+started+`, `+duration+values+`)`, "id, started_at, duration_us, db_user, app"),
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, session_user, `+started+`, `+duration+values+`)`, "id", "started_at", "duration_us", "db_user", "app"),
 		args:    args,
 		path:    callers,
 		often:   true,
@@ -261,9 +261,10 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $
 
 // written makes a statement that writes one row fail if it writes none: a trigger or rule may have
 // dropped the row. Later queries, including COMMIT, are then not executed. The row is returned from
-// the second column on.
-func written(statement, returning string) string {
-	return "WITH one AS (" + statement + " RETURNING " + returning + ")\nSELECT 1 OPERATOR(pg_catalog./) (SELECT pg_catalog.count(*) FROM one), one.* FROM (SELECT) AS always LEFT JOIN one ON true"
+// the second column on. Aggregates are the cheapest query that has an answer without a row, too.
+func written(statement string, returning ...string) string {
+	return "WITH one AS (" + statement + " RETURNING " + strings.Join(returning, ", ") +
+		")\nSELECT 1 OPERATOR(pg_catalog./) pg_catalog.count(*), pg_catalog.max(" + strings.Join(returning, "), pg_catalog.max(") + ") FROM one"
 }
 
 // notWritten explains that no row was written.
