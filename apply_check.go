@@ -16,6 +16,9 @@ type locked interface {
 // one index up to another remain to be done, and an interrupted run that it finds. It sends a query
 // only if another process has written.
 func (a *applier) check(ctx context.Context, l locked, found database.Found, from, to int) (todo []int, interrupted *database.Journal, err error) {
+	if found.New && a.expect.Head == 0 {
+		a.expect.Head = found.Head
+	}
 	if found.Head != a.expect.Head || found.Interrupted {
 		st, err := l.State(ctx)
 		if err != nil {

@@ -189,6 +189,9 @@ type Found struct {
 	Head int64
 	// Interrupted reports whether a run of the set is interrupted.
 	Interrupted bool
+	// New reports that the history has only the entry with which this process created the driver's
+	// own tables: the state is that of a database without them, but for Head. false says nothing.
+	New bool
 }
 
 // Recorded is what has become durable in the history. The call that makes entries durable returns

@@ -33,6 +33,7 @@ var journalCases = []testCase{
 	{"a closed run stays interrupted", closeLeaves, closedStaysInterrupted},
 	{"a run whose process is gone", journalMakes, brokenStaysInterrupted},
 	{"Begin and Guard beside an interrupted run", foundInterrupted, interruptedIsFound},
+	{"Begin and Guard with new tables", foundNew, newIsFound},
 	{"entries that end a run", recordEnds, endsRun},
 	{"entries that end a run in a transaction", txEnds, endsRunInTx},
 	{"an entry that says that a run failed", recordFails, failsRun},
@@ -505,6 +506,28 @@ func interruptedIsFound(c *check) {
 	c.apply(db, "s", 1, "")
 	finds("s", false)
 	finds("s", false)
+}
+
+func newIsFound(c *check) {
+	db := c.db()
+	finds := func(set string, may bool) {
+		c.Helper()
+		tx, found, err := db.Begin(c.ctx, set, patient)
+		c.ok(err, "Begin")
+		c.that(may || !found.New, "Begin of set %q found a new history", set)
+		c.that(c.state(tx, set).Head == found.Head, "Begin of set %q found Head %d", set, found.Head)
+		c.ok(tx.Rollback(c.ctx), "Tx.Rollback")
+	}
+	finds("s", true)
+	c.apply(db, "s", 1, "")
+	finds("s", false)
+	finds("other", true)
+	c.interrupt(db, "other", interruptedRun(1))
+	finds("other", false)
+	if u, ok := db.(database.SettingUpdater); ok {
+		c.ok(u.UpdateSetting(c.ctx, freeze), "UpdateSetting")
+		finds("third", false)
+	}
 }
 
 // ending is an entry, and whether it ends a run.

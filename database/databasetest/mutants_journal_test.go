@@ -354,6 +354,7 @@ var journalMutants = []mutant{
 			return r.Run.Close(ctx)
 		}
 	}),
+	ofFound("Begin finds a new history", foundNew, false, func(f *database.Found) { f.New = true }),
 	ofFound("Begin finds no interrupted run", foundInterrupted, false, func(f *database.Found) { f.Interrupted = false }),
 	{"Begin remembers an interrupted run that has ended", foundInterrupted, func() alteration {
 		once := map[string]bool{}

@@ -86,6 +86,7 @@ var (
 	terminatedTells   = define("lock.terminated", "LockOptions.Terminate", "Terminated is called after a session was terminated.")
 
 	foundHead        = define("found.head", "Found.Head", "Found.Head is the Head of State under the lock.")
+	foundNew         = define("found.new", "Found.New", "Found.New is true only if the state is that of a database without the driver's tables.")
 	foundInterrupted = define("found.interrupted", "Found.Interrupted", "Found.Interrupted reports an interrupted run of the set.")
 	recordedEntries  = define("recorded.entries", "Recorded.Entries", "Recorded has the entries as the history has them.")
 	recordedHead     = define("recorded.head", "Recorded.Head", "Recorded.Head counts the entries that were recorded here, and no others.")

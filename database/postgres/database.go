@@ -41,6 +41,7 @@ type Database struct {
 
 	begins atomic.Pointer[beginning] // of the last Tx
 	keys   atomic.Pointer[lockKeys]  // the last that the server computed
+	first  atomic.Int64              // the entry with which it created its tables; 0: it did not
 	fully  atomic.Bool               // the tables were once not location.untouched
 
 	events atomic.Int64 // how many entries the last state was made of
@@ -313,12 +314,13 @@ type head struct {
 	mine, own int64
 	tables    int64 // the version of Whimbrel's tables
 	journal   int64 // 1 if the journal only has a claim, 2 if a run was interrupted
+	first     int64 // the entry with which this Database created its tables; 0 if it did not
 }
 
 func (h head) sum() int64 { return h.mine + h.own }
 
 func (h head) found() database.Found {
-	return database.Found{Head: h.sum(), Interrupted: h.journal > 1}
+	return database.Found{Head: h.sum(), Interrupted: h.journal > 1, New: h.mine == 0 && h.own == h.first && h.journal == 0}
 }
 
 // check returns an error if the history has no version, since it lost rows, or that of a newer

@@ -231,6 +231,7 @@ func (db *Database) begin(ctx context.Context, c *conn, set string, opts databas
 			return l, h, err
 		}
 		h, err = db.lock(ctx, c, l, set, opts)
+		h.first = db.first.Load()
 		if !errors.Is(err, errMoved) || try == 3 {
 			return l, h, db.endOrphan(ctx, c, l.schema, set, h, err, opts)
 		}

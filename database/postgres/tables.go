@@ -184,7 +184,7 @@ func (db *Database) create(ctx context.Context, c *conn, opts database.LockOptio
 	}
 	queries = append(queries, db.recordQuery(l.schema, database.Entry{
 		Set: migration.ReservedSet, Version: tablesVersion, Name: "tables", Direction: database.Up, Remark: "Whimbrel's own tables",
-	}, sinceBegin, nil))
+	}, sinceBegin, func(e database.Entry) { db.first.Store(e.ID) }))
 	made, err := db.locateNew(ctx, c, queries...)
 	if err != nil {
 		return l, err
