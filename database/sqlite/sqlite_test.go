@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	_ "modernc.org/sqlite"
@@ -225,5 +226,30 @@ func TestNamesOfEntries(t *testing.T) {
 	}
 	if diff := cmp.Diff(names, got); diff != "" {
 		t.Errorf("the names of the applied migrations (-want +got):\n%s", diff)
+	}
+}
+
+// The first entries of a long history come as one text, the others each in a row.
+func TestStateOfALongHistory(t *testing.T) {
+	t.Parallel()
+	for _, params := range []string{"", "?_pragma=reverse_unordered_selects(1)"} {
+		path := filepath.Join(t.TempDir(), "app.db")
+		db := connect(t, "sqlite:"+path+params, database.Options{})
+		apply(t, db, 0, "CREATE TABLE t (x)")
+		// Each version is applied, rolled back and applied again.
+		const versions = 6000
+		_, err := open(t, path, "").Exec(`INSERT INTO whimbrel_history (set_name, version, name, direction, started_at, duration_us)
+	WITH RECURSIVE n (i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < ?1 - 1)
+	SELECT 'app', 1 + i / 3, 'of version ' || (1 + i / 3), iif(i % 3 = 1, 'down', 'up'), '2026-01-02T03:04:05.000000Z', i FROM n`, 3*versions)
+		must(t, err)
+		st, err := db.State(bg, "app")
+		must(t, err)
+		if n := st.Applied.Len(); n != versions+1 {
+			t.Errorf("%q: %d applied, want %d", params, n, versions+1)
+		}
+		last, _ := st.Applied.Get(versions)
+		if last.Name != "of version 6000" || last.EntryID != st.Head || last.Duration != (3*versions-1)*time.Microsecond {
+			t.Errorf("%q: the last is %+v, the head %d", params, last, st.Head)
+		}
 	}
 }

@@ -112,7 +112,7 @@ func eachRow(ctx context.Context, c *conn, query, set string, each func(row stri
 			} else if err != nil {
 				return err
 			}
-			if row[0] == nil { // the history has no entries
+			if row[0] == nil { // no entries
 				continue
 			}
 			text, ok := row[0].(string)
@@ -135,7 +135,7 @@ func eachRow(ctx context.Context, c *conn, query, set string, each func(row stri
 type stateReader struct {
 	set     string
 	state   *database.State
-	entries string // the entries of the history, which are not read yet
+	entries []string // those of the history, which are not read yet; a text can have many
 	stored  []database.StoredSetting
 	open    *database.Journal
 	own     int64  // the newest entry of Whimbrel's own set
@@ -159,15 +159,19 @@ func (r *stateReader) row(row string) error {
 	case id == 0:
 		return r.setting(&f)
 	default:
-		r.entries = row
+		r.entries = append(r.entries, row)
 	}
 	return f.err
 }
 
 // finish folds the entries.
 func (r *stateReader) finish() (*database.State, error) {
+	size := 0
+	for _, text := range r.entries {
+		size += len(text)
+	}
 	const usual, most = 180, 1 << 12 // bytes of an entry; a history can have many of few migrations
-	r.state.Applied.Grow(min(len(r.entries)/usual+1, most))
+	r.state.Applied.Grow(min(size/usual+1, most))
 	inOrder, err := r.fold()
 	if err == nil && !inOrder {
 		err = r.foldSorted()
@@ -184,15 +188,17 @@ func (r *stateReader) finish() (*database.State, error) {
 // fold folds the entries as they come. It stops if that is not the order of their ids.
 func (r *stateReader) fold() (inOrder bool, err error) {
 	e := database.Entry{Set: r.set}
-	for f := (&fields{rest: r.entries}); f.rest != ""; {
-		if err := f.entry(&e); err != nil {
-			return false, err
+	for _, text := range r.entries {
+		for f := (&fields{rest: text}); f.rest != ""; {
+			if err := f.entry(&e); err != nil {
+				return false, err
+			}
+			if e.ID <= r.state.Head {
+				return false, nil
+			}
+			r.state.Head = e.ID
+			r.state.Fold(e)
 		}
-		if e.ID <= r.state.Head {
-			return false, nil
-		}
-		r.state.Head = e.ID
-		r.state.Fold(e)
 	}
 	return true, nil
 }
@@ -200,12 +206,14 @@ func (r *stateReader) fold() (inOrder bool, err error) {
 // foldSorted is fold for a connection with PRAGMA reverse_unordered_selects.
 func (r *stateReader) foldSorted() error {
 	var all []database.Entry
-	for f := (&fields{rest: r.entries}); f.rest != ""; {
-		e := database.Entry{Set: r.set}
-		if err := f.entry(&e); err != nil {
-			return err
+	for _, text := range r.entries {
+		for f := (&fields{rest: text}); f.rest != ""; {
+			e := database.Entry{Set: r.set}
+			if err := f.entry(&e); err != nil {
+				return err
+			}
+			all = append(all, e)
 		}
-		all = append(all, e)
 	}
 	order.By(all, func(a, b database.Entry) int { return cmp.Compare(a.ID, b.ID) })
 	r.state = zeroState(r.set)

@@ -110,11 +110,18 @@ var ddl = []string{
 )`,
 }
 
-// stateEntries are the entries of the applied migrations as one row of the state query: each row
-// that the client reads costs as much as the fields of an entry. A checksum that is missing is a
-// dash. The length of the name, in bytes, comes before it, since a name can contain anything.
-const stateEntries = `group_concat(concat_ws(' ', id, version, direction, has_down_text, duration_us, started_at, ` +
-	`ifnull(checksum, '-'), ifnull(down_checksum, '-'), octet_length(name), name), '')`
+// stateEntry is the entry of an applied migration in the state query. A checksum that is missing is
+// a dash. The length of the name, in bytes, comes before it, since a name can contain anything.
+const stateEntry = `concat_ws(' ', id, version, direction, has_down_text, duration_us, started_at, ifnull(checksum, '-'), ifnull(down_checksum, '-'), octet_length(name), name)`
+
+// stateEntries are the rows of all these entries. The first ones are one text, because each row
+// that the client reads costs as much as the fields of an entry. The others are a row each, because
+// a text that SQLite builds takes its memory several times.
+const stateEntries = `SELECT group_concat(` + stateEntry + `, '') FROM main.{history} WHERE set_name = ?1 AND id <= 16384 AND ` + entryCounts + `
+	UNION ALL SELECT ` + stateEntry + ` FROM main.{history} WHERE set_name = ?1 AND id > 16384 AND ` + entryCounts
+
+// entryCounts selects the entries that a state is made of, and the newest one, for the head.
+const entryCounts = `(direction NOT IN ('failed', 'backfill') OR id = (SELECT max(id) FROM main.{history} WHERE set_name = ?1))`
 
 // foreignViews lists views in the place of Whimbrel's tables. Triggers don't affect reading.
 const foreignViews = `ifnull((SELECT group_concat('view ' || name, ', ') FROM main.sqlite_schema WHERE type = 'view' AND name COLLATE NOCASE IN ({all})), '')`
@@ -162,8 +169,7 @@ func newStatements(n database.TableNames) statements {
 		json_object('version', version, 'name', name, 'direction', direction, 'checksum', checksum, 'statements', statements,
 		'done', done, 'done_checksum', done_checksum, 'begun', begun, 'before', before, 'error', error, 'started_at', started_at, 'updated_at', updated_at,
 		'db_user', db_user, 'os_user', os_user, 'host', host, 'app', app, 'actor', actor, 'pid', pid) FROM main.{journal} WHERE set_name = ?1
-	UNION ALL SELECT ` + stateEntries + ` FROM main.{history} WHERE set_name = ?1
-		AND (direction NOT IN ('failed', 'backfill') OR id = (SELECT max(id) FROM main.{history} WHERE set_name = ?1))`),
+	UNION ALL ` + stateEntries),
 		history: fill(`SELECT id, set_name, version, name, direction, checksum, down_checksum, iif(?4, up_text, NULL), iif(?4, down_text, NULL),
 	up_directives, down_directives, has_down_text, +started_at, duration_us, tried, error, retries, lock_wait_us, db_user, os_user, host, app, actor, tool_version, reason, remark
 	FROM main.{history} WHERE id > ?1 AND (?2 = '' OR set_name = ?2) AND (?3 IS NULL OR version = ?3) AND (?6 = 0 OR id = ?6) AND started_at >= ?7
