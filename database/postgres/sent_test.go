@@ -21,6 +21,8 @@ var senders = map[string]string{
 	"conn.describe":      "lets the server parse a statement of a script",
 	"Database.throttled": "sends the caller's query",
 	"beatOnce":           "sends a comment",
+	"ownConn.ping":       "sends a comment",
+	"handOver":           "sends a comment",
 	"validatePinned":     "pins the search path itself",
 	"Driver.Create":      "sends only CREATE DATABASE, which looks up no name in a schema",
 	"Driver.Drop":        "sends only DROP DATABASE, which looks up no name in a schema",
