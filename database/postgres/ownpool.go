@@ -84,7 +84,7 @@ func (p *ownPool) acquire(ctx context.Context) (handle, error) {
 
 // take acquires a connection. It asks the server whether one that was idle for long still exists.
 func (p *ownPool) take(ctx context.Context) (*ownConn, error) {
-	const long = time.Second
+	const long = 5 * time.Second
 	for {
 		held, err := p.pool.Acquire(ctx)
 		if err != nil {
