@@ -184,7 +184,7 @@ func quote(name string) string {
 }
 
 // State reads the state of a set in one round trip: the first query finds the tables, and sets the
-// search path to them for the second. If the tables are known, the first query is a shorter one.
+// search path to them for the second. If the tables are known, the first query is shorter.
 func (db *Database) State(ctx context.Context, set string) (*database.State, error) {
 	c, err := db.acquire(ctx)
 	if err != nil {
@@ -199,7 +199,7 @@ func (db *Database) State(ctx context.Context, set string) (*database.State, err
 
 // knownState reads a state from the tables that were found before, if they are unchanged. It
 // returns nil if findState must look for them, or explain an error. The role of a caller's
-// connection can differ from that of the one before, so findState asks whether it trusts the tables.
+// connection can differ from the one before, so findState asks whether it trusts the tables.
 func (db *Database) knownState(ctx context.Context, c *conn, set string) (*database.State, error) {
 	l := db.located()
 	if !l.made() || !c.isOwn() {
