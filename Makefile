@@ -44,7 +44,7 @@ cover: ## run all tests and print their coverage; details are in .cache/cover.ht
 
 .PHONY: faults
 faults: ## interrupt migrations at every message, and kill processes and servers; takes hours
-	@scripts/servers run go test -count=1 -timeout 24h ./database/postgres -run '^TestContract$$' -every
+	@scripts/servers run go test -count=1 -timeout 24h ./database/postgres -run '^Test(Contract|BackfillKeys|AlteredTables|InterruptedStatementIsCleanedUp|Scripts)$$' -every
 	@scripts/servers run go test -C internal/faults -count=1 -timeout 24h $(ARGS) -every
 
 .PHONY: fuzz

@@ -600,9 +600,14 @@ func endsRun(c *check) {
 	}
 }
 
+// endsRunInTx takes every third of the endings, which endsRun takes all: each kind of run, and each
+// kind of entry.
 func endsRunInTx(c *check) {
 	db, reader := c.db(), c.db()
-	for _, e := range endings() {
+	for i, e := range endings() {
+		if i%3 != 0 {
+			continue
+		}
 		c.interrupt(db, "s", &e.journal)
 		tx := c.begin(db, "s")
 		c.ok(tx.Record(c.ctx, e.entry), "Tx.Record")

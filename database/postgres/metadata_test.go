@@ -308,7 +308,7 @@ func TestMetadataWholeOrNotAtAll(t *testing.T) {
 			proxy := testdb.NewProxy(t, url)
 			proxy.Quiet = 0
 			messages := 1000
-			for n := 0; n < messages; n += 1 + n/10 {
+			for n := 0; n < messages; n += 1 + n/5 {
 				text := fmt.Sprintf("cut at %d", n)
 				d, err := metadata.NewDocument(metadata.Entry{Name: table, Facts: metadata.Facts{Description: text}}, metadata.Entry{Name: column, Facts: metadata.Facts{Description: text}})
 				must(t, err)

@@ -19,14 +19,23 @@ import (
 	"github.com/whimbrel-db/whimbrel"
 	"github.com/whimbrel-db/whimbrel/database"
 	_ "github.com/whimbrel-db/whimbrel/database/postgres"
+	"github.com/whimbrel-db/whimbrel/internal/testdb"
 	"github.com/whimbrel-db/whimbrel/migration"
 )
 
 // waitLimit bounds the waits; no test depends on the speed.
 const waitLimit = 5 * time.Minute
 
-// every runs the contract on more combinations of servers, connections and encodings.
-var every = flag.Bool("every", false, "run the contract on more combinations")
+// every runs the contract on more combinations of servers, connections and encodings, and all cases
+// on all versions.
+var every = flag.Bool("every", false, "run the contract on more combinations, and all cases on all versions")
+
+// runsOn reports whether the i-th of many similar cases runs on the m-th version: it does on the
+// oldest, on the newest, and on one version in between. With -every it runs on all.
+func runsOn(majors []testdb.Major, m, i int) bool {
+	last := len(majors) - 1
+	return *every || m == 0 || m == last || m == 1+i%(last-1)
+}
 
 func TestMain(m *testing.M) {
 	debug.SetGCPercent(400) // a process of these tests needs little memory
