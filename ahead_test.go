@@ -175,15 +175,14 @@ func TestUpReportsTheFolderFirst(t *testing.T) {
 	}
 }
 
-// goroutine returns the stacks if one contains a word. It gives goroutines a moment to end.
+// goroutine returns the stacks if one contains a word. It gives goroutines time to end.
 func goroutine(word string) string {
 	buf := make([]byte, 1<<20)
-	for range 50 {
+	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
 		stacks := string(buf[:runtime.Stack(buf, true)])
 		if !strings.Contains(stacks, word) {
 			return ""
 		}
-		time.Sleep(10 * time.Millisecond)
 	}
 	return string(buf)
 }

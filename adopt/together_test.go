@@ -72,7 +72,7 @@ func TestTwentyTakeoversAtOnce(t *testing.T) {
 			wait.Add(1)
 			go func() {
 				defer wait.Done()
-				r, err := adopt.From(t.Context(), db, s, adopt.Options{Block: true, Migrator: whimbrel.Options{MigrationLockTimeout: time.Minute}})
+				r, err := adopt.From(t.Context(), db, s, adopt.Options{Block: true, Migrator: whimbrel.Options{MigrationLockTimeout: 5 * time.Minute}})
 				mu.Lock()
 				defer mu.Unlock()
 				if err != nil {
@@ -120,7 +120,7 @@ func TestKilledTakeover(t *testing.T) {
 		_ = c.Wait() // it was killed
 		db := x.open(t)
 		equal(t, "what is applied", applied(t, db, s), "[]")
-		r, err := adopt.From(t.Context(), db, s, adopt.Options{Migrator: whimbrel.Options{MigrationLockTimeout: time.Minute}})
+		r, err := adopt.From(t.Context(), db, s, adopt.Options{Migrator: whimbrel.Options{MigrationLockTimeout: 5 * time.Minute}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -281,7 +281,7 @@ func TestTheToolsLock(t *testing.T) {
 				x.exec(t, "UPDATE databasechangeloglock SET locked = false, lockedby = NULL")
 			}
 			tool.Close() // the tool has ended
-			if _, err := adopt.From(t.Context(), db, s, adopt.Options{Migrator: whimbrel.Options{LockTimeout: time.Minute}}); err != nil {
+			if _, err := adopt.From(t.Context(), db, s, adopt.Options{Migrator: whimbrel.Options{LockTimeout: 5 * time.Minute}}); err != nil {
 				t.Error(err)
 			}
 		})

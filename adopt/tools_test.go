@@ -276,7 +276,7 @@ func writeFile(t *testing.T, file, text string) {
 func (p program) run(t *testing.T, name, dir, db string, kind sqltext.Dialect) (output string, err error) {
 	t.Helper()
 	args, env := p.command(dir, db, kind)
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
 	defer cancel()
 	c := exec.CommandContext(ctx, path(t, name), args...)
 	c.Env = append(os.Environ(), env...)

@@ -88,7 +88,7 @@ func TestRegister(t *testing.T) {
 		t.Parallel()
 		f := fill(t, sqliteTarget(t), 2000, countOnce, "batch 50", "parallel 2")
 		f.migrate(t, 0)
-		pool, err := sql.Open("sqlite", "file:"+strings.TrimPrefix(filepath.ToSlash(f.url), "sqlite:")+"?_pragma=busy_timeout(30000)&_txlock=immediate")
+		pool, err := sql.Open("sqlite", "file:"+strings.TrimPrefix(filepath.ToSlash(f.url), "sqlite:")+"?_pragma=busy_timeout(300000)&_txlock=immediate")
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -69,7 +69,7 @@ func postgresTarget(t *testing.T, url, schema string) target {
 
 func sqliteTarget(t *testing.T) target {
 	path := filepath.Join(t.TempDir(), "app.db")
-	pool, err := sql.Open("sqlite", "file:"+path+"?_pragma=busy_timeout(10000)")
+	pool, err := sql.Open("sqlite", "file:"+path+"?_pragma=busy_timeout(300000)")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -107,9 +107,9 @@ func (f filled) change(t *testing.T, action database.BackfillAction) {
 // eventually waits until something is true.
 func eventually(t *testing.T, what string, is func() bool) {
 	t.Helper()
-	for end := time.Now().Add(time.Minute); !is(); time.Sleep(20 * time.Millisecond) {
+	for end := time.Now().Add(5 * time.Minute); !is(); time.Sleep(20 * time.Millisecond) {
 		if time.Now().After(end) {
-			t.Fatalf("after a minute, it is not the case that %s", what)
+			t.Fatalf("after five minutes, it is not the case that %s", what)
 		}
 	}
 }
@@ -154,7 +154,7 @@ func TestTwentyWorkersAtOnce(t *testing.T) {
 			all.Go(func() {
 				if err := f.work(t, func(o *backfill.WorkOptions) {
 					o.Workers = 2
-					o.Options.MigrationLockTimeout = time.Minute
+					o.Options.MigrationLockTimeout = 5 * time.Minute
 				}); err != nil {
 					t.Errorf("worker %d: %v", i, err)
 				}

@@ -154,9 +154,9 @@ func worker(t *testing.T, url, dir string, args ...string) (*exec.Cmd, *output) 
 
 func eventually(t *testing.T, what string, is func() bool) {
 	t.Helper()
-	for end := time.Now().Add(2 * time.Minute); !is(); time.Sleep(50 * time.Millisecond) {
+	for end := time.Now().Add(5 * time.Minute); !is(); time.Sleep(50 * time.Millisecond) {
 		if time.Now().After(end) {
-			t.Fatalf("after two minutes, it is not the case that %s", what)
+			t.Fatalf("after five minutes, it is not the case that %s", what)
 		}
 	}
 }

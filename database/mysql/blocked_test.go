@@ -280,7 +280,7 @@ func (tc blockedCase) check(t *testing.T, p *place) {
 	}()
 	defer p.queue(t, tc.script)()
 	got := ""
-	for end := time.Now().Add(time.Minute); got != tc.want && time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
+	for end := time.Now().Add(waitLimit); got != tc.want && time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
 		got = strings.ReplaceAll(describe(r.last()), value(t, p.pool, "SELECT DATABASE()"), "DB")
 	}
 	equal(t, "the report", got, tc.want)

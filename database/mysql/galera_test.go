@@ -142,7 +142,7 @@ func galeraKilled(t *testing.T, cluster *testdb.GaleraCluster) {
 	}
 	ups[1] = "ALTER TABLE a ADD COLUMN y int; INSERT INTO a (x) VALUES (1); INSERT INTO a (x) VALUES (2)"
 	other := open(t, cluster.URL(0, name))
-	_, err := whimbrel.New(other, setOf(t, "s", ups...), whimbrel.Options{MigrationLockTimeout: 2 * time.Minute}).Up(background(t))
+	_, err := whimbrel.New(other, setOf(t, "s", ups...), whimbrel.Options{MigrationLockTimeout: waitLimit}).Up(background(t))
 	must(t, err)
 	equal(t, "the applied versions", versions(t, other, "s"), "[1 2]")
 	rows := cluster.Open(1, name)

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/whimbrel-db/whimbrel"
 	"github.com/whimbrel-db/whimbrel/database"
@@ -361,8 +360,11 @@ func TestResetThatIsCutOffIsFinishedByTheNext(t *testing.T) {
 	must(t, err)
 	equal(t, "the objects", fmt.Sprint(out.Dropped), "[table a table b]")
 	ctx, cancel := context.WithCancel(background(t))
-	time.AfterFunc(300*time.Millisecond, cancel)
-	_, err = b.Commit(ctx)
+	committed := make(chan error, 1)
+	go func() { committed <- errOf(b.Commit(ctx)) }()
+	eventually(t, "dropping b waits for the lock", func() bool { return isRunning(t, pool, "DROP TABLE%b%") })
+	cancel()
+	err = <-committed
 	contains(t, "the error of Commit", fmt.Sprint(err), "reset again")
 	must(t, tx.Rollback())
 	for _, set := range []string{"s", "another"} { // the next reset would drop objects created now

@@ -141,7 +141,7 @@ func (s *scenario) play(db database.Database, dir string, do func(context.Contex
 	if err != nil {
 		return err
 	}
-	return do(bg, whimbrel.New(db, set, whimbrel.Options{Atomic: s.atomic, MigrationLockTimeout: time.Minute}))
+	return do(bg, whimbrel.New(db, set, whimbrel.Options{Atomic: s.atomic, MigrationLockTimeout: 5 * time.Minute}))
 }
 
 // noSync: there are no power failures here; the writes of a killed process are kept.

@@ -36,7 +36,7 @@ func TestSync(t *testing.T) {
 	for w := range 2 {
 		writers.Go(func() {
 			err := inspect(path, func(pool *sql.DB) error {
-				if _, err := pool.Exec("PRAGMA busy_timeout = 30000"); err != nil {
+				if _, err := pool.Exec("PRAGMA busy_timeout = 300000"); err != nil {
 					return err
 				}
 				pool.SetMaxOpenConns(1)

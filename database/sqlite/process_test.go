@@ -110,7 +110,7 @@ func applyFive(url string) error {
 // process starts the test binary in a role.
 func process(t *testing.T, role, url string) *exec.Cmd {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(bg, 2*time.Minute)
+	ctx, cancel := context.WithTimeout(bg, 10*time.Minute)
 	t.Cleanup(cancel)
 	cmd := exec.CommandContext(ctx, os.Args[0])
 	cmd.Env = append(os.Environ(), roleVar+"="+role, urlVar+"="+url)

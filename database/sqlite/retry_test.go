@@ -36,7 +36,7 @@ func TestRetryBesideOtherConnections(t *testing.T) {
 			must(t, err)
 			blocked, retries := false, 0
 			m := whimbrel.New(db, set, whimbrel.Options{
-				AllowOutOfOrder: true, LockTimeout: 20 * time.Millisecond, MigrationLockTimeout: time.Minute,
+				AllowOutOfOrder: true, LockTimeout: 20 * time.Millisecond, MigrationLockTimeout: 5 * time.Minute,
 				Observe: func(_ context.Context, e whimbrel.Event) {
 					switch e := e.(type) {
 					case whimbrel.StepStarted:

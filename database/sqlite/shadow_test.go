@@ -90,7 +90,7 @@ func useEverything(t *testing.T, r *recorder) string {
 	}
 	app := set("app", "CREATE TABLE a (id INTEGER PRIMARY KEY, b REFERENCES a); INSERT INTO a VALUES (1, NULL); CREATE VIEW v AS SELECT id FROM a",
 		"PRAGMA foreign_keys = off; PRAGMA recursive_triggers = on; CREATE TABLE c (x)", "CREATE TABLE d (x); PRAGMA wal_checkpoint; INSERT INTO d VALUES (1)", "CREATE TABLE e (x); INSERT INTO missing VALUES (1); PRAGMA wal_checkpoint")
-	m := whimbrel.New(db, app, whimbrel.Options{MigrationLockTimeout: time.Minute})
+	m := whimbrel.New(db, app, whimbrel.Options{MigrationLockTimeout: 5 * time.Minute})
 	res, err := m.Up(bg)
 	note("up", len(res.Applied), err != nil)
 	st, err := db.State(bg, "app")

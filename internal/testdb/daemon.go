@@ -180,12 +180,29 @@ func freePorts(t testing.TB, n int) int {
 		// Below the range that the kernel uses for outgoing connections, so that it stays free
 		// until a killed server starts again.
 		first := 10000 + rand.N(22000-n)
-		if free(first, n) {
+		if reserve(t, first, n) {
 			return first
 		}
 	}
 	t.Fatal("no free ports on 127.0.0.1 between 10000 and 32000")
 	return 0
+}
+
+// reserve reports whether the ports are free, and keeps other tests from choosing them until this
+// test ends, also while its server does not run.
+func reserve(t testing.TB, first, n int) bool {
+	t.Helper()
+	folder := os.Getenv(envData) // which all tests share
+	for port := first; folder != "" && port < first+n; port++ {
+		name := filepath.Join(folder, fmt.Sprintf("port-%d", port))
+		f, err := os.OpenFile(name, os.O_CREATE|os.O_EXCL, 0o600)
+		if err != nil {
+			return false
+		}
+		_ = f.Close()
+		t.Cleanup(func() { _ = os.Remove(name) })
+	}
+	return free(first, n)
 }
 
 func free(first, n int) bool {
