@@ -47,6 +47,31 @@ func TestASquashWaitsForItsBackfills(t *testing.T) {
 	}
 }
 
+// What comes after a backfill can also come after the squash that replaces it.
+func TestAfterASquashedBackfill(t *testing.T) {
+	t.Parallel()
+	set := withBackfill(t, 2, nil, script{1, "CREATE TABLE users (id integer)", "-"}, script{2, touchUsers, "-"}, script{4, "-- whimbrel: after 2\nCREATE TABLE last (x)", "-"})
+	q := migration.Text("2_squash.up.sql", "CREATE TABLE users (id integer)")
+	for _, m := range set.All()[:2] {
+		q.Replaces = append(q.Replaces, migration.Replaced{Version: m.Version, Checksum: m.Up.Checksum})
+	}
+	whole, err := migration.NewSet("shop", migration.Migration{Version: 2, Name: "squash", Up: q}, set.All()[2])
+	noError(t, err)
+	target := memdb.New()
+	wantApplied(t, mustUp(t, migrator(t, target, whole)), 2, 4)
+	for _, newest := range []bool{true, false} {
+		v := int64(2)
+		if !newest {
+			v = 1
+		}
+		last := migration.Text("4_m4.up.sql", "CREATE TABLE last (x)")
+		last.After = []int64{v}
+		whole, err := migration.NewSet("shop", migration.Migration{Version: 2, Name: "squash", Up: q}, migration.Migration{Version: 4, Name: "m4", Up: last})
+		noError(t, err)
+		wantApplied(t, mustUp(t, migrator(t, memdb.New(), whole)), 2, 4)
+	}
+}
+
 // A backfill with triggers can't continue after it was cancelled.
 func TestRetryAfterTheTriggersWereRemoved(t *testing.T) {
 	t.Parallel()

@@ -2,6 +2,7 @@ package source_test
 
 import (
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -171,10 +172,72 @@ func TestRenumberBackfills(t *testing.T) {
 	if len(moved) != 1 || !cmp.Equal(moved[0].Renames, want) {
 		t.Errorf("got %+v", moved)
 	}
-	_, err = source.Renumber(files("1_a.backfill.sql", fill, "2_b.up.sql", up, "3_c.up.sql", "-- whimbrel: after 1\nSELECT 1;"), source.RenumberOptions{Applied: map[int64]string{2: "b"}})
-	message := "3_c.up.sql:1:1: waits for version 1, and 1_a.backfill.sql gets another one; remove the directive, renumber, and name the new version then"
-	if err == nil || err.Error() != message {
-		t.Errorf("got %v, want %s", err, message)
+}
+
+// The files that come after a backfill follow it to its new version.
+func TestRenumberABackfill(t *testing.T) {
+	t.Parallel()
+	after := func(v, text string) string { return "-- A comment.\r\n--  whimbrel:  after " + v + " \r\n" + text }
+	folder := files("0001_a.up.sql", up, "0002_b.backfill.sql", fill, "0002_b.down.sql", up, "0003_c.up.sql", up, "0004_d.up.sql", after("0002", up),
+		"0005_e.backfill.sql", "-- whimbrel: after 2\n"+fill, "0006_f.up.sql", "-- whimbrel: after 5\n-- whimbrel: after 2\n"+up, "0007_g.up.sql", up)
+	moved, err := source.Renumber(folder, source.RenumberOptions{Dir: "db", Applied: map[int64]string{1: "a", 3: "c"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []source.Renumbered{
+		{Version: 2, To: 8, Name: "b", Why: "version 3 is applied", After: []int64{7}, Renames: []source.Rename{{"0002_b.backfill.sql", "0008_b.backfill.sql"}, {"0002_b.down.sql", "0008_b.down.sql"}}, Edits: []source.Edit{
+			{"0004_d.up.sql", 2, "after 0002", "after 0008"}, {"0005_e.backfill.sql", 1, "after 2", "after 8"},
+			{"0006_f.up.sql", 2, "after 2", "after 8"},
+		}},
+		{Version: 4, To: 9, Name: "d", Why: "it comes after version 2", After: []int64{7}, Renames: []source.Rename{{"0004_d.up.sql", "0009_d.up.sql"}}},
+		{Version: 5, To: 10, Name: "e", Why: "it comes after version 2", After: []int64{7}, Renames: []source.Rename{{"0005_e.backfill.sql", "0010_e.backfill.sql"}}, Edits: []source.Edit{{"0006_f.up.sql", 1, "after 5", "after 10"}}},
+		{Version: 6, To: 11, Name: "f", Why: "it comes after version 2", After: []int64{7}, Renames: []source.Rename{{"0006_f.up.sql", "0011_f.up.sql"}}},
+	}
+	if diff := cmp.Diff(want, moved); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	for _, m := range moved { // as the command does
+		for _, e := range m.Edits {
+			text, err := e.Apply(string(folder[e.File].Data))
+			if err != nil {
+				t.Fatal(err)
+			}
+			folder[e.File].Data = []byte(text)
+		}
+	}
+	for _, m := range moved {
+		for _, r := range m.Renames {
+			folder[r.To] = folder[r.From]
+			delete(folder, r.From)
+		}
+	}
+	if got, want := string(folder["0009_d.up.sql"].Data), after("0008", up); got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	set, err := source.Read(folder, source.Options{Dialect: sqltext.PostgreSQL})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if f, _ := set.Get(11); !slices.Equal(f.Up.After, []int64{8, 10}) {
+		t.Errorf("11 comes after %v", f.Up.After)
+	}
+	for message, c := range map[string]struct {
+		fstest.MapFS
+		applied map[int64]string
+	}{
+		"3_c.up.sql:1:1: comes after version 1, which is 1_a.backfill.sql and gets another version; this file is applied and can't change, so give that one a version of its own": {
+			files("1_a.backfill.sql", fill, "3_c.up.sql", "-- whimbrel: after 1\nSELECT 1;"), map[int64]string{3: "c"},
+		},
+		"2_c.up.sql:1:1: comes after version 1, which 1_a.backfill.sql and 1_b.backfill.sql have; give one of them another version": {
+			files("1_a.backfill.sql", fill, "1_b.backfill.sql", fill, "2_c.up.sql", "-- whimbrel: after 1\nSELECT 1;"), nil,
+		},
+	} {
+		if _, err := source.Renumber(c.MapFS, source.RenumberOptions{Applied: c.applied}); err == nil || err.Error() != message {
+			t.Errorf("got %v, want %s", err, message)
+		}
+	}
+	if _, err := (source.Edit{File: "a.sql", Line: 2, From: "after 2"}).Apply("-- whimbrel: after 2"); err == nil {
+		t.Error("an edit of a line that is gone: no error")
 	}
 }
 

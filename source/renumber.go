@@ -36,6 +36,8 @@ type Renumbered struct {
 	Why string
 	// Renames are the new names of its files or of its folder.
 	Renames []Rename
+	// Edits are the directives "after" that name a backfill's old version.
+	Edits []Edit
 	// After are the pending migrations that had a higher version and now have a lower one, so they
 	// will run first. They keep their versions.
 	After []int64
@@ -44,10 +46,29 @@ type Renumbered struct {
 // Rename is the new name of a file or folder of the root.
 type Rename struct{ From, To string }
 
+// Edit is a directive that needs another text.
+type Edit struct {
+	File     string // its name before all renames
+	Line     int
+	From, To string // "after 2", without "whimbrel:"
+}
+
+// Apply returns the text of the file with the edit. The error says that the file does not have the
+// directive.
+func (e Edit) Apply(text string) (string, error) {
+	lines := strings.SplitAfter(text, "\n")
+	if e.Line < 1 || e.Line > len(lines) || !strings.Contains(lines[e.Line-1], e.From) {
+		return "", &Error{File: e.File, Line: e.Line, Column: 1, Msg: fmt.Sprintf("does not have the directive %q any more", e.From)}
+	}
+	lines[e.Line-1] = strings.Replace(lines[e.Line-1], e.From, e.To, 1)
+	return strings.Join(lines, ""), nil
+}
+
 // Renumber returns the pending migrations that were overtaken, with versions that follow the newest
 // one. A migration is overtaken if a newer one is applied, or if another file has its version, as
-// after a merge of two branches. Renumber reads the folder and changes nothing: the caller renames
-// the files. Applied migrations keep their versions, and the renumbered ones their order.
+// after a merge of two branches. If it is a backfill, the pending migrations that come after it get
+// new versions, too. Renumber reads the folder and changes nothing: the caller renames the files,
+// and edits them before. Applied migrations keep their versions, and the renumbered ones their order.
 //
 // A migration that is part of a squash is an error, and so is a file with the version of an applied
 // migration of another name: nobody can tell whether it was applied.
@@ -77,6 +98,8 @@ type group struct {
 	files []string // within fsys
 	whole bool     // it has an up script
 	moves string   // why it gets a new version, "" if it does not
+	led   bool     // it moves because it comes after a backfill that moves
+	edits []*Edit  // of files that come after it, without their new text
 }
 
 // groups returns the migrations of the folder, ordered by version and name.
@@ -206,12 +229,19 @@ func (r *renumbering) choose() {
 			case r.opts.Sequence && g.stampOf() != nil:
 				g.moves = "its version is a timestamp"
 			}
-			if g.moves != "" {
-				r.refuseSquash(g)
-				r.refuseAfter(g)
-			}
 		}
 		i += len(same)
+	}
+	for again := true; again; {
+		again = false
+		for _, g := range r.groups {
+			again = g.moves != "" && r.follow(g) || again
+		}
+	}
+	for _, g := range r.groups {
+		if g.moves != "" {
+			r.refuseSquash(g)
+		}
 	}
 	if n := (numbered{version: newest, digits: strconv.FormatInt(newest, 10)}); r.opts.Sequence && newest >= 0 && n.stampOf() != nil {
 		r.add(r.opts.Dir, "the newest applied version is %d, a timestamp; a number would come before it", newest)
@@ -252,16 +282,59 @@ func (r *renumbering) refuseSquash(g *group) {
 	}
 }
 
-// refuseAfter reports a backfill that can't move because others wait for its version.
-func (r *renumbering) refuseAfter(g *group) {
-	if !slices.ContainsFunc(g.files, isBackfill) {
-		return
+// follow has the files that come after a backfill follow it to its new version: their directives
+// are edited, and migrations that keep their versions so far move, too. It reports whether one does.
+func (r *renumbering) follow(g *group) (more bool) {
+	if !g.isBackfill() || g.edits != nil {
+		return false
 	}
+	g.edits = []*Edit{}
 	for _, name := range slices.Sorted(maps.Keys(r.files)) {
-		if d, ok := r.files[name].after(g.version); ok {
-			r.at(r.path(name), d.line, d.column, "waits for version %d, and %s gets another one; remove the directive, renumber, and name the new version then", g.version, r.path(g.files[0]))
+		d, ok := r.files[name].after(g.version)
+		if !ok {
+			continue
+		}
+		i := slices.IndexFunc(r.groups, func(o *group) bool { return slices.Contains(o.files, name) })
+		if i < 0 || !r.follows(g, r.groups[i], d) {
+			continue
+		}
+		if r.groups[i].moves == "" {
+			r.groups[i].moves, r.groups[i].led, more = fmt.Sprintf("it comes after version %d", g.version), true, true
+		}
+		g.edits = append(g.edits, &Edit{File: name, Line: d.line, From: d.text})
+	}
+	return more
+}
+
+func (g *group) isBackfill() bool { return slices.ContainsFunc(g.files, isBackfill) }
+
+// follows reports whether a migration can follow a backfill that it comes after. If it can't, that
+// is a problem of the folder.
+func (r *renumbering) follows(g, o *group, d directive) bool {
+	at := func(format string, args ...any) {
+		r.at(r.path(o.files[0]), d.line, d.column, format, args...)
+	}
+	if name, applied := r.opts.Applied[o.version]; applied && name == o.name {
+		at("comes after version %d, which is %s and gets another version; this file is applied and can't change, so give that one a version of its own", g.version, r.path(g.files[0]))
+		return false
+	}
+	for _, other := range r.groups {
+		if other != g && other.version == g.version && other.isBackfill() {
+			at("comes after version %d, which %s and %s have; give one of them another version", g.version, r.path(other.files[0]), r.path(g.files[0]))
+			return false
 		}
 	}
+	return true
+}
+
+// edited returns the edits of the files that come after a backfill, which gets a version.
+func (g *group) edited(to int64) (all []Edit) {
+	for _, e := range g.edits {
+		word := strings.TrimRight(e.From, "0123456789")
+		e.To = fmt.Sprintf("%s%0*d", word, len(e.From)-len(word), to)
+		all = append(all, *e)
+	}
+	return all
 }
 
 // number gives the migrations that move their versions.
@@ -284,7 +357,7 @@ func (r *renumbering) number() ([]Renumbered, error) {
 			return nil, fmt.Errorf("there is no version after %d", newest.version)
 		}
 		newest = numbered{digits: digits, version: to}
-		n := Renumbered{Version: g.version, To: to, Name: g.name, Why: g.moves}
+		n := Renumbered{Version: g.version, To: to, Name: g.name, Why: g.moves, Edits: g.edited(to)}
 		for _, name := range g.files {
 			n.Renames = append(n.Renames, Rename{From: name, To: r.withVersion(name, digits)})
 		}
@@ -319,7 +392,8 @@ func (r *renumbering) withVersion(name, digits string) string {
 	return digits + rest
 }
 
-// newest returns the newest version that stays.
+// newest returns the newest version that stays, or that is left only to follow a backfill: so no
+// file gets the name that another one has.
 func (r *renumbering) newest() (newest numbered) {
 	for v := range r.opts.Applied {
 		if v > newest.version {
@@ -327,7 +401,7 @@ func (r *renumbering) newest() (newest numbered) {
 		}
 	}
 	for _, g := range r.groups {
-		if g.moves == "" && (g.version > newest.version || g.version == newest.version && len(g.digits) > len(newest.digits)) {
+		if (g.moves == "" || g.led) && (g.version > newest.version || g.version == newest.version && len(g.digits) > len(newest.digits)) {
 			newest = g.numbered
 		}
 	}

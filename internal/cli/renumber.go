@@ -23,7 +23,8 @@ func (a *app) renumberCommand() *cobra.Command {
 		Short:      "Give overtaken migrations new versions",
 		Long: `Renumber renames the files of pending migrations that were overtaken, as after a merge of two
 branches: a newer migration is applied, or another file has the same version. They get the versions
-after the newest one, in the same order.
+after the newest one, in the same order. If one is a backfill, the files that come after it
+("-- whimbrel: after") get its new version, and migrations among them get new versions, too.
 
 Migrations that the database has applied keep their versions. With several environments of the
 configuration file, that means migrations that any of them has applied. Renumber reads the
@@ -57,7 +58,7 @@ With --sequence, pending migrations with timestamps get numbers instead.`,
 				return &folderError{dir: r.dir, err: err}
 			}
 			if !dryRun {
-				if err := rename(r.dir, all); err != nil {
+				if err := renumber(r.dir, all); err != nil {
 					return &folderError{dir: r.dir, err: err}
 				}
 			}
@@ -105,6 +106,38 @@ func (a *app) addApplied(ctx context.Context, env string, applied map[int64]stri
 		applied[j.Version] = j.Name
 	}
 	return t.resolved, nil
+}
+
+// renumber edits files and gives them their new names, all or none.
+func renumber(dir string, all []source.Renumbered) (err error) {
+	before := map[string]string{}
+	defer func() {
+		for path, text := range before {
+			if err != nil {
+				err = errors.Join(err, rewrite(path, text))
+			}
+		}
+	}()
+	for _, m := range all {
+		for _, e := range m.Edits {
+			path := filepath.Join(dir, e.File)
+			text, err := os.ReadFile(path)
+			if err != nil {
+				return err
+			}
+			edited, err := e.Apply(string(text))
+			if err != nil {
+				return err
+			}
+			if _, ok := before[path]; !ok {
+				before[path] = string(text)
+			}
+			if err := rewrite(path, edited); err != nil {
+				return err
+			}
+		}
+	}
+	return rename(dir, all)
 }
 
 // rename gives files their new names, all or none. It overwrites nothing.

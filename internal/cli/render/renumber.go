@@ -1,6 +1,7 @@
 package render
 
 import (
+	"fmt"
 	"path/filepath"
 
 	"github.com/whimbrel-db/whimbrel/source"
@@ -19,8 +20,17 @@ type NewVersion struct {
 	Name    string  `json:"name"`
 	Why     string  `json:"why"`
 	Files   []Moved `json:"files"`
+	// Edits are the directives of other files that name the new version.
+	Edits []Edited `json:"edits"`
 	// After are pending migrations that had a higher version and now run first.
 	After []int64 `json:"after"`
+}
+
+// Edited is a directive with another text. File is the file's name before.
+type Edited struct {
+	File string `json:"file"`
+	Line int    `json:"line"`
+	Moved
 }
 
 // Moved is a file with a new name.
@@ -33,9 +43,12 @@ type Moved struct {
 func (d *Renumbered) Add(dir string, all []source.Renumbered) {
 	d.Renumbered = []NewVersion{}
 	for _, m := range all {
-		n := NewVersion{Version: m.Version, To: m.To, Name: m.Name, Why: m.Why, After: append([]int64{}, m.After...), Files: []Moved{}}
+		n := NewVersion{Version: m.Version, To: m.To, Name: m.Name, Why: m.Why, After: append([]int64{}, m.After...), Files: []Moved{}, Edits: []Edited{}}
 		for _, r := range m.Renames {
 			n.Files = append(n.Files, Moved{filepath.Join(dir, r.From), filepath.Join(dir, r.To)})
+		}
+		for _, e := range m.Edits {
+			n.Edits = append(n.Edits, Edited{filepath.Join(dir, e.File), e.Line, Moved{e.From, e.To}})
 		}
 		d.Renumbered = append(d.Renumbered, n)
 	}
@@ -49,6 +62,9 @@ func (d *Renumbered) write(pg *page) {
 	for _, n := range d.Renumbered {
 		for _, f := range n.Files {
 			pg.line(clean(f.From), " → ", clean(f.To))
+		}
+		for _, e := range n.Edits {
+			pg.line(clean(fmt.Sprintf("%s:%d: %s → %s", e.File, e.Line, e.From, e.To)))
 		}
 		pg.line("  because ", clean(n.Why))
 		if len(n.After) > 0 {
