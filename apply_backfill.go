@@ -22,15 +22,19 @@ func (a *applier) execute(ctx context.Context, tx database.Tx, s Step) error {
 	case database.Mark: // which only records
 		return nil
 	case database.Start:
-		b, err := database.BackfillTxOf(tx)
-		if err != nil {
-			return err
-		}
-		return b.StartBackfill(ctx, database.BackfillStart{
+		return startBackfill(ctx, tx, database.BackfillStart{
 			Version: s.Version, Name: s.Name, Script: s.Script, Detached: s.Detached, Limits: database.LimitsOf(s.Backfill),
 		})
 	}
 	return tx.Exec(ctx, s.Script)
+}
+
+func startBackfill(ctx context.Context, tx database.Tx, s database.BackfillStart) error {
+	b, err := database.BackfillTxOf(tx)
+	if err != nil {
+		return err
+	}
+	return b.StartBackfill(ctx, s)
 }
 
 // endBackfills removes backfills whose versions are rolled back or forgotten, before anything else

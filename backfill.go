@@ -131,24 +131,46 @@ func (m *Migrator) changeBackfill(ctx context.Context, c database.BackfillChange
 		return database.Backfill{}, err
 	}
 	if c.Action == database.ActionRetry {
-		if b, err := m.withoutTriggers(ctx, c.Version); err != nil {
+		b, err := m.readBackfill(ctx, c.Version)
+		if err != nil {
 			return b, err
+		}
+		if b.State == database.BackfillCancelled {
+			return m.retryCancelled(ctx, db, b, c)
 		}
 	}
 	return db.ChangeBackfill(ctx, c)
 }
 
-// withoutTriggers refuses to continue a backfill whose triggers were removed when it was cancelled:
-// rows that were written since then may never be changed.
-func (m *Migrator) withoutTriggers(ctx context.Context, version int64) (database.Backfill, error) {
-	b, err := m.readBackfill(ctx, version)
-	if err != nil || b.State != database.BackfillCancelled {
+// retryCancelled continues a backfill that was cancelled. If its triggers were removed then, rows
+// that were written since have been left out: it begins anew, with new triggers. That is correct
+// because the UPDATE of such a backfill has the same effect if it is executed twice.
+func (m *Migrator) retryCancelled(ctx context.Context, db database.Backfiller, b database.Backfill, c database.BackfillChange) (database.Backfill, error) {
+	s, err := m.startedScript(ctx, b)
+	if err != nil {
+		return b, &BackfillError{Set: b.Set, Version: b.Version, Name: b.Name, Backfill: newBackfillStatus(b, 0), State: b.State, Err: err}
+	}
+	if !s.Backfill.Sync {
+		return db.ChangeBackfill(ctx, c)
+	}
+	_, err = m.locked(ctx, unlessFrozen(func(st *database.State) error {
+		if a, ok := st.Applied.Get(b.Version); !ok || !a.Unfinished || a.EntryID != b.EntryID {
+			return fmt.Errorf("backfill %d of set %q: %w", b.Version, b.Set, database.ErrNoBackfill)
+		}
+		return nil
+	}), func(tx database.Tx) error {
+		start := database.BackfillStart{Version: b.Version, Name: b.Name, Script: s, Detached: b.Detached, Limits: b.BackfillLimits, EntryID: b.EntryID}
+		if err := startBackfill(ctx, tx, start); err != nil {
+			return err
+		}
+		all := []database.Entry{c.Entry(b, "retried, with new triggers, from the beginning")}
+		m.stamp(all, c.Reason, time.Now())
+		return tx.Record(ctx, all...)
+	})
+	if err != nil {
 		return b, err
 	}
-	if s, err := m.startedScript(ctx, b); err == nil && s.Backfill.Sync {
-		return b, errors.New("the triggers that kept its rows in step were removed when it was cancelled, so rows that were written since then would be left out; roll the backfill back, and apply it again")
-	}
-	return b, nil
+	return m.readBackfill(ctx, b.Version)
 }
 
 // RunBackfill executes batches of a backfill that was started, detached or not, until it is done,

@@ -3,6 +3,7 @@ package whimbrel_test
 import (
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/whimbrel-db/whimbrel"
 	"github.com/whimbrel-db/whimbrel/database"
@@ -72,27 +73,58 @@ func TestAfterASquashedBackfill(t *testing.T) {
 	}
 }
 
-// A backfill with triggers can't continue after it was cancelled.
+// A backfill whose triggers were removed when it was cancelled begins anew, with new ones.
 func TestRetryAfterTheTriggersWereRemoved(t *testing.T) {
 	t.Parallel()
-	for _, directive := range []string{"recheck", "sync"} {
+	for _, directive := range []string{"pause 1ms", "sync"} {
 		synctest.Test(t, func(t *testing.T) {
-			target, set := memdb.New(), after(t, "detach", "check SELECT 0", directive)
-			users(t, target, set, 10)
+			target, set := memdb.New(), after(t, "detach", "batch 10", directive)
+			users(t, target, set, 1000)
+			target.SlowRows("users", time.Millisecond)
 			m := migrator(t, target, set)
-			_, err := m.Up(t.Context())
-			wantError[*whimbrel.UnfinishedError](t, err)
-			change := database.BackfillChange{Action: database.ActionCancel}
-			change.Version = 2
-			_, err = m.ChangeBackfill(t.Context(), change)
+			wantError[*whimbrel.UnfinishedError](t, tryUp(t, m))
+			_, err := m.RunBackfill(t.Context(), 2, whimbrel.RunOptions{For: 100 * time.Millisecond})
 			noError(t, err)
-			change.Action = database.ActionRetry
-			_, err = m.ChangeBackfill(t.Context(), change)
-			if directive == "sync" {
-				wantErrorText(t, err, "the triggers that kept its rows in step were removed when it was cancelled")
-			} else {
+			control := func(a database.BackfillAction) whimbrel.BackfillStatus {
+				b, err := m.ChangeBackfill(t.Context(), database.BackfillChange{BackfillID: database.BackfillID{Version: 2}, Action: a, Reason: "why not"})
 				noError(t, err)
+				return b
 			}
+			was, now := control(database.ActionCancel), control(database.ActionRetry)
+			wantEqual(t, "state", now.State, database.BackfillRunning)
+			wantEqual(t, "entry", now.EntryID, was.EntryID)
+			wantEqual(t, "rows done before", was.RowsDone > 0, true)
+			wantEqual(t, "begins anew", now.RowsDone == 0, directive == "sync")
+			_, err = m.RunBackfill(t.Context(), 2, whimbrel.RunOptions{})
+			noError(t, err)
+			counts := target.Touched("users")
+			wantEqual(t, "rows", len(counts), 1000)
+			for row, n := range counts {
+				if n != 1 && (directive != "sync" || n != 2) {
+					t.Errorf("row %s was changed %d times", row, n)
+				}
+			}
+			mustUp(t, m)
+			wantEqual(t, "history", directionsOf(t, m)[1:], []string{"start 2", "backfill 2", "backfill 2", "finish 2", "up 3"})
 		})
 	}
+	t.Run("if the text is not kept", func(t *testing.T) {
+		t.Parallel()
+		synctest.Test(t, func(t *testing.T) {
+			target, set := memdb.New(), after(t, "detach", "sync")
+			users(t, target, set, 10)
+			m := whimbrel.New(open(t, target), set, whimbrel.Options{TextLimit: -1})
+			wantError[*whimbrel.UnfinishedError](t, tryUp(t, m))
+			change := database.BackfillChange{BackfillID: database.BackfillID{Version: 2}, Action: database.ActionCancel}
+			_, err := m.ChangeBackfill(t.Context(), change)
+			noError(t, err)
+			change.Action = database.ActionRetry
+			empty, err := migration.NewSet("shop")
+			noError(t, err)
+			_, err = migrator(t, target, empty).ChangeBackfill(t.Context(), change)
+			wantErrorIs(t, err, whimbrel.ErrNoText)
+			_, err = m.ChangeBackfill(t.Context(), change)
+			noError(t, err)
+		})
+	})
 }

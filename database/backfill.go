@@ -282,8 +282,9 @@ type Signal struct {
 // BackfillTx is a Tx that starts and ends backfills. Both may be queued.
 type BackfillTx interface {
 	// StartBackfill stores a new backfill of the transaction's set, in place of an earlier one of
-	// the version. It looks up the first and the last key. The caller records its Start entry in
-	// the same transaction. It creates the tables if they are missing.
+	// the version, and creates its triggers. It looks up the first and the last key. The caller
+	// records its Start entry in the same transaction, or names the one that it has. It creates the
+	// tables if they are missing.
 	StartBackfill(ctx context.Context, b BackfillStart) error
 	// FinishBackfill makes a backfill done, if it has no lane and its head has reached the last
 	// key, and otherwise fails with ErrBackfillStopped. The caller records the Finish entry.
@@ -300,6 +301,9 @@ type BackfillStart struct {
 	Script   *migration.Script
 	Detached bool
 	Limits   BackfillLimits
+	// EntryID is the Start entry of the version, if the transaction does not record one: a cancelled
+	// backfill begins anew.
+	EntryID int64
 }
 
 // BackfillerOf returns a Database as a [Backfiller].

@@ -57,6 +57,12 @@ const (
 	onUpdate = "_u"
 )
 
+// SyncTriggerNames returns the names of the triggers of a backfill.
+func SyncTriggerNames(set string, version int64) []string {
+	name := SyncName(set, version)
+	return []string{name + onInsert, name + onUpdate}
+}
+
 // SyncDrop returns the statements that remove what Sync has created for a backfill. In PostgreSQL
 // the triggers go with their function, whatever the name of the table is by now.
 func SyncDrop(d sqltext.Dialect, set string, version int64, schema string) []string {

@@ -186,7 +186,8 @@ func TestRenumberABackfill(t *testing.T) {
 	}
 	want := []source.Renumbered{
 		{Version: 2, To: 8, Name: "b", Why: "version 3 is applied", After: []int64{7}, Renames: []source.Rename{{"0002_b.backfill.sql", "0008_b.backfill.sql"}, {"0002_b.down.sql", "0008_b.down.sql"}}, Edits: []source.Edit{
-			{"0004_d.up.sql", 2, "after 0002", "after 0008"}, {"0005_e.backfill.sql", 1, "after 2", "after 8"},
+			{"0004_d.up.sql", 2, "after 0002", "after 0008"},
+			{"0005_e.backfill.sql", 1, "after 2", "after 8"},
 			{"0006_f.up.sql", 2, "after 2", "after 8"},
 		}},
 		{Version: 4, To: 9, Name: "d", Why: "it comes after version 2", After: []int64{7}, Renames: []source.Rename{{"0004_d.up.sql", "0009_d.up.sql"}}},

@@ -274,6 +274,16 @@ func startingBackfills(c *check) {
 	c.work(db, "w", 2)
 	again := c.start(db, 1)
 	c.that(again.RowsDone == 0 && again.Head == nil && again.EntryID > b.EntryID, "after a second start it is %+v", again)
+	c.work(db, "w", 2)
+	c.start(db, 2) // another Start entry
+	tx := c.begin(db, "s")
+	s := c.fillScript()
+	c.ok(c.fillTx(tx).StartBackfill(c.ctx, database.BackfillStart{
+		Version: 1, Name: "count", Script: s, Limits: database.LimitsOf(s.Backfill), EntryID: again.EntryID,
+	}), "StartBackfill")
+	c.commit(tx)
+	anew := c.backfill(db, 1)
+	c.that(anew.RowsDone == 0 && anew.Head == nil && anew.EntryID == again.EntryID, "after a start without an entry it is %+v", anew)
 }
 
 func startRolledBack(c *check) {

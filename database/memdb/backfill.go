@@ -616,7 +616,7 @@ func (tx *transaction) StartBackfill(ctx context.Context, s database.BackfillSta
 		}
 		now := micros(time.Now())
 		b := &backfill{Backfill: database.Backfill{
-			BackfillID: database.BackfillID{Set: tx.set, Version: s.Version}, Name: s.Name, Table: of.Table, Key: of.Key,
+			BackfillID: database.BackfillID{Set: tx.set, Version: s.Version}, Name: s.Name, EntryID: s.EntryID, Table: of.Table, Key: of.Key,
 			State: database.BackfillRunning, Detached: s.Detached, BackfillLimits: s.Limits, Pass: 1, RowsEstimated: of.RowsEstimated,
 			StartedAt: now, UpdatedAt: now,
 		}}

@@ -26,7 +26,11 @@ func (db *Database) Snapshot(ctx context.Context, opts catalog.Options) (s *cata
 	defer c.giveBack()
 	ctx, release := db.life.Until(ctx)
 	defer release()
-	s, err = mycatalog.Read(ctx, c, opts, db.Tables())
+	syncing, err := db.syncing(ctx, c)
+	if err != nil {
+		return nil, drivers.Stopped(ctx, err)
+	}
+	s, err = mycatalog.Read(ctx, c, opts, append(db.Tables(), syncing...))
 	if err != nil {
 		c.unusable = true
 	}

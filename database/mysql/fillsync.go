@@ -120,6 +120,22 @@ func (b *transaction) dropSynced() {
 	}
 }
 
+// syncing returns the triggers that backfills may have now. Any others are what a process left that
+// was killed before it recorded the start of a backfill, or after it recorded the end.
+func (db *Database) syncing(ctx context.Context, c *conn) (triggers []string, err error) {
+	query := "SELECT set_name, version FROM " + quote(db.names.Backfills) + " WHERE state IN ('running', 'paused', 'failed')"
+	err = c.each(ctx, query, nil, func(scan func(...any) error) error {
+		var id database.BackfillID
+		err := scan(&id.Set, &id.Version)
+		triggers = append(triggers, migration.SyncTriggerNames(id.Set, id.Version)...)
+		return err
+	})
+	if missingTable(err) {
+		return nil, nil
+	}
+	return triggers, ownError("reading the backfills", err)
+}
+
 // hasSync reports whether a backfill has triggers.
 func hasSync(ctx context.Context, c *conn, id database.BackfillID) (there bool, err error) {
 	name := migration.SyncName(id.Set, id.Version)

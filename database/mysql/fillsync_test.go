@@ -145,6 +145,62 @@ func TestSyncEnds(t *testing.T) {
 	left(0, "of a backfill that was cancelled")
 }
 
+// TestSyncIsLeft checks what happens to triggers that a process has created that was killed before
+// it recorded the start: they are a difference of the schema until the next start replaces them.
+func TestSyncIsLeft(t *testing.T) {
+	t.Parallel()
+	_, pool, db := fillDatabase(t, append(syncTables, "INSERT INTO users (email) VALUES ('A')")...)
+	s := backfillOf(t, syncScript)
+	target, err := db.CheckBackfill(background(t), s)
+	must(t, err)
+	sync, err := s.SyncTriggers(sqltext.MySQL, "s", 1, *target.Sync)
+	must(t, err)
+	leave := func() {
+		t.Helper()
+		for _, text := range sync.Create {
+			must(t, errOf(pool.Exec(text)))
+		}
+	}
+	want := func(when string, want int) {
+		t.Helper()
+		snapshot, err := database.Snapshot(background(t), db, catalog.Options{})
+		must(t, err)
+		n := 0
+		for _, o := range snapshot.Objects {
+			if o.Kind == catalog.Trigger {
+				n++
+			}
+		}
+		if n != want {
+			t.Errorf("%s the schema has %d triggers, want %d", when, n, want)
+		}
+	}
+	end := func(f func(database.BackfillTx) error) {
+		t.Helper()
+		b, _, err := db.Begin(background(t), "s", database.LockOptions{Timeout: waitLimit})
+		must(t, err)
+		must(t, f(b.(database.BackfillTx)))
+		must(t, errOf(b.Commit(background(t))))
+	}
+	leave()
+	want("before the start", 2)
+	startFill(t, db, s)
+	want("after the start", 0)
+	_, err = db.ChangeBackfill(background(t), database.BackfillChange{BackfillID: fillID, Action: database.ActionCancel})
+	must(t, err)
+	leave() // as if the process had been killed before it dropped them
+	want("after a cancel that was killed", 2)
+	_, err = db.ChangeBackfill(background(t), database.BackfillChange{BackfillID: fillID, Action: database.ActionCancel})
+	must(t, err)
+	want("after another cancel", 0)
+	leave()
+	end(func(b database.BackfillTx) error { return b.EndBackfill(background(t), 1) })
+	want("after a rollback", 0)
+	leave()
+	end(func(b database.BackfillTx) error { return b.EndBackfill(background(t), 1) })
+	want("after the rollback of a version that has no backfill", 0)
+}
+
 // TestSyncIsChecked checks that a trigger that would fail is refused before it exists.
 func TestSyncIsChecked(t *testing.T) {
 	t.Parallel()

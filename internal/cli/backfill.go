@@ -159,7 +159,11 @@ it up again.`,
 	{
 		database.ActionRetry, "Continue a backfill that failed or was cancelled",
 		`Retry continues a backfill that failed, or was cancelled, at the rows where it stopped, with new
-attempts. It executes nothing itself: workers continue or, without them, the next "whimbrel up".`,
+attempts. It executes nothing itself: workers continue or, without them, the next "whimbrel up".
+
+A backfill with triggers ("-- whimbrel: sync") that was cancelled gets new triggers and begins with
+the first row, because rows may have been written meanwhile. That needs its file if the history does
+not keep the text of its script.`,
 		`  whimbrel backfill retry 12 --reason "removed the duplicates"`,
 		"Released",
 		[]database.BackfillState{database.BackfillFailed, database.BackfillCancelled},
@@ -168,14 +172,17 @@ attempts. It executes nothing itself: workers continue or, without them, the nex
 
 func (a *app) backfillControlCommand(c control) *cobra.Command {
 	var reason string
-	name := string(c.action)
+	name, open := string(c.action), a.openWithoutFiles
+	if c.action == database.ActionRetry {
+		open = a.openWithAnyFiles
+	}
 	cmd := &cobra.Command{
 		Use:     name + " VERSION",
 		Short:   c.short,
 		Long:    c.long,
 		Example: c.example,
 		Args:    oneBackfill,
-		RunE: a.withVersions(a.writes(controlling, a.openWithoutFiles), func(ctx context.Context, t *target, versions []int64) (render.Document, error) {
+		RunE: a.withVersions(a.writes(controlling, open), func(ctx context.Context, t *target, versions []int64) (render.Document, error) {
 			return t.changeBackfill(ctx, versions[0], c.after, database.BackfillChange{Action: c.action, Reason: reason})
 		}),
 		ValidArgsFunction: a.completeBackfills(c.from),

@@ -170,7 +170,7 @@ func ReadKey(text string) (key []string, err error) {
 // NewBackfill returns what StartBackfill stores.
 func NewBackfill(set string, s database.BackfillStart, t database.BackfillTarget, last database.Key, now time.Time) StoredBackfill {
 	return StoredBackfill{NextLane: 1, Backfill: database.Backfill{
-		BackfillID: database.BackfillID{Set: set, Version: s.Version}, Name: s.Name, Table: t.Table, Key: t.Key,
+		BackfillID: database.BackfillID{Set: set, Version: s.Version}, Name: s.Name, EntryID: s.EntryID, Table: t.Table, Key: t.Key,
 		State: database.BackfillRunning, Detached: s.Detached, BackfillLimits: s.Limits, Pass: 1, Last: last,
 		RowsEstimated: t.RowsEstimated, StartedAt: now, UpdatedAt: now,
 	}}

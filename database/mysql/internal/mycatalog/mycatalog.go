@@ -35,7 +35,8 @@ type Queryer interface {
 // attempts is how often a snapshot begins if an object disappears between listing and reading it.
 const attempts = 3
 
-// Read returns the contents of the current database without the tables in own, whatever the case of
+// Read returns the contents of the current database without the tables in own and the triggers in
+// own that Whimbrel creates for backfills, whatever the case of
 // their names. It changes sql_mode, sql_quote_show_create, sql_select_limit and time_zone of the
 // session and restores them. The server can't read everything as of one moment: a concurrent change
 // may be included in part.

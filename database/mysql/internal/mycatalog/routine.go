@@ -97,7 +97,7 @@ func (r *reader) listTriggers(ctx context.Context) error {
 	return r.eachText(ctx, "SELECT trigger_name, event_object_table, action_timing, event_manipulation, sql_mode"+r.from("triggers", "trigger_schema")+
 		" ORDER BY event_object_table, action_timing, event_manipulation, action_order", func(v []string) {
 		name, of, moment := v[0], v[1], v[1]+"\x00"+v[2]+" "+v[3]
-		if r.own[strings.ToLower(of)] || seen[name] || strings.HasPrefix(name, syncPrefix) {
+		if r.own[strings.ToLower(of)] || seen[name] || strings.HasPrefix(name, syncPrefix) && r.own[strings.ToLower(name)] {
 			return
 		}
 		seen[name] = true
