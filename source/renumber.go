@@ -67,8 +67,8 @@ func (e Edit) Apply(text string) (string, error) {
 // Renumber returns the pending migrations that were overtaken, with versions that follow the newest
 // one. A migration is overtaken if a newer one is applied, or if another file has its version, as
 // after a merge of two branches. If it is a backfill, the pending migrations that come after it get
-// new versions, too. Renumber reads the folder and changes nothing: the caller renames the files,
-// and edits them before. Applied migrations keep their versions, and the renumbered ones their order.
+// new versions, too. Renumber reads the folder and changes nothing: the caller edits the files, and
+// then renames them. Applied migrations keep their versions, and the renumbered ones their order.
 //
 // A migration that is part of a squash is an error, and so is a file with the version of an applied
 // migration of another name: nobody can tell whether it was applied.
@@ -283,7 +283,7 @@ func (r *renumbering) refuseSquash(g *group) {
 }
 
 // follow has the files that come after a backfill follow it to its new version: their directives
-// are edited, and migrations that keep their versions so far move, too. It reports whether one does.
+// are edited, and migrations that would keep their versions move, too. It reports whether one does.
 func (r *renumbering) follow(g *group) (more bool) {
 	if !g.isBackfill() || g.edits != nil {
 		return false
