@@ -25,17 +25,23 @@ func (db *Database) Backfills(ctx context.Context, q database.BackfillQuery) (al
 	if q.Unfinished {
 		unfinished = " AND state <> " + literal(string(database.BackfillDone))
 	}
-	err = db.reading(ctx, func(ctx context.Context, c *conn) error {
-		if _, err := c.exec(ctx, "START TRANSACTION WITH CONSISTENT SNAPSHOT"); err != nil {
-			return ownError("reading the backfills", err)
+	for range conflictTries { // another process may create the tables after the snapshot
+		all = nil
+		err = db.reading(ctx, func(ctx context.Context, c *conn) error {
+			if _, err := c.exec(ctx, "START TRANSACTION WITH CONSISTENT SNAPSHOT"); err != nil {
+				return ownError("reading the backfills", err)
+			}
+			defer c.finish("ROLLBACK")
+			rows, err := db.readFills(ctx, c, where, unfinished, "")
+			for i := range rows {
+				all = append(all, rows[i].whole())
+			}
+			return err
+		})
+		if number(err) != erDefinitionChanged {
+			break
 		}
-		defer c.finish("ROLLBACK")
-		rows, err := db.readFills(ctx, c, where, unfinished, "")
-		for i := range rows {
-			all = append(all, rows[i].whole())
-		}
-		return err
-	})
+	}
 	return all, err
 }
 

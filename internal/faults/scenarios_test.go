@@ -221,7 +221,7 @@ var filledInSteps = &scenario{
 }
 
 func scenarioOf(name string) *scenario {
-	for _, s := range slices.Concat([]*scenario{unnamed, oneMore, patient, grouped, filledInSteps, counted}, filling, scenarios) {
+	for _, s := range slices.Concat([]*scenario{unnamed, oneMore, patient, grouped, filledInSteps, counted, countedElsewhere}, filling, scenarios) {
 		if s.name == name {
 			return s
 		}

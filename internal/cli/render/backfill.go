@@ -410,7 +410,9 @@ func (d *BackfillShown) write(pg *page) {
 	row("Table", clean(b.Table)+", by "+clean(strings.Join(b.Key, ", ")))
 	row("State", pg.backfillState(b.shown())+b.detached())
 	row("Done", b.Progress())
-	row("Speed", b.speedWords())
+	if speed := b.speedWords(); speed != "" {
+		row("Speed", speed+", by the average since its start")
+	}
 	if b.ThrottledBy != "" {
 		row("Held back", oneLine(b.ThrottledBy)+", "+ago(b.now.Sub(time.Time(b.ThrottledAt))))
 	}

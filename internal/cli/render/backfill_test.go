@@ -105,7 +105,7 @@ func TestBackfillShow(t *testing.T) {
 Table     public.users, by id
 State     waiting, detached
 Done      43%, 860,000 of about 2,000,000 rows in 860 batches
-Speed     14,333 rows/s, about 1m19s left
+Speed     14,333 rows/s, about 1m19s left, by the average since its start
 Held back replica b is 12s behind, 5 seconds ago
 Limits    batches of 250ms, 2 in parallel, timeout 30s, 5 attempts
 Started   2026-11-23 08:49:07 UTC
