@@ -1,8 +1,11 @@
 package faults
 
 import (
+	"database/sql"
 	"fmt"
 	"path/filepath"
+	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -83,6 +86,37 @@ func (u *ups) rows(n int64, one *process) int64 {
 	}
 }
 
+// suspend stops processes. One that is stopped within a transaction keeps the lock of a SQLite
+// file; then they continue for a moment.
+func (u *ups) suspend(all ...*process) {
+	u.Helper()
+	send := func(s syscall.Signal) {
+		for _, one := range all {
+			if err := one.cmd.Process.Signal(s); err != nil {
+				u.Fatal(err)
+			}
+		}
+	}
+	for send(syscall.SIGSTOP); !u.writable(); send(syscall.SIGSTOP) {
+		send(syscall.SIGCONT)
+		time.Sleep(time.Millisecond)
+	}
+}
+
+func (u *ups) writable() bool {
+	path, ok := strings.CutPrefix(u.url, "sqlite:")
+	if !ok {
+		return true
+	}
+	pool, err := sql.Open("sqlite", "file:"+path+"?_pragma=busy_timeout(100)&_txlock=immediate")
+	if err != nil {
+		u.Fatal(err)
+	}
+	defer pool.Close()
+	tx, err := pool.BeginTx(u.Context(), nil)
+	return err == nil && tx.Rollback() == nil
+}
+
 // finish executes what is left, and checks that every row was changed exactly once.
 func (u *ups) finish() {
 	u.Helper()
@@ -110,13 +144,14 @@ func (u *ups) expectOnce() {
 	}
 }
 
-// elsewhere executes a test on MariaDB and SQLite.
-func elsewhere(t *testing.T, test func(t *testing.T, u *ups, where string)) {
+// elsewhere executes a test on databases.
+func elsewhere(t *testing.T, databases []string, test func(t *testing.T, u *ups, where string)) {
 	t.Helper()
-	for where, url := range map[string]func(t *testing.T) string{
-		"MariaDB": func(t *testing.T) string { return testdb.MariaDB(t) },
-		"SQLite":  func(t *testing.T) string { return "sqlite:" + filepath.Join(t.TempDir(), "app.db") },
-	} {
+	for _, where := range databases {
+		url := func(t *testing.T) string { return testdb.MariaDB(t) }
+		if where == "SQLite" {
+			url = func(t *testing.T) string { return "sqlite:" + filepath.Join(t.TempDir(), "app.db") }
+		}
 		t.Run(where, func(t *testing.T) {
 			t.Parallel()
 			for range repetitions(1, 10) {
@@ -129,7 +164,7 @@ func elsewhere(t *testing.T, test func(t *testing.T, u *ups, where string)) {
 // TestKilledUps kills processes that execute a backfill in up, with eight workers each. Each row is
 // changed exactly once.
 func TestKilledUps(t *testing.T) {
-	elsewhere(t, func(t *testing.T, u *ups, where string) {
+	elsewhere(t, []string{"MariaDB", "SQLite"}, func(t *testing.T, u *ups, where string) {
 		killed, rows := 0, int64(0)
 		for range 4 {
 			one := u.start()
@@ -145,5 +180,27 @@ func TestKilledUps(t *testing.T) {
 		}
 		u.finish()
 		tally.add(where+": kill -9 of an up with eight workers", killed)
+	})
+}
+
+// TestSuspendedUps suspends processes beyond their leases. Another one takes over the lanes and
+// finishes the backfill; when they continue, they commit nothing of these lanes, and succeed. On
+// MariaDB, a process that is suspended within a claim keeps the others waiting.
+func TestSuspendedUps(t *testing.T) {
+	elsewhere(t, []string{"SQLite"}, func(t *testing.T, u *ups, where string) {
+		first := []*process{u.start(), u.start()}
+		u.rows(0, first[0])
+		u.suspend(first...)
+		u.finish()
+		for _, one := range first {
+			if err := one.cmd.Process.Signal(syscall.SIGCONT); err != nil {
+				t.Fatal(err)
+			}
+			if <-one.ended; one.err != nil {
+				t.Errorf("a process that was suspended failed: %v: %s", one.err, one.stderr.String())
+			}
+		}
+		u.expectOnce()
+		tally.add(where+": suspended beyond a lease", len(first))
 	})
 }
