@@ -116,24 +116,19 @@ func (db *Database) beginning(c *conn, l location, set string, opts database.Loc
 	if of.keys.history != 0 {
 		mine, open = fmt.Sprintf("'%d'::bigint", of.keys.mine), fmt.Sprintf("'%d'::bigint", of.keys.open)
 	}
+	same := l.untouched(history, settings, journal)
+	if of.fully {
+		same = l.unchanged(history, settings, journal)
+	}
 	about := ", pg_catalog.pg_backend_pid(), " + aboutServer
 	if of.known {
 		about = ""
 	}
 	b.lock = "SELECT k.mine, k.open, pg_catalog.pg_try_advisory_xact_lock_shared(k.open), pg_catalog.pg_try_advisory_xact_lock(k.mine)" +
-		about + db.forTheTransaction(c, opts) + ", 1 OPERATOR(pg_catalog./) " + l.same(of.fully) +
+		about + db.forTheTransaction(c, opts) + ", 1 OPERATOR(pg_catalog./) " + same +
 		"::int FROM (SELECT " + mine + " AS mine, " + open + " AS open) AS k"
 	db.begins.Store(b)
 	return b
-}
-
-// same returns an expression that is true only if the tables are those that were found, and safe.
-// fully costs more, and also recognises tables that had triggers, rules or policies.
-func (l location) same(fully bool) string {
-	if fully {
-		return l.unchanged(history, settings, journal)
-	}
-	return l.untouched(history, settings, journal)
 }
 
 // untouched returns an expression that is true only if unchanged is, and that costs the server half

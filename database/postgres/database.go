@@ -184,56 +184,14 @@ func quote(name string) string {
 }
 
 // State reads the state of a set in one round trip: the first query finds the tables, and sets the
-// search path to them for the second. If the tables are known, the first query is shorter.
+// search path to them for the second.
 func (db *Database) State(ctx context.Context, set string) (*database.State, error) {
 	c, err := db.acquire(ctx)
 	if err != nil {
 		return nil, err
 	}
 	defer c.giveBack()
-	if st, err := db.knownState(ctx, c, set); st != nil || err != nil {
-		return st, err
-	}
 	return db.findState(ctx, c, set)
-}
-
-// knownState reads a state from the tables that were found before, if they are unchanged. It
-// returns nil if findState must look for them, or explain an error. The role of a caller's
-// connection can differ from the one before, so findState asks whether it trusts the tables.
-func (db *Database) knownState(ctx context.Context, c *conn, set string) (*database.State, error) {
-	l := db.located()
-	if !l.made() || !c.isOwn() {
-		return nil, nil
-	}
-	start := time.Now()
-	st, err := db.readState(ctx, c, l, set, db.ifUnchanged(l))
-	switch {
-	case err == nil:
-		return st, nil
-	case isA[*tablesBusyError](err):
-		return nil, db.busy(ctx, c, l, set, time.Since(start), err)
-	case errors.Is(err, errMoved), isA[*pgconn.PgError](err) && !c.broken():
-		return nil, nil
-	}
-	return nil, err
-}
-
-// ifUnchanged returns a query that fails unless known tables are unchanged, and limits how long the
-// queries after it wait for locks. It looks up nothing in the search path.
-func (db *Database) ifUnchanged(l location) query {
-	return query{
-		sql:   "SELECT 1 OPERATOR(pg_catalog./) " + l.same(db.fully.Load()) + "::int, pg_catalog.set_config('lock_timeout', '" + *number(db.lockTimeout().Milliseconds()) + "', true)",
-		path:  callers,
-		often: true,
-		quiet: true,
-		fail: func(pg *pgconn.PgError) error {
-			if pg.Code == divisionByZero {
-				db.fully.Store(true)
-				return errMoved
-			}
-			return ownError("", pg)
-		},
-	}
 }
 
 // findState reads a state outside any transaction.
