@@ -88,12 +88,16 @@ func unfinishedOf(st *database.State, entries []database.Entry) (versions []int6
 // await waits for the backfills that a step comes after, or returns an *UnfinishedError.
 func (a *applier) await(ctx context.Context, s Step) error {
 	for _, d := range s.After {
+		var last *BackfillStatus
 		for {
 			b, err := a.unfinished(ctx, d.Version)
-			if err != nil {
+			switch {
+			case err != nil && last != nil && ctx.Err() != nil: // it ended while the database was read
+				return &UnfinishedError{Set: s.Set, Version: s.Version, Name: s.Name, Backfill: *last, Err: ctx.Err()}
+			case err != nil:
 				return err
 			}
-			if b == nil {
+			if last = b; b == nil {
 				break
 			}
 			if !a.m.opts.WaitForBackfills || b.State == database.BackfillFailed || b.State == database.BackfillCancelled {
@@ -119,11 +123,16 @@ func (a *applier) awaitDetached(ctx context.Context) error {
 			left[v.Version] = true
 		}
 	}
-	for first := true; len(left) > 0; first = false {
-		b, err := a.awaited(ctx, left, first)
-		if err != nil || b == nil {
+	var last *BackfillStatus
+	for len(left) > 0 {
+		b, err := a.awaited(ctx, left, last == nil)
+		switch {
+		case err != nil && last != nil && ctx.Err() != nil: // it ended while the database was read
+			return a.notAwaited(ctx, *last, ctx.Err())
+		case err != nil || b == nil:
 			return err
 		}
+		last = b
 		a.m.observe(BackfillProgress{Set: a.plan.Set, Backfill: *b, Waits: true})
 		if err := sleep(ctx, waitEvery); err != nil {
 			return a.notAwaited(ctx, *b, err)
