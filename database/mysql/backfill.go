@@ -78,6 +78,9 @@ func isConflict(err error) bool {
 }
 
 func (db *Database) tryFill(ctx context.Context, c *conn, id database.BackfillID, f func(context.Context, *fillRow) error) error {
+	if f := db.learnt(); f != nil && c.waits == (waits{}) {
+		c.decides = f.endsIdle()
+	}
 	if err := c.limitWaits(ctx, waitsOf(db.opts.ReadTimeout())); err != nil {
 		return err
 	}

@@ -35,6 +35,7 @@ type conn struct {
 	// cancels statements on this connection; nil: use another connection of the pool
 	killer      *guard
 	waits       waits // the session's limits, if they are not its own
+	decides     bool  // the session's limits are those of a decision about a backfill
 	uncommitted bool  // the isolation level is READ UNCOMMITTED
 	unusable    bool  // must not be reused
 	gone        bool  // it broke, or was given up

@@ -161,7 +161,9 @@ func (w *laneWork) settle(ctx context.Context) error {
 	f := w.db.learnt()
 	if f.endsIdle() {
 		// a process that is suspended must not keep its rows locked
-		set = append(set, "SESSION idle_transaction_timeout = "+number64(idle), "SESSION idle_write_transaction_timeout = "+number64(idle))
+		for _, name := range idleInTransaction {
+			set = append(set, "SESSION "+name+" = "+number64(idle))
+		}
 	}
 	for _, c := range w.key.columns {
 		if c.kind == keyText && c.zoned {

@@ -74,6 +74,11 @@ func (c *conn) workerSettings(w waits) (names, values []string) {
 			names, values = append(names, name), append(values, number64(int64(patience/time.Second)))
 		}
 	}
+	if c.decides {
+		for _, name := range idleInTransaction {
+			names, values = append(names, name), append(values, number64(int64(idleClaim/time.Second)))
+		}
+	}
 	return names, values
 }
 
@@ -81,6 +86,13 @@ func (c *conn) workerSettings(w waits) (names, values []string) {
 func (f *facts) endsIdle() bool {
 	return f.compound() && !strings.HasPrefix(f.version, "10.1.") && !strings.HasPrefix(f.version, "10.2.")
 }
+
+// idleInTransaction are the variables that end such a session.
+var idleInTransaction = [...]string{"idle_transaction_timeout", "idle_write_transaction_timeout"}
+
+// idleClaim is how long a process can be suspended while it has locked a backfill's row, which
+// others need. It does nothing meanwhile but decide.
+const idleClaim = 5 * time.Second
 
 // saved is the user variable in which a session's own value is saved while another is set.
 func saved(variable string) string { return "@whimbrel_" + variable }
@@ -139,7 +151,7 @@ func (c *conn) releasing(release string) string {
 		return "DO " + release
 	}
 	names, _ := c.workerSettings(c.waits)
-	c.waits = waits{}
+	c.waits, c.decides = waits{}, false
 	var set, forget []string
 	for i, name := range names {
 		also := ""
