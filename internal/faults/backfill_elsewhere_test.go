@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"syscall"
 	"testing"
@@ -223,8 +224,8 @@ func TestSuspendedUps(t *testing.T) {
 			if err := one.cmd.Process.Signal(syscall.SIGCONT); err != nil {
 				t.Fatal(err)
 			}
-			// one that had the migration lock has lost it
-			if <-one.ended; one.err != nil && !strings.Contains(one.stderr.String(), "lost the migration lock") {
+			// the server may have ended a session of it that was not in a lane, with the migration lock
+			if <-one.ended; one.err != nil && !regexp.MustCompile("lost the migration lock|invalid connection").MatchString(one.stderr.String()) {
 				t.Errorf("a process that was suspended failed: %v: %s", one.err, one.stderr.String())
 			}
 		}
