@@ -651,18 +651,32 @@ func (x *runner) inOne(ctx context.Context, st sqltext.Statement, data io.Reader
 // follows, which may take long, catchUp does so before.
 func (x *runner) alone(ctx context.Context, st sqltext.Statement, data io.Reader, before database.Journal) error {
 	before.Begun = x.m.masked(x.step.Script, st.Text)
-	if j, written := x.next.take(before.Begun); written {
-		before = j
-	} else if err := x.r.Announce(ctx, st, &before); err != nil {
-		return err
+	announced, err := x.execAnnounced(ctx, st, data, &before)
+	if announced {
+		x.wrote(&before)
 	}
-	x.wrote(&before)
-	if err := x.r.Exec(ctx, x.step.Script, st, data, nil); err != nil {
+	if err != nil {
 		return err
 	}
 	done := x.mark()
 	x.owed = &done
 	return nil
+}
+
+// execAnnounced announces a statement, unless the step before has done so, and executes it.
+// announced is false if the journal was not written.
+func (x *runner) execAnnounced(ctx context.Context, st sqltext.Statement, data io.Reader, j *database.Journal) (announced bool, err error) {
+	if next, written := x.next.take(j.Begun); written {
+		*j = next
+		return true, x.r.Exec(ctx, x.step.Script, st, data, nil)
+	}
+	if data == nil {
+		return database.ExecAnnounced(ctx, x.r, x.step.Script, st, j)
+	}
+	if err := x.r.Announce(ctx, st, j); err != nil {
+		return false, err
+	}
+	return true, x.r.Exec(ctx, x.step.Script, st, data, nil)
 }
 
 // stopped cleans up after a statement that failed, as far as that is still possible, and records

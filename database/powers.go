@@ -365,6 +365,26 @@ type Grouper interface {
 	ExecGroup(ctx context.Context, s *migration.Script, all []sqltext.Statement, done *Journal) (bool, error)
 }
 
+// AnnouncedExecer is a Run that announces a statement and executes it with one message to the
+// server.
+type AnnouncedExecer interface {
+	// ExecAnnounced does what Announce does with j, and then what Exec does with the statement. The
+	// server begins the statement only when the journal is written. announced is false if the journal
+	// was not written, and the statement thus not executed; j may then have changed.
+	ExecAnnounced(ctx context.Context, s *migration.Script, st sqltext.Statement, j *Journal) (announced bool, err error)
+}
+
+// ExecAnnounced announces a statement and executes it, as an [AnnouncedExecer] does.
+func ExecAnnounced(ctx context.Context, r Run, s *migration.Script, st sqltext.Statement, j *Journal) (announced bool, err error) {
+	if e, ok := r.(AnnouncedExecer); ok {
+		return e.ExecAnnounced(ctx, s, st, j)
+	}
+	if err := r.Announce(ctx, st, j); err != nil {
+		return false, err
+	}
+	return true, r.Exec(ctx, s, st, nil, nil)
+}
+
 // HolderReader is a Database that can tell which process migrates.
 type HolderReader interface {
 	// LockHolder returns the process that holds the migration lock of a set, and whether any does, as

@@ -265,29 +265,19 @@ func mayGroup(tables []table, size int) string {
 // sendAll sends statements in one message, and returns how many warnings they caused. The server
 // stops at the first that fails.
 func (e *executor) sendAll(ctx context.Context, all []sqltext.Statement) (warnings int, err error) {
-	var text strings.Builder
+	texts := make([]string, len(all))
 	for i, st := range all {
-		if i > 0 {
-			text.WriteString(terminator)
-		}
-		text.WriteString(st.Text)
+		texts[i] = st.Text
 	}
-	w, executed := e.c.wire, 0
-	err = e.c.do(ctx, func(ctx context.Context) error {
-		if err := w.several(true); err != nil {
-			return err
-		}
-		w.keep()
-		_, err := e.c.ExecContext(ctx, text.String())
-		executed, warnings = w.kept()
-		if !broken(err) {
-			if err := w.several(false); err != nil {
-				return err
-			}
-		}
+	var executed []okPacket
+	err = e.c.do(ctx, func(ctx context.Context) (err error) {
+		executed, err = e.c.wire.exec(ctx, e.c, strings.Join(texts, terminator))
 		return err
 	})
-	if err == nil && executed != len(all) {
+	for _, p := range executed {
+		warnings += p.warnings
+	}
+	if err == nil && len(executed) != len(all) {
 		err = errOneByOne // the server has read the text in another way
 	}
 	return warnings, err

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"time"
 
 	"github.com/whimbrel-db/whimbrel/database"
 	"github.com/whimbrel-db/whimbrel/database/internal/drivers"
@@ -110,90 +109,55 @@ func (r *run) Journal(ctx context.Context, j *database.Journal) error {
 // writes the journal. Before a statement that changes objects it reads their definitions.
 func (r *run) Announce(ctx context.Context, st sqltext.Statement, j *database.Journal) error {
 	return r.do(ctx, func(ctx context.Context) error {
-		if r.own {
-			return errOwnTransaction
-		}
-		b, deep, err := r.h.unread(ctx, st)
+		a, err := r.announcement(ctx, st, j)
 		if err != nil {
 			return err
 		}
-		r.h.guard.mu.Lock()
-		defer r.h.guard.mu.Unlock()
-		r.made.announce(st, b)
-		return r.h.announce(ctx, st, j, b, deep, r.knows(b))
+		return r.announce(ctx, a)
 	})
-}
-
-func (h *hold) announce(ctx context.Context, st sqltext.Statement, j *database.Journal, b *before, deep, known bool) (err error) {
-	together := b != nil && !known && !deep && len(b.Objects) <= most && h.guard.form.seal(h.set) == ""
-	if b != nil && !known && !together {
-		if err := b.read(ctx, h.guard.c, deep); err != nil {
-			return statementError(st, err) // a lock on an object concerns the statement
-		}
-	}
-	if j.Before, err = b.doc(); err != nil {
-		return err
-	}
-	before := hexText(j.Before)
-	if together {
-		if before, err = b.later(); err != nil {
-			return err
-		}
-	}
-	drivers.Stamp(j, h.clock.now(), h.user, h.db.process)
-	ids, err := h.writeAll(ctx, h.guard.c, h.journalWrite(j, before, h.head.mine))
-	if err != nil {
-		return err
-	}
-	if together {
-		b.There = uint64(ids[0])
-		if j.Before, err = b.doc(); err != nil {
-			return err
-		}
-	}
-	h.wrote(j)
-	h.checked = time.Now() // the write shows that the guard holds the lock
-	return nil
 }
 
 // Exec executes one statement outside a transaction, or with the journal in one.
 func (r *run) Exec(ctx context.Context, s *migration.Script, st sqltext.Statement, _ io.Reader, done *database.Journal) error {
-	return r.do(ctx, func(ctx context.Context) error {
-		if done != nil && st.Tx != sqltext.TxAny && st.Tx != sqltext.TxCommit {
-			return fmt.Errorf("%w: %s", database.ErrNoTransaction, st.Text)
-		}
-		if err := r.h.checkNow(ctx); err != nil {
-			return err
-		}
-		// A statement that may change the session, or leave something open, is reverted by closing
-		// the connection.
-		r.h.worker.unusable = r.h.worker.unusable || st.Session || st.Tx != sqltext.TxAny && st.Tx != sqltext.TxNever
-		if r.timed != s {
-			r.timed, r.executed, r.waits = s, 0, waitsOf(limitOf(r.h.opts, s))
-		}
-		if done != nil {
-			return r.transact(ctx, s, st, done)
-		}
-		if err := r.limitWaits(ctx); err != nil {
-			return err
-		}
-		r.executed++
-		e := executor{db: r.db, h: r.h, c: r.h.worker, script: s, n: r.executed}
-		err := e.statement(ctx, st)
-		if r.own {
-			err = r.h.worker.undo(ctx, err)
-		}
-		r.follow(st, err)
-		r.made.follow(st, err)
-		if r.refused = ""; isRefused(err) {
-			r.refused = st.Text
-		}
-		// after SET autocommit = 0, statements would not be committed with their mark
-		if err == nil && st.Tx == sqltext.TxOther {
-			_, err = r.h.worker.exec(ctx, "SET autocommit = 1")
-		}
+	return r.do(ctx, func(ctx context.Context) error { return r.exec(ctx, s, st, done, nil) })
+}
+
+// exec executes a statement, after its announcement if that is not nil.
+func (r *run) exec(ctx context.Context, s *migration.Script, st sqltext.Statement, done *database.Journal, first *announcement) error {
+	if done != nil && st.Tx != sqltext.TxAny && st.Tx != sqltext.TxCommit {
+		return fmt.Errorf("%w: %s", database.ErrNoTransaction, st.Text)
+	}
+	if err := r.h.checkNow(ctx); err != nil {
 		return err
-	})
+	}
+	// A statement that may change the session, or leave something open, is reverted by closing
+	// the connection.
+	r.h.worker.unusable = r.h.worker.unusable || st.Session || st.Tx != sqltext.TxAny && st.Tx != sqltext.TxNever
+	if r.timed != s {
+		r.timed, r.executed, r.waits = s, 0, waitsOf(limitOf(r.h.opts, s))
+	}
+	if done != nil {
+		return r.transact(ctx, s, st, done)
+	}
+	if err := r.limitWaits(ctx); err != nil {
+		return err
+	}
+	r.executed++
+	e := executor{db: r.db, h: r.h, c: r.h.worker, script: s, n: r.executed, first: first}
+	err := e.statement(ctx, st)
+	if r.own {
+		err = r.h.worker.undo(ctx, err)
+	}
+	r.follow(st, err)
+	r.made.follow(st, err)
+	if r.refused = ""; isRefused(err) {
+		r.refused = st.Text
+	}
+	// after SET autocommit = 0, statements would not be committed with their mark
+	if err == nil && st.Tx == sqltext.TxOther {
+		_, err = r.h.worker.exec(ctx, "SET autocommit = 1")
+	}
+	return err
 }
 
 // transact executes a statement and writes the journal in one transaction: the one that the

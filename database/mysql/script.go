@@ -22,6 +22,7 @@ type executor struct {
 	c      *conn
 	script *migration.Script
 	n      int
+	first  *announcement // of the statement, to be sent with it
 }
 
 // readsClientFile reports whether a statement is a LOAD DATA LOCAL or a LOAD XML LOCAL.
@@ -81,11 +82,17 @@ func (e *executor) statement(ctx context.Context, st sqltext.Statement) error {
 	case ctx.Err() != nil:
 		return err
 	}
+	if own, ok := drivers.AsType[*ownFailure](err); ok {
+		return own.error
+	}
 	return statementError(st, err)
 }
 
 // send sends a statement and waits for its end. Some statements return a lock timeout as a row.
 func (e *executor) send(ctx context.Context, st sqltext.Statement) error {
+	if e.first != nil {
+		return e.sendAnnounced(ctx, st)
+	}
 	if !maintains(st) {
 		return e.c.do(ctx, func(ctx context.Context) error {
 			_, err := e.c.ExecContext(ctx, st.Text)

@@ -5,7 +5,6 @@ import (
 	"database/sql"
 	"database/sql/driver"
 	"encoding/binary"
-	"fmt"
 	"io"
 	"net"
 	"sync"
@@ -24,15 +23,29 @@ type wire struct {
 	keeps    bool
 	answer   []byte // what was read since keep
 	forget   func()
+
+	several bool // a message may contain several statements
+	told    bool // what the server was told about that
+	unread  int  // how many of its answers to that are unread
+	refuses bool // it does not accept several statements
 }
 
+// Write sends a message. If the server has to know that it may contain several statements, or that
+// it may no longer, Write tells it in the same packet.
 func (w *wire) Write(b []byte) (int, error) {
 	w.reads, w.warnings = 0, -1
-	return w.Conn.Write(b)
+	if w.several == w.told {
+		return w.Conn.Write(b)
+	}
+	w.told = w.several
+	w.unread++
+	head := optionSeveral(w.several)
+	n, err := (&net.Buffers{head, b}).WriteTo(w.Conn)
+	return max(int(n)-len(head), 0), err
 }
 
 func (w *wire) Read(b []byte) (int, error) {
-	n, err := w.Conn.Read(b)
+	n, err := w.read(b)
 	w.warnings = -1
 	if w.reads++; w.reads == 1 {
 		w.warnings = warningsIn(b[:n])
@@ -43,48 +56,71 @@ func (w *wire) Read(b []byte) (int, error) {
 	return n, err
 }
 
+// read reads what the server answers to messages, without its answers to optionSeveral.
+func (w *wire) read(b []byte) (n int, err error) {
+	for n == 0 && err == nil {
+		if w.unread == 0 {
+			return w.Conn.Read(b)
+		}
+		if n, err = io.ReadAtLeast(w.Conn, b, packetHead+1); err != nil {
+			break
+		}
+		size := packetHead + int(binary.LittleEndian.Uint32(b)&0xffffff)
+		if n < size {
+			var more int
+			more, err = io.ReadAtLeast(w.Conn, b[n:], size-n)
+			n += more
+		}
+		if err == nil {
+			w.unread--
+			w.refuses = w.refuses || b[packetHead] == 0xff
+			n = copy(b, b[size:n])
+		}
+	}
+	if err != nil {
+		return 0, err
+	}
+	return n, nil
+}
+
 // keep begins to keep what the server answers.
 func (w *wire) keep() { w.keeps, w.answer = true, w.answer[:0] }
 
-// kept returns how many statements the answer since keep says that the server has executed, and how
-// many warnings they caused. Statements with rows and those that follow them are not counted.
-func (w *wire) kept() (executed, warnings int) {
+// kept returns the OK packets since keep: one for each statement that the server has executed, up
+// to one with rows.
+func (w *wire) kept() (all []okPacket) {
 	rest := w.answer
 	w.keeps = false
 	for len(rest) > packetHead {
 		size := packetHead + int(binary.LittleEndian.Uint32(rest)&0xffffff)
-		_, n, ok := okIn(rest[:min(size, len(rest))])
+		p, ok := okIn(rest[:min(size, len(rest))])
 		if !ok {
 			break
 		}
-		executed, warnings, rest = executed+1, warnings+n, rest[size:]
+		all, rest = append(all, p), rest[size:]
 	}
-	return executed, warnings
+	return all
 }
 
-// several tells the server whether a message may contain several statements. No other message may
-// be under way.
-func (w *wire) several(may bool) error {
-	const comSetOption, off = 0x1b, 1
-	message := []byte{3, 0, 0, 0, comSetOption, 0, 0}
-	if !may {
-		message[packetHead+1] = off
+// exec sends several statements in one message. It returns what the server says of those that it
+// has executed; it stops at the first that fails.
+func (w *wire) exec(ctx context.Context, c *conn, statements string) (all []okPacket, err error) {
+	w.several = true
+	defer func() { w.several = false }()
+	w.keep()
+	_, err = c.ExecContext(ctx, statements)
+	return w.kept(), err
+}
+
+// optionSeveral is a message that tells the server whether a message may contain several
+// statements.
+func optionSeveral(may bool) []byte {
+	const comSetOption, on, off = 0x1b, 0, 1
+	message := []byte{3, 0, 0, 0, comSetOption, off, 0}
+	if may {
+		message[packetHead+1] = on
 	}
-	if _, err := w.Conn.Write(message); err != nil {
-		return client.ErrInvalidConn
-	}
-	answer := make([]byte, packetHead, 64)
-	if _, err := io.ReadFull(w.Conn, answer); err != nil {
-		return client.ErrInvalidConn
-	}
-	answer = append(answer, make([]byte, binary.LittleEndian.Uint32(answer)&0xffffff)...)
-	if _, err := io.ReadFull(w.Conn, answer[packetHead:]); err != nil || len(answer) == packetHead {
-		return client.ErrInvalidConn
-	}
-	if answer[packetHead] == 0xff {
-		return fmt.Errorf("the server refuses several statements in one message: %w", errOneByOne)
-	}
-	return nil
+	return message
 }
 
 // Close closes the connection.
@@ -110,42 +146,55 @@ const packetHead = 4
 // warningsIn returns the number of warnings in an answer, if it is exactly one OK packet and the
 // last one; -1 otherwise.
 func warningsIn(answer []byte) int {
-	more, warnings, ok := okIn(answer)
-	if !ok || more {
+	p, ok := okIn(answer)
+	if !ok || p.more {
 		return -1
 	}
-	return warnings
+	return p.warnings
 }
 
-// okIn reads an OK packet: whether another answer follows, and the number of warnings.
-func okIn(packet []byte) (more bool, warnings int, ok bool) {
+// okPacket is the answer to a statement without rows.
+type okPacket struct {
+	id       uint64 // that was inserted
+	more     bool   // another answer follows
+	warnings int
+}
+
+// okIn reads an OK packet.
+func okIn(packet []byte) (p okPacket, ok bool) {
 	const moreResults = 0x08
 	if len(packet) < packetHead+1 || int(binary.LittleEndian.Uint32(packet)&0xffffff) != len(packet)-packetHead || packet[packetHead] != 0 {
-		return false, 0, false
+		return p, false
 	}
 	rest := packet[packetHead+1:]
 	for range 2 { // the affected rows and the inserted id
-		if len(rest) == 0 {
-			return false, 0, false
+		if p.id, rest, ok = lengthEncoded(rest); !ok {
+			return p, false
 		}
-		size := 1
-		switch rest[0] {
-		case 0xfc:
-			size += 2
-		case 0xfd:
-			size += 3
-		case 0xfe:
-			size += 8
-		}
-		if len(rest) < size {
-			return false, 0, false
-		}
-		rest = rest[size:]
 	}
 	if len(rest) < 4 {
-		return false, 0, false
+		return p, false
 	}
-	return binary.LittleEndian.Uint16(rest)&moreResults != 0, int(binary.LittleEndian.Uint16(rest[2:])), true
+	p.more, p.warnings = binary.LittleEndian.Uint16(rest)&moreResults != 0, int(binary.LittleEndian.Uint16(rest[2:]))
+	return p, true
+}
+
+// lengthEncoded reads a number of one byte, or of those that follow it.
+func lengthEncoded(b []byte) (n uint64, rest []byte, ok bool) {
+	if len(b) == 0 {
+		return 0, nil, false
+	}
+	size := map[byte]int{0xfc: 2, 0xfd: 3, 0xfe: 8}[b[0]]
+	if size == 0 {
+		return uint64(b[0]), b[1:], true
+	}
+	if len(b) <= size {
+		return 0, nil, false
+	}
+	for i := size; i > 0; i-- {
+		n = n<<8 | uint64(b[i])
+	}
+	return n, b[size+1:], true
 }
 
 // wires finds the wire of a connection of the pool.
