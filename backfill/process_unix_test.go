@@ -121,12 +121,13 @@ func stop(t *testing.T, cmd *exec.Cmd) {
 	}
 }
 
-// writable reports whether the database can be written to.
+// writable reports whether the database can be written to. In a SQLite file, a transaction that
+// only reads keeps others from committing.
 func (f filled) writable(t *testing.T) bool {
 	if f.db.Dialect() == sqltext.PostgreSQL {
 		return true
 	}
-	pool, err := sql.Open("sqlite", "file:"+strings.TrimPrefix(f.url, "sqlite:")+"?_pragma=busy_timeout(100)&_txlock=immediate")
+	pool, err := sql.Open("sqlite", "file:"+strings.TrimPrefix(f.url, "sqlite:")+"?_pragma=busy_timeout(100)&_txlock=exclusive")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -263,7 +263,7 @@ func (r *run) Exec(ctx context.Context, s *migration.Script, st sqltext.Statemen
 	ctx, stop := r.under(ctx)
 	defer stop()
 	if err := r.prepare(ctx, s, st, done != nil); err != nil {
-		return err
+		return r.broke(st, err)
 	}
 	limit := r.watchedLimit(s, st)
 	what := pgddl.Parse(st.Text)

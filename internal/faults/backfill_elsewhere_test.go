@@ -132,12 +132,14 @@ func (u *ups) stopped(all []*process) bool {
 	return false
 }
 
+// writable reports whether the database can be written to. In a SQLite file, a transaction that
+// only reads keeps others from committing.
 func (u *ups) writable() bool {
 	path, ok := strings.CutPrefix(u.url, "sqlite:")
 	if !ok {
 		return true
 	}
-	pool, err := sql.Open("sqlite", "file:"+path+"?_pragma=busy_timeout(100)&_txlock=immediate")
+	pool, err := sql.Open("sqlite", "file:"+path+"?_pragma=busy_timeout(100)&_txlock=exclusive")
 	if err != nil {
 		u.Fatal(err)
 	}
