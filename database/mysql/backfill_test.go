@@ -391,7 +391,7 @@ func TestBackfillSignals(t *testing.T) {
 	go func() { done <- errOf(w.Batch(background(t), 5)) }()
 	<-held
 	go func() { done <- errOf(pool.ExecContext(background(t), "UPDATE t SET n = n WHERE id = 3")) }()
-	eventually(t, "a session that waits for the backfill", func() bool {
+	eventuallyInInnoDB(t, "a session that waits for the backfill", func() bool {
 		all, err := db.Signals(background(t), database.Backfill{}, migration.Throttle{})
 		must(t, err)
 		return len(all) == 1 && all[0].Over && all[0].Name == "lock-waits" && strings.Contains(all[0].Text, "waits for a lock")

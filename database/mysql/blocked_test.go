@@ -214,7 +214,7 @@ idle transaction of app, idle, "SELECT * FROM other FOR UPDATE", has X record lo
 			p.session(t, "XA START 'global','branch',7", "UPDATE a SET x = 2 WHERE id = 1", "XA END 'global','branch',7", "XA PREPARE 'global','branch',7").c.Close()
 			p.app.SetMaxIdleConns(0)
 			t.Cleanup(func() { p.pool.Exec("XA ROLLBACK 'global','branch',7") })
-			eventually(t, "the session of the prepared transaction is gone", func() bool {
+			eventuallyInInnoDB(t, "the session of the prepared transaction is gone", func() bool {
 				return value(t, p.pool, "SELECT count(*) FROM information_schema.innodb_trx WHERE trx_mysql_thread_id = 0") == "1"
 			})
 		}, `"ALTER TABLE a ADD COLUMN y int" waits for S table lock on DB.a

@@ -67,7 +67,19 @@ func as[E error](t testing.TB, err error) (e E) {
 
 func eventually(t testing.TB, what string, is func() bool) {
 	t.Helper()
-	for end := time.Now().Add(waitLimit); !is(); time.Sleep(10 * time.Millisecond) {
+	every(t, 10*time.Millisecond, what, is)
+}
+
+// eventuallyInInnoDB is eventually for what information_schema.innodb_trx shows. InnoDB does not
+// refresh that while anybody reads it more often than every 0.1 s.
+func eventuallyInInnoDB(t testing.TB, what string, is func() bool) {
+	t.Helper()
+	every(t, 250*time.Millisecond, what, is)
+}
+
+func every(t testing.TB, pause time.Duration, what string, is func() bool) {
+	t.Helper()
+	for end := time.Now().Add(waitLimit); !is(); time.Sleep(pause) {
 		if time.Now().After(end) {
 			t.Fatalf("not in %s: %s", waitLimit, what)
 		}
