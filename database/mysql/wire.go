@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"sync"
+	"sync/atomic"
 	"syscall"
 
 	client "github.com/go-sql-driver/mysql"
@@ -22,7 +23,8 @@ type wire struct {
 	warnings int // in the answer that the first of them contained; -1 if it is unknown
 	keeps    bool
 	answer   []byte // what was read since keep
-	forget   func()
+	closed   atomic.Bool
+	forget   atomic.Pointer[func()] // called by Close
 
 	several bool // a message may contain several statements
 	told    bool // what the server was told about that
@@ -123,10 +125,12 @@ func optionSeveral(may bool) []byte {
 	return message
 }
 
-// Close closes the connection.
+// Close closes the connection. The client library also calls it from a goroutine of its own, as
+// soon as the context ends.
 func (w *wire) Close() error {
-	if w.forget != nil {
-		w.forget()
+	w.closed.Store(true)
+	if forget := w.forget.Load(); forget != nil {
+		(*forget)()
 	}
 	return w.Conn.Close()
 }
@@ -230,8 +234,11 @@ func (w *wires) Connect(ctx context.Context) (driver.Conn, error) {
 	made := &wire{warnings: -1}
 	c, err := w.Connector.Connect(context.WithValue(ctx, wireKey{}, made))
 	if err == nil && made.Conn != nil {
-		made.forget = func() { w.all.Delete(c) }
+		forget := func() { w.all.Delete(c) }
 		w.all.Store(c, made)
+		if made.forget.Store(&forget); made.closed.Load() { // the context has ended
+			forget()
+		}
 	}
 	return c, err
 }
