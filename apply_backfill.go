@@ -141,9 +141,8 @@ func (a *applier) awaitDetached(ctx context.Context) error {
 	return nil
 }
 
-// awaited looks once at the backfills that are left, removes those for which there is nothing to
-// wait, and returns the first of the others. One that has failed, or is cancelled while the call
-// waits, is an error.
+// awaited reads the backfills once. It removes those that need no wait from left, and returns the
+// first of the others. One that has failed, or is cancelled while the call waits, is an error.
 func (a *applier) awaited(ctx context.Context, left map[int64]bool, first bool) (*BackfillStatus, error) {
 	all, err := a.m.Backfills(ctx)
 	if err != nil {
