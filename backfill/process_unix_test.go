@@ -4,17 +4,15 @@ package backfill_test
 
 import (
 	"bufio"
-	"database/sql"
 	"encoding/json"
 	"os"
 	"os/exec"
-	"strings"
 	"syscall"
 	"testing"
 
 	"github.com/whimbrel-db/whimbrel/backfill"
 	"github.com/whimbrel-db/whimbrel/database"
-	"github.com/whimbrel-db/whimbrel/sqltext"
+	"github.com/whimbrel-db/whimbrel/internal/testdb"
 )
 
 // start starts a worker in a process of its own, and waits until it works.
@@ -80,7 +78,7 @@ func TestFrozenWorker(t *testing.T) {
 		// a process that is stopped within a transaction keeps the lock of a SQLite file
 		eventually(t, "the worker is stopped between two batches", func() bool {
 			stop(t, cmd)
-			if f.writable(t) {
+			if testdb.Writable(t, f.url) {
 				return true
 			}
 			if err := cmd.Process.Signal(syscall.SIGCONT); err != nil {
@@ -119,21 +117,6 @@ func stop(t *testing.T, cmd *exec.Cmd) {
 			t.Fatalf("the process did not stop: status %#x, %v", status, err)
 		}
 	}
-}
-
-// writable reports whether the database can be written to. In a SQLite file, a transaction that
-// only reads keeps others from committing.
-func (f filled) writable(t *testing.T) bool {
-	if f.db.Dialect() == sqltext.PostgreSQL {
-		return true
-	}
-	pool, err := sql.Open("sqlite", "file:"+strings.TrimPrefix(f.url, "sqlite:")+"?_pragma=busy_timeout(100)&_txlock=exclusive")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer pool.Close()
-	tx, err := pool.BeginTx(t.Context(), nil)
-	return err == nil && tx.Rollback() == nil
 }
 
 // SIGTERM lets the batch commit, and frees the lanes at once.

@@ -1,7 +1,6 @@
 package faults
 
 import (
-	"database/sql"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -99,7 +98,7 @@ func (u *ups) suspend(all ...*process) {
 			}
 		}
 	}
-	for send(syscall.SIGSTOP); !u.stopped(all) || !u.writable(); send(syscall.SIGSTOP) {
+	for send(syscall.SIGSTOP); !u.stopped(all) || !testdb.Writable(u, u.url); send(syscall.SIGSTOP) {
 		send(syscall.SIGCONT)
 		time.Sleep(time.Millisecond)
 	}
@@ -130,22 +129,6 @@ func (u *ups) stopped(all []*process) bool {
 		time.Sleep(time.Millisecond)
 	}
 	return false
-}
-
-// writable reports whether the database can be written to. In a SQLite file, a transaction that
-// only reads keeps others from committing.
-func (u *ups) writable() bool {
-	path, ok := strings.CutPrefix(u.url, "sqlite:")
-	if !ok {
-		return true
-	}
-	pool, err := sql.Open("sqlite", "file:"+path+"?_pragma=busy_timeout(100)&_txlock=exclusive")
-	if err != nil {
-		u.Fatal(err)
-	}
-	defer pool.Close()
-	tx, err := pool.BeginTx(u.Context(), nil)
-	return err == nil && tx.Rollback() == nil
 }
 
 // finish executes what is left, and checks that every row was changed exactly once.
