@@ -57,6 +57,7 @@ type applier struct {
 	begun    begun                   // the transaction that holds the lock for the next step; zero if none does
 	began    time.Time               // when the last transaction began that waited for the lock
 	turn     bool                    // others get a turn before the lock is taken again
+	together int                     // how many steps the next sequence may have
 	current  atomic.Pointer[retrier] // is retry, for the callbacks of a run that lasts for several steps
 
 	// For each step of the plan: whether it remains to be done, as far as the applier knows, and
@@ -84,12 +85,8 @@ func (a *applier) run(ctx context.Context) (err error) {
 			return err
 		}
 	}
-	for from, to := 0, 0; from < all; from = to {
-		to = from + 1
-		if a.plan.Atomic {
-			to = all
-		}
-		if err := a.steps(ctx, from, to); err != nil {
+	for next := 0; next < all; {
+		if next, err = a.advance(ctx, next); err != nil {
 			return err
 		}
 	}
@@ -105,7 +102,7 @@ func (a *applier) steps(ctx context.Context, from, to int) error {
 		}
 	}
 	if a.plan.Steps[from].Mode != InBatches {
-		return a.perform(ctx, from, to)
+		return a.perform(ctx, from, to, nil)
 	}
 	return a.backfill(ctx, from)
 }
@@ -114,22 +111,22 @@ func (a *applier) steps(ctx context.Context, from, to int) error {
 type tried struct{ conflicts, unknown int }
 
 // perform does the steps from one index up to another, which share a transaction. It tries again as
-// long as that can succeed.
-func (a *applier) perform(ctx context.Context, from, to int) error {
-	if a.retry = a.begun.retry; a.retry == nil {
-		a.retry = a.newRetrier(from, to)
+// long as that can succeed. failed is the error of an attempt that was made before, or nil.
+func (a *applier) perform(ctx context.Context, from, to int, failed error) error {
+	if failed == nil {
+		if a.retry = a.begun.retry; a.retry == nil {
+			a.retry = a.newRetrier(from, to)
+		}
+		a.current.Store(a.retry)
+		a.attempt = attempt{step: a.plan.Steps[from], retry: a.retry}
 	}
-	a.current.Store(a.retry)
-	a.attempt = attempt{step: a.plan.Steps[from], retry: a.retry}
 	var lost error // the answer to a COMMIT was lost, and no attempt has read the history since
 	var unknown *database.CommitUnknownError
 	for count := (tried{}); ; {
-		a.compared = false
-		try := a.transaction
-		if a.plan.Steps[from].Mode == OutsideTransaction {
-			try = a.runOutside
+		err := failed
+		if failed = nil; err == nil {
+			err = a.try(ctx, from, to)
 		}
-		err := try(ctx, from, to)
 		if a.compared {
 			lost = nil
 		}
@@ -150,6 +147,15 @@ func (a *applier) perform(ctx context.Context, from, to int) error {
 			a.retry.announce(Retrying{Step: a.attempt.step, Err: err})
 		}
 	}
+}
+
+// try makes one attempt at the steps of perform.
+func (a *applier) try(ctx context.Context, from, to int) error {
+	a.compared = false
+	if a.plan.Steps[from].Mode == OutsideTransaction {
+		return a.runOutside(ctx, from, to)
+	}
+	return a.transaction(ctx, from, to)
 }
 
 // newRetrier returns the retrier of the steps from one index up to another.

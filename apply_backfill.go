@@ -217,7 +217,7 @@ func (a *applier) backfill(ctx context.Context, index int) error {
 				return err
 			}
 		}
-		if err := a.perform(ctx, index, index+1); err != nil {
+		if err := a.perform(ctx, index, index+1, nil); err != nil {
 			return err
 		}
 		started = !a.skipped[index]

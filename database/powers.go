@@ -314,6 +314,29 @@ func CommitAndBegin(ctx context.Context, tx Tx, opts LockOptions) (r Recorded, n
 	return r, nil, Found{}, err
 }
 
+// Sequencer is a Tx that can send several transactions in one message to the server.
+type Sequencer interface {
+	// Fits reports whether CommitEach can execute a script in this Tx or in one of those that follow
+	// it: the script is short, and nobody needs an answer of the server before it ends. It sends no
+	// query.
+	Fits(s *migration.Script) bool
+	// CommitEach executes parts, each in a transaction of its own, as Exec, Record and CommitAndBegin
+	// would one after the other: the first one in this Tx, which then is over. The server begins a
+	// transaction only if the one before was committed and nobody has recorded anything since.
+	//
+	// For each part, in order, CommitEach calls committed when it learns that the transaction was
+	// committed. If that is not all of them, err is why the next one was not, or nil if it has not
+	// begun, for whatever reason; no later one has begun either. next is the transaction after the
+	// last part, or nil, as CommitAndBegin returns it.
+	CommitEach(ctx context.Context, parts []Part, opts LockOptions, committed func(Recorded)) (next Tx, found Found, err error)
+}
+
+// Part is what one transaction of CommitEach does. Fits is true for its script.
+type Part struct {
+	Script  *migration.Script
+	Entries []Entry // to record
+}
+
 // RunChainer is a Run that can record its end and announce the next run's statement in one
 // transaction.
 type RunChainer interface {

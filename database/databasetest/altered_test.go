@@ -62,6 +62,7 @@ type (
 		database.Backfiller
 	}
 	powerfulTx interface {
+		database.Sequencer
 		database.Tx
 		database.Resetter
 		database.MetadataTx
@@ -193,6 +194,7 @@ type alteredTx struct {
 	query    func(context.Context, string) (*database.Rows, error)
 	commit   func(context.Context) (database.Recorded, error)
 	chain    func(context.Context, database.LockOptions) (database.Recorded, database.Tx, database.Found, error)
+	each     func(context.Context, []database.Part, database.LockOptions, func(database.Recorded)) (database.Tx, database.Found, error)
 	rollback func(context.Context) error
 	start    func(context.Context, database.BackfillStart) error
 	finish   func(context.Context, int64) error
@@ -266,6 +268,32 @@ func (tx *alteredTx) CommitAndBegin(ctx context.Context, opts database.LockOptio
 
 func (tx *alteredTx) Rollback(ctx context.Context) error {
 	return or(tx.rollback, tx.Tx.Rollback)(ctx)
+}
+
+// commitEachFunc is the type of Sequencer.CommitEach.
+type commitEachFunc = func(context.Context, []database.Part, database.LockOptions, func(database.Recorded)) (database.Tx, database.Found, error)
+
+// alteredSequencer is a Tx whose CommitEach, and that of the Txs that follow it, is altered.
+type alteredSequencer struct {
+	powerfulTx
+	alter func(database.Sequencer) commitEachFunc
+}
+
+func (tx *alteredSequencer) CommitAndBegin(ctx context.Context, opts database.LockOptions) (database.Recorded, database.Tx, database.Found, error) {
+	r, next, found, err := database.CommitAndBegin(ctx, tx.powerfulTx, opts)
+	return r, tx.follow(next), found, err
+}
+
+func (tx *alteredSequencer) CommitEach(ctx context.Context, parts []database.Part, opts database.LockOptions, committed func(database.Recorded)) (database.Tx, database.Found, error) {
+	next, found, err := tx.alter(tx.powerfulTx)(ctx, parts, opts, committed)
+	return tx.follow(next), found, err
+}
+
+func (tx *alteredSequencer) follow(next database.Tx) database.Tx {
+	if next == nil {
+		return nil
+	}
+	return &alteredSequencer{next.(powerfulTx), tx.alter}
 }
 
 // alteredRun calls its functions that are set.

@@ -65,6 +65,15 @@ func statements(s *migration.Script, do func(sqltext.Statement) error) error {
 	return nil
 }
 
+// sequences alters CommitEach.
+func sequences(alter func(database.Sequencer) commitEachFunc) func(*alteredTx) {
+	return func(tx *alteredTx) {
+		tx.chain = func(ctx context.Context, opts database.LockOptions) (database.Recorded, database.Tx, database.Found, error) {
+			return (&alteredSequencer{tx.Tx, alter}).CommitAndBegin(ctx, opts)
+		}
+	}
+}
+
 var txMutants = []mutant{
 	ofFound("Head counts from Begin", foundHead, false, func(f *database.Found) { f.Head = 0 }),
 	ofFound("Head counts from Guard", foundHead, true, func(f *database.Found) { f.Head = 0 }),
@@ -256,6 +265,42 @@ var txMutants = []mutant{
 			return r, next, found, err
 		}
 	}),
+	ofTx("CommitEach leaves a failing part out", txEach, sequences(func(tx database.Sequencer) commitEachFunc {
+		return func(ctx context.Context, parts []database.Part, opts database.LockOptions, committed func(database.Recorded)) (database.Tx, database.Found, error) {
+			works := slices.DeleteFunc(slices.Clone(parts), func(p database.Part) bool {
+				text, _, _ := p.Script.Text(1 << 20)
+				return text == failing
+			})
+			return tx.CommitEach(ctx, works, opts, committed)
+		}
+	})),
+	ofTx("CommitEach reports nothing", txEach, sequences(func(tx database.Sequencer) commitEachFunc {
+		return func(ctx context.Context, parts []database.Part, opts database.LockOptions, committed func(database.Recorded)) (database.Tx, database.Found, error) {
+			return tx.CommitEach(ctx, parts, opts, func(database.Recorded) {})
+		}
+	})),
+	ofTx("CommitEach reports a part that failed", txEach, sequences(func(tx database.Sequencer) commitEachFunc {
+		return func(ctx context.Context, parts []database.Part, opts database.LockOptions, committed func(database.Recorded)) (database.Tx, database.Found, error) {
+			next, found, err := tx.CommitEach(ctx, parts, opts, committed)
+			if err != nil {
+				committed(database.Recorded{})
+			}
+			return next, found, err
+		}
+	})),
+	ofTx("CommitEach returns another Head", txEach, sequences(func(tx database.Sequencer) commitEachFunc {
+		return func(ctx context.Context, parts []database.Part, opts database.LockOptions, committed func(database.Recorded)) (database.Tx, database.Found, error) {
+			return tx.CommitEach(ctx, parts, opts, func(r database.Recorded) {
+				r.Head--
+				committed(r)
+			})
+		}
+	})),
+	ofTx("CommitEach executes the first part only", txEach, sequences(func(tx database.Sequencer) commitEachFunc {
+		return func(ctx context.Context, parts []database.Part, opts database.LockOptions, committed func(database.Recorded)) (database.Tx, database.Found, error) {
+			return tx.CommitEach(ctx, parts[:1], opts, committed)
+		}
+	})),
 	ofTx("Commit after an error commits the statements before it", txCommitFails, func(tx *alteredTx) {
 		var well []*migration.Script
 		failed := false

@@ -10,6 +10,7 @@ import (
 var txCases = []testCase{
 	{"Commit", txCommit, commitCase},
 	{"CommitAndBegin", txChain, commitAndBegin},
+	{"CommitEach", txEach, commitEach},
 	{"a failing statement leaves nothing", txWhole, failingStatement},
 	{"nothing is visible before Commit", txWhole, nothingBeforeCommit},
 	{"State in a transaction", txState, stateInTx},
@@ -74,6 +75,65 @@ func commitAndBegin(c *check) {
 	c.that(err != nil, "neither Exec nor CommitAndBegin returned an error")
 	c.ok(tx.Rollback(c.ctx), "Tx.Rollback")
 	c.hasRows("t", 3)
+	c.isFree("s")
+}
+
+// sequencer returns a Tx that can execute parts with CommitEach, nil if the driver has none.
+func (c *check) sequencer(db database.Database) database.Sequencer {
+	c.Helper()
+	tx := c.begin(db, "s")
+	for v := int64(1); v < 3; v++ { // a driver may begin one only under some conditions
+		c.run(tx, "INSERT INTO t VALUES (1)")
+		c.record(tx, v)
+		_, next, _, err := database.CommitAndBegin(c.ctx, tx, database.LockOptions{})
+		c.ok(err, "CommitAndBegin")
+		if next == nil {
+			return nil
+		}
+		tx = next
+	}
+	if s, ok := tx.(database.Sequencer); ok && s.Fits(text("INSERT INTO t VALUES (1)")) {
+		return s
+	}
+	c.ok(tx.Rollback(c.ctx), "Tx.Rollback")
+	return nil
+}
+
+func commitEach(c *check) {
+	db := c.dbWith("t")
+	part := func(version int64, statements string) database.Part {
+		s := text(statements)
+		return database.Part{Script: s, Entries: []database.Entry{up(version)}}
+	}
+	const insert = "INSERT INTO t VALUES (1)"
+	s := c.sequencer(db)
+	if s == nil {
+		return
+	}
+	var done []database.Recorded
+	committed := func(r database.Recorded) { done = append(done, r) }
+	next, found, err := s.CommitEach(c.ctx, []database.Part{part(3, insert), part(4, insert), part(5, insert)}, database.LockOptions{}, committed)
+	c.ok(err, "CommitEach")
+	c.that(len(done) == 3, "CommitEach reported %d transactions, want 3", len(done))
+	c.hasRows("t", 5)
+	c.hasVersions(c.db(), "s", 1, 2, 3, 4, 5)
+	st := c.state(db, "s")
+	for i, r := range done {
+		c.that(len(r.Entries) == 1 && r.Entries[0].Version == int64(3+i), "transaction %d recorded %v", i, r.Entries)
+	}
+	c.that(done[2].Head == st.Head, "CommitEach returned Head %d, and State %d", done[2].Head, st.Head)
+	c.that(next != nil && found.Head == st.Head && !found.Interrupted, "the next Tx is %v, and found %v; the head is %d", next, found, st.Head)
+	c.isLocked("s")
+
+	s, ok := next.(database.Sequencer)
+	c.that(ok, "the next Tx is no Sequencer")
+	done = nil
+	next, _, err = s.CommitEach(c.ctx, []database.Part{part(6, insert), part(7, failing), part(8, insert)}, database.LockOptions{}, committed)
+	c.that(err != nil, "CommitEach returned no error of its second part")
+	c.that(next == nil, "CommitEach began a Tx after an error")
+	c.that(len(done) == 1, "CommitEach reported %d transactions, want 1", len(done))
+	c.hasRows("t", 6)
+	c.hasVersions(c.db(), "s", 1, 2, 3, 4, 5, 6)
 	c.isFree("s")
 }
 

@@ -130,6 +130,38 @@ func (tx *transaction) CommitAndBegin(ctx context.Context, opts database.LockOpt
 	return r, next, found, nil
 }
 
+// Fits implements database.Sequencer.
+func (tx *transaction) Fits(s *migration.Script) bool { return s.Func() == nil }
+
+// CommitEach implements database.Sequencer.
+func (tx *transaction) CommitEach(ctx context.Context, parts []database.Part, opts database.LockOptions, committed func(database.Recorded)) (database.Tx, database.Found, error) {
+	var now database.Tx = tx
+	var found database.Found
+	for _, p := range parts {
+		err := now.Exec(ctx, p.Script)
+		if err == nil {
+			err = now.Record(ctx, p.Entries...)
+		}
+		if err != nil {
+			_ = now.Rollback(ctx)
+			return nil, database.Found{}, err
+		}
+		var r database.Recorded
+		if r, now, found, err = database.CommitAndBegin(ctx, now, opts); err != nil {
+			return nil, database.Found{}, err
+		}
+		committed(r)
+		if now != nil && (found.Head != r.Head || found.Interrupted) {
+			_ = now.Rollback(ctx)
+			now = nil
+		}
+		if now == nil {
+			return nil, database.Found{}, nil
+		}
+	}
+	return now, found, nil
+}
+
 // publish makes all of the transaction part of the target, or nothing. mu is held.
 func (tx *transaction) publish() error {
 	t := tx.db.target

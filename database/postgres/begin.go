@@ -22,6 +22,7 @@ type beginning struct {
 	fail                  func(*pgconn.PgError) error // of a query about the tables
 	lockSettings, lockOwn string
 	lock, head            string
+	lockAgain, sameHead   string // of a Tx that follows in a sequence
 	id, set               arg
 }
 
@@ -86,7 +87,7 @@ func (db *Database) beginQueries(c *conn, l location, set string, opts database.
 	}
 	return []query{
 		// READ COMMITTED: each query has its own snapshot
-		often("BEGIN ISOLATION LEVEL READ COMMITTED", nil),
+		often(beginText, nil),
 		often(b.lockSettings, b.fail),
 		often(b.lockOwn, b.fail),
 		lock,
@@ -111,6 +112,7 @@ func (db *Database) beginning(c *conn, l location, set string, opts database.Loc
 	}
 	b := &beginning{of: of, id: l.historyID(), set: keptAsASCII(set), head: db.headText(l.schema)}
 	b.fail = func(pg *pgconn.PgError) error { return b.of.at.explain(pg, history, journal) }
+	b.sameHead = db.sameHeadText(l.schema)
 	b.lockSettings, b.lockOwn = l.lockTexts(history, journal)
 	mine, open := lockKey, openKey
 	if of.keys.history != 0 {
@@ -124,9 +126,11 @@ func (db *Database) beginning(c *conn, l location, set string, opts database.Loc
 	if of.known {
 		about = ""
 	}
+	forThis, keys := db.forTheTransaction(c, opts), "FROM (SELECT "+mine+" AS mine, "+open+" AS open) AS k"
 	b.lock = "SELECT k.mine, k.open, pg_catalog.pg_try_advisory_xact_lock_shared(k.open), pg_catalog.pg_try_advisory_xact_lock(k.mine)" +
-		about + db.forTheTransaction(c, opts) + ", 1 OPERATOR(pg_catalog./) " + same +
-		"::int FROM (SELECT " + mine + " AS mine, " + open + " AS open) AS k"
+		about + forThis + ", 1 OPERATOR(pg_catalog./) " + same + "::int " + keys
+	b.lockAgain = "SELECT 1 OPERATOR(pg_catalog./) (pg_catalog.pg_try_advisory_xact_lock_shared(k.open) AND pg_catalog.pg_try_advisory_xact_lock(k.mine) AND " +
+		same + ")::int" + forThis + " " + keys
 	db.begins.Store(b)
 	return b
 }
@@ -170,6 +174,14 @@ func (l location) unchanged(roles ...role) string {
 // headText returns the query that headQuery sends. It looks up nothing in the search path.
 func (db *Database) headText(schema string) string {
 	history := table(schema, db.names.History)
-	return "SELECT (SELECT id FROM " + history + " WHERE set_name OPERATOR(pg_catalog.=) $1 AND direction OPERATOR(pg_catalog.<>) 'backfill' ORDER BY id DESC LIMIT 1), pg_catalog.max(id), pg_catalog.max(version) FILTER (WHERE direction OPERATOR(pg_catalog.=) 'up'), (SELECT 1 OPERATOR(pg_catalog.+) (" +
+	return "SELECT " + newestText(history) + ", pg_catalog.max(id), " + versionText + ", (SELECT 1 OPERATOR(pg_catalog.+) (" +
 		isOpen + ")::int FROM " + table(schema, db.names.Journal) + " WHERE set_name OPERATOR(pg_catalog.=) $1) FROM " + history + " WHERE set_name OPERATOR(pg_catalog.=) '" + migration.ReservedSet + "'"
 }
+
+// newestText is the id of the set's newest entry that counts for its head; $1 is the set.
+func newestText(history string) string {
+	return "(SELECT id FROM " + history + " WHERE set_name OPERATOR(pg_catalog.=) $1 AND direction OPERATOR(pg_catalog.<>) 'backfill' ORDER BY id DESC LIMIT 1)"
+}
+
+// versionText is the version of Whimbrel's tables, among the entries of Whimbrel's own set.
+const versionText = "pg_catalog.max(version) FILTER (WHERE direction OPERATOR(pg_catalog.=) 'up')"

@@ -78,6 +78,7 @@ type query struct {
 	fail  func(*pgconn.PgError) error
 	at    *watched   // it is a statement of a script, or COMMIT
 	quiet bool       // its notices are suppressed
+	flush bool       // the server sends the answers so far before it executes the next query
 	often bool       // it is repeated often enough to be prepared
 	path  searchPath // pg_catalog by default
 }
@@ -113,6 +114,9 @@ func watchedPipeline(queries []query, w *watcher) func(context.Context, *pgconn.
 		prepares := make([]bool, len(queries))
 		for i, q := range queries {
 			prepares[i] = known.send(p, q)
+			if q.flush {
+				p.SendFlushRequest()
+			}
 		}
 		err, answered := p.Sync(), 0
 		var unread error // an answer that we could not read; the server continues

@@ -91,8 +91,10 @@ func (db *Database) tryLock(ctx context.Context, c *conn, l location, set string
 	return got, h, err
 }
 
+const beginText = "BEGIN ISOLATION LEVEL READ COMMITTED"
+
 // beginWriting begins a transaction in which each query has its own snapshot.
-var beginWriting = query{sql: "BEGIN ISOLATION LEVEL READ COMMITTED", path: callers, often: true}
+var beginWriting = query{sql: beginText, path: callers, often: true}
 
 // lockQueries begin a transaction and try to get the lock in it, once. They also set the timeouts
 // of the transaction.

@@ -72,6 +72,7 @@ type transaction struct {
 	session  session // its state before the first script, once known
 	limiter  limiter
 	passed   bool // the connection belongs to the next Tx
+	collects bool // queries are only queued: CommitEach sends them
 }
 
 // add queues queries, and sends a long queue.
@@ -85,7 +86,7 @@ func (b *transaction) add(ctx context.Context, queries ...query) error {
 			}
 		}
 	}
-	if len(b.queue) < queueQueries && b.queued < queueBytes {
+	if b.collects || len(b.queue) < queueQueries && b.queued < queueBytes {
 		return nil
 	}
 	return b.flush(ctx)
@@ -119,6 +120,10 @@ func (b *transaction) Exec(ctx context.Context, s *migration.Script) error {
 		return err
 	}
 	defer leave()
+	return b.exec(ctx, s)
+}
+
+func (b *transaction) exec(ctx context.Context, s *migration.Script) error {
 	a, err := s.Analyze(b.db.Dialect(), b.db.Tables())
 	if err != nil {
 		return err
@@ -215,6 +220,10 @@ func (b *transaction) Record(ctx context.Context, entries ...database.Entry) err
 		return err
 	}
 	defer leave()
+	return b.record(ctx, entries...)
+}
+
+func (b *transaction) record(ctx context.Context, entries ...database.Entry) error {
 	since := sinceBegin
 	if b.scripts > 1 || b.looked {
 		since = sinceMark
@@ -222,6 +231,9 @@ func (b *transaction) Record(ctx context.Context, entries ...database.Entry) err
 	for _, e := range entries {
 		e.Set = b.set
 		queries := []query{b.db.recordQuery(b.schema, e, since, func(e database.Entry) { b.recorded = append(b.recorded, e) })}
+		if b.collects {
+			queries[0] = keepingHead(queries[0])
+		}
 		if b.head.journal > 0 {
 			queries = append(queries, b.endQuery(e))
 		}
@@ -331,35 +343,49 @@ func commit(ctx context.Context, c *conn, queries []query, fail func(*pgconn.PgE
 // these have succeeded, too; their error is not returned. It calls done after COMMIT took effect,
 // before it reads their answers.
 func commitThen(ctx context.Context, c *conn, queries []query, fail func(*pgconn.PgError) error, done func(), then []query) (committed, all bool, err error) {
-	reached := len(queries) == 0 // COMMIT is the next query to execute
-	if !reached {
+	reached := false
+	queries = withCommit(c, queries, fail, &reached, func() error {
+		committed = true
+		done()
+		return nil
+	})
+	err = c.pipeline(ctx, append(queries, then...)...)
+	if committed || err == nil {
+		return committed, err == nil, nil
+	}
+	return false, false, notCommitted(c, err, reached)
+}
+
+// withCommit adds COMMIT to the queries of a transaction. reached becomes true when COMMIT is the
+// next query to execute. done is called after it took effect.
+func withCommit(c *conn, queries []query, fail func(*pgconn.PgError) error, reached *bool, done func() error) []query {
+	if *reached = len(queries) == 0; !*reached {
 		last := &queries[len(queries)-1]
 		before := last.done
 		last.done = func(tag pgconn.CommandTag) error {
-			reached = true
+			*reached = true
 			if before == nil {
 				return nil
 			}
 			return before(tag)
 		}
 	}
-	queries = append(queries, query{sql: commitText, path: callers, often: true, at: c.watch.own(commitText), fail: fail, done: func(tag pgconn.CommandTag) error {
+	return append(queries, query{sql: commitText, path: callers, often: true, at: c.watch.own(commitText), fail: fail, done: func(tag pgconn.CommandTag) error {
 		if tag.String() != "COMMIT" {
 			return fmt.Errorf("the server answered COMMIT with %s", tag)
 		}
-		committed = true
-		done()
-		return nil
+		return done()
 	}})
-	err = c.pipeline(ctx, append(queries, then...)...)
-	if committed || err == nil {
-		return committed, err == nil, nil
-	}
+}
+
+// notCommitted returns what Commit returns after an error that came instead of the answer to
+// COMMIT.
+func notCommitted(c *conn, err error, reached bool) error {
 	var pg *pgconn.PgError
 	if errors.As(err, &pg) && (!ended(pg) || !reached) || !c.broken() {
-		return false, false, err // also if the server ended the connection in a statement before COMMIT
+		return err // also if the server ended the connection in a statement before COMMIT
 	}
-	return false, false, &database.CommitUnknownError{Err: err}
+	return &database.CommitUnknownError{Err: err}
 }
 
 // Rollback ends the transaction and releases the connection.

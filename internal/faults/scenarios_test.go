@@ -169,12 +169,23 @@ var scenarios = []*scenario{
 	{name: "one down", files: []file{tableA, tableB, indexB}, before: up, do: to(2)},
 	{name: "a run down", files: []file{tableA, mixed, after}, before: up, do: to(1)},
 	{name: "a rollback", files: []file{tableA, tableB, indexB, mixed}, before: up, do: rollback},
+	{name: "a sequence", files: slices.Concat([]file{tableA}, rowsOfA(80, 12)), do: up},
+	{name: "a sequence down", files: slices.Concat([]file{tableA}, rowsOfA(80, 12)), before: up, do: to(1)},
+	{name: "two processes with sequences", files: slices.Concat([]file{tableA}, rowsOfA(80, 12)), do: up, race: true},
 	{name: "recording only", files: []file{tableA, tableB, indexB}, do: mark},
 	{name: "two processes", files: []file{tableA, mixed, after}, do: up, race: true},
 	{name: "a transaction that is tried again", files: []file{tableA, tableB, after}, opts: impatient, before: to(1), do: up, blocked: "a"},
 	{name: "a statement that is tried again", files: []file{tableA, waits, after}, opts: impatient, before: to(1), do: up, blocked: "a"},
 	{name: "a transaction of a run that is tried again", files: []file{tableA, tableB, waitsInside}, opts: impatient, before: to(2), do: up, blocked: "b"},
 	{name: "a run down that is tried again", files: []file{tableA, waits}, opts: impatient, before: up, do: to(1), blocked: "a"},
+}
+
+// rowsOfA returns migrations that insert one row each.
+func rowsOfA(from, n int) (all []file) {
+	for i := range n {
+		all = append(all, file{fmt.Sprintf("INSERT INTO a VALUES (%d)", from+i), fmt.Sprintf("INSERT INTO a VALUES (%d)", from+i+100)})
+	}
+	return all
 }
 
 // impatient lets statements wait for locks as short as possible.

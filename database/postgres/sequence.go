@@ -1,0 +1,203 @@
+package postgres
+
+import (
+	"context"
+	"slices"
+	"strings"
+
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/whimbrel-db/whimbrel/database"
+	"github.com/whimbrel-db/whimbrel/migration"
+	"github.com/whimbrel-db/whimbrel/sqltext"
+)
+
+// A sequence is one pipeline with several transactions, and a single Sync at its end. After an
+// error the server ignores everything up to the Sync, so no later transaction begins. Each
+// transaction but the first begins with queries that fail unless the one before was committed and
+// the history has not changed since.
+
+// shortBytes is how long a script of a sequence may be.
+const shortBytes = 4 << 10
+
+// Fits implements database.Sequencer.
+func (b *transaction) Fits(s *migration.Script) bool {
+	if !b.c.ours() || b.c.backend == 0 || b.looked || b.scripts > 0 || b.head.journal != 0 || b.c.unusable || b.db.src.exhausted() {
+		return false
+	}
+	if s.Func() != nil || s.Size > shortBytes {
+		return false
+	}
+	a, err := s.Analyze(b.db.Dialect(), b.db.Tables())
+	if err != nil || a.Session || a.Copies || a.Statements > fewStatements {
+		return false
+	}
+	for st, err := range a.Body() {
+		if err != nil || needsSimple(st) {
+			return false
+		}
+	}
+	return true
+}
+
+// CommitEach implements database.Sequencer.
+func (b *transaction) CommitEach(ctx context.Context, parts []database.Part, opts database.LockOptions, committed func(database.Recorded)) (database.Tx, database.Found, error) {
+	ctx, leave, err := b.Enter(ctx)
+	if err != nil {
+		return nil, database.Found{}, err
+	}
+	defer leave()
+	b.c.watch.close()
+	b.opts = opts
+	b.watch()
+	n, err := b.commitEach(ctx, parts, committed)
+	b.End()
+	if n == nil {
+		return nil, database.Found{}, b.db.unknownCommit(b.c, err)
+	}
+	if b.db.opened(&n.Held, n.end, n.c) != nil { // Begin returns it
+		return nil, database.Found{}, nil
+	}
+	return n, n.head.found(), nil
+}
+
+// member is a transaction of a sequence.
+type member struct {
+	*transaction
+	begun, reached, committed bool
+}
+
+// commitEach executes the parts, and begins the transaction that follows them, which it returns.
+func (b *transaction) commitEach(ctx context.Context, parts []database.Part, committed func(database.Recorded)) (*transaction, error) {
+	all := []*member{{transaction: b, begun: true}}
+	var queries []query
+	for _, p := range parts {
+		m := all[len(all)-1]
+		next := &member{transaction: b.following()}
+		own, err := m.queries(ctx, p, func() {
+			next.head.mine = m.head.mine
+			committed(database.Recorded{Entries: m.recorded, Head: m.head.sum()})
+		})
+		if err != nil { // Exec and Record of a Tx return it, too
+			if len(all) == 1 {
+				return nil, err
+			}
+			break
+		}
+		if len(all) > 1 {
+			queries[len(queries)-1].flush = b.mayTakeLong(p.Script)
+			queries = append(queries, m.followQueries()...)
+		}
+		queries, all = append(queries, own...), append(all, next)
+	}
+	n, got := all[len(all)-1].transaction, false
+	all = all[:len(all)-1]
+	err := b.c.pipeline(ctx, append(queries, b.db.beginQueries(b.c, b.own, b.set, b.opts, &got, &n.head)...)...)
+	for _, m := range all {
+		switch {
+		case m.committed:
+		case !m.begun:
+			return nil, nil
+		default:
+			return nil, notCommitted(b.c, err, m.reached)
+		}
+	}
+	if err != nil || !got || b.db.checkServer(b.c, got) != nil || n.head.check() != nil || n.head.journal != 0 {
+		return nil, nil
+	}
+	b.passed = true
+	return n, nil
+}
+
+// following returns a transaction that begins after b on the same connection.
+func (b *transaction) following() *transaction {
+	return &transaction{db: b.db, c: b.c, set: b.set, own: b.own, schema: b.schema, app: b.app, opts: b.opts, head: b.head}
+}
+
+// queries returns what a transaction of a sequence sends after it has begun, with COMMIT.
+func (m *member) queries(ctx context.Context, p database.Part, done func()) ([]query, error) {
+	m.collects = true
+	err := m.exec(ctx, p.Script)
+	if err == nil {
+		err = m.record(ctx, p.Entries...)
+	}
+	if err != nil {
+		return nil, err
+	}
+	fail := func(pg *pgconn.PgError) error { return commitError(pg, m.last) }
+	return withCommit(m.c, m.queue, fail, &m.reached, func() error {
+		m.committed = true
+		m.c.attended()
+		if n := len(m.recorded); n > 0 {
+			m.head.mine = m.recorded[n-1].ID
+		}
+		done()
+		return nil
+	}), nil
+}
+
+// keptHead is a setting of the session: the id of the history entry that it recorded last.
+const keptHead = "whimbrel.head"
+
+// keepingHead makes a query that records an entry keep its id in the session.
+func keepingHead(q query) query {
+	const from = " FROM one"
+	q.sql = strings.TrimSuffix(q.sql, from) + ", pg_catalog.set_config('" + keptHead + "', pg_catalog.max(id)::pg_catalog.text, false)" + from
+	q.formats = append(slices.Clone(q.formats), 0)
+	return q
+}
+
+// followQueries are like beginQueries, but all checks are the server's: they fail unless the
+// transaction has the lock, and the last entry of the history is the one that this session
+// recorded.
+func (m *member) followQueries() []query {
+	b := m.db.beginning(m.c, m.own, m.set, m.opts)
+	often := func(sql string, args ...arg) query {
+		return query{sql: sql, args: args, path: callers, often: true, quiet: true}
+	}
+	head := often(b.sameHead, b.set, number(m.head.own), number(m.head.tables))
+	head.row = func(*row) error {
+		m.begun = true
+		return nil
+	}
+	lock := often(b.lockAgain)
+	if b.of.keys.history == 0 {
+		lock.args = []arg{b.id, b.set}
+	}
+	return []query{often(beginText), often(b.lockSettings), often(b.lockOwn), lock, head}
+}
+
+// sameHeadText returns the query that fails if headQuery would not return what is expected: the
+// entry that the session has recorded, $2 and $3 for Whimbrel's own set, and no journal.
+func (db *Database) sameHeadText(schema string) string {
+	history := table(schema, db.names.History)
+	return "SELECT 1 OPERATOR(pg_catalog./) (coalesce(" + newestText(history) + " OPERATOR(pg_catalog.=) pg_catalog.current_setting('" + keptHead +
+		"')::bigint, false) AND pg_catalog.max(id) OPERATOR(pg_catalog.=) $2 AND coalesce(" + versionText + ", 0) OPERATOR(pg_catalog.=) $3 AND NOT EXISTS (SELECT FROM " +
+		table(schema, db.names.Journal) + " WHERE set_name OPERATOR(pg_catalog.=) $1))::int FROM " + history + " WHERE set_name OPERATOR(pg_catalog.=) '" + migration.ReservedSet + "'"
+}
+
+// mayTakeLong reports whether a script has statements other than those that only change a few rows
+// of the catalog. Before such a script the server reports what it has done.
+func (b *transaction) mayTakeLong(s *migration.Script) bool {
+	a, err := s.Analyze(b.db.Dialect(), b.db.Tables())
+	if err != nil {
+		return true
+	}
+	for st, err := range a.Body() {
+		if err != nil || !isBrief(st) {
+			return true
+		}
+	}
+	return false
+}
+
+func isBrief(st sqltext.Statement) bool {
+	switch st.Verb() {
+	case "DROP", "COMMENT", "GRANT", "REVOKE":
+		return true
+	case "CREATE":
+		words := strings.Fields(strings.ToUpper(st.Text))
+		return len(words) > 2 && slices.Contains([]string{"TABLE", "SCHEMA", "TYPE", "SEQUENCE", "DOMAIN"}, words[1]) && !slices.Contains(words, "SELECT")
+	}
+	return false
+}

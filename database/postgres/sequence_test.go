@@ -1,0 +1,206 @@
+package postgres_test
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/whimbrel-db/whimbrel/database"
+	"github.com/whimbrel-db/whimbrel/internal/testdb"
+)
+
+// sequencer returns a Tx of set s that can execute scripts with CommitEach, after versions 1 and 2.
+func sequencer(t *testing.T, db database.Database) database.Sequencer {
+	t.Helper()
+	tx := begin(t, db, "s")
+	for v := int64(1); v < 3; v++ {
+		must(t, tx.Record(t.Context(), event(v)))
+		_, next, _, err := database.CommitAndBegin(t.Context(), tx, database.LockOptions{})
+		must(t, err)
+		tx = next
+	}
+	s := tx.(database.Sequencer)
+	equal(t, "whether a short script fits", s.Fits(script("CREATE TABLE t (x int)")), true)
+	return s
+}
+
+// commitEach executes scripts as versions 3, 4, …. It returns how many were committed, and the next
+// Tx.
+func commitEach(t *testing.T, s database.Sequencer, scripts ...string) (done int, next database.Tx, err error) {
+	t.Helper()
+	return commitEachWith(t, t.Context(), s, database.LockOptions{}, func() {}, scripts...)
+}
+
+func commitEachWith(t *testing.T, ctx context.Context, s database.Sequencer, opts database.LockOptions, committed func(), scripts ...string) (done int, next database.Tx, err error) {
+	t.Helper()
+	var parts []database.Part
+	for i, text := range scripts {
+		equal(t, fmt.Sprintf("whether %q fits", text), s.Fits(script(text)), true)
+		parts = append(parts, database.Part{Script: script(text), Entries: []database.Entry{event(int64(3 + i))}})
+	}
+	next, _, err = s.CommitEach(ctx, parts, opts, func(database.Recorded) {
+		done++
+		committed()
+	})
+	return done, next, err
+}
+
+// A thousand migrations take few round trips.
+func TestRoundTripsOfASequence(t *testing.T) {
+	t.Parallel()
+	url := testdb.Postgres(t)
+	proxy, ups := migrated(t, url)
+	for i := range 200 {
+		ups = append(ups, fmt.Sprintf("CREATE TABLE t%d (x int)", i))
+	}
+	set := setOf(t, "s", ups...)
+	db := open(t, proxy.URL)
+	proxy.Reset()
+	r, err := up(t, db, set)
+	must(t, err)
+	equal(t, "the number of migrations applied", len(r.Applied), 200)
+	// Without sequences it would be one for each. On a busy machine sequences are shorter.
+	if turns := proxy.Turns(); turns > 150 {
+		t.Errorf("200 migrations took %d round trips", turns)
+	}
+	equal(t, "the entries", value(t, connect(t, url), "SELECT count(DISTINCT started_at) FROM whimbrel_history WHERE set_name = 's'"), "201")
+}
+
+func TestFits(t *testing.T) {
+	t.Parallel()
+	s := sequencer(t, open(t, testdb.Postgres(t)))
+	for text, want := range map[string]bool{
+		"CREATE TABLE t (x int)":                                  true,
+		"ALTER TABLE t ADD y int; UPDATE t SET y = 1":             true,
+		"SET search_path = a":                                     false, // the session is read after it
+		"COPY t FROM stdin;\n1\n\\.\n":                            false, // data follow
+		"INSERT INTO t VALUES ($1)":                               false, // see needsSimple
+		strings.Repeat("DROP TABLE t;\n", 33):                     false, // chunks are faster
+		"CREATE TABLE t (x int) -- " + strings.Repeat("x", 4<<10): false,
+	} {
+		equal(t, fmt.Sprintf("whether %.40q fits", text), s.Fits(script(text)), want)
+	}
+}
+
+// onInsert returns statements for a table that executes others at the COMMIT of a transaction that
+// has inserted a row.
+func onInsert(table, statements string) string {
+	return strings.NewReplacer("TABLE", table, "STATEMENTS", statements).Replace(`create table TABLE (x int);
+CREATE FUNCTION TABLE() RETURNS trigger LANGUAGE plpgsql AS $f$ BEGIN STATEMENTS; RETURN NULL; END $f$;
+CREATE CONSTRAINT TRIGGER TABLE AFTER INSERT ON TABLE DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION TABLE()`)
+}
+
+// The server begins no transaction of a sequence after a change that a Tx by itself would find.
+func TestSequenceEnds(t *testing.T) {
+	for name, change := range map[string]string{
+		"another entry":     "INSERT INTO whimbrel_history (set_name, version, name, direction, has_down_text, up_directives, down_directives, started_at, duration_us, db_user, os_user, host, app, actor, tool_version, reason) VALUES ('s', 9, '', 'up', false, '', '', now(), 1, '', '', '', '', '', '', '')",
+		"a freeze":          "INSERT INTO whimbrel_history (set_name, version, name, direction, has_down_text, up_directives, down_directives, started_at, duration_us, db_user, os_user, host, app, actor, tool_version, reason) VALUES ('whimbrel', 0, '', 'setting', false, '', '', now(), 1, '', '', '', '', '', '', '')",
+		"a journal":         "INSERT INTO whimbrel_journal (set_name, token, lock_key, done) VALUES ('s', 'x', 1, 1)",
+		"a trigger":         "CREATE TRIGGER x AFTER INSERT ON whimbrel_history EXECUTE FUNCTION noop()",
+		"a rule":            "CREATE RULE x AS ON INSERT TO whimbrel_settings DO NOTHING",
+		"row security":      "ALTER TABLE whimbrel_history ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY",
+		"a renamed history": "ALTER TABLE whimbrel_history RENAME TO h; CREATE TABLE whimbrel_history (LIKE h)",
+		"a deleted entry":   "DELETE FROM whimbrel_history WHERE set_name = 's'",
+		"a forgotten head":  "RESET ALL",
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			url := testdb.Postgres(t)
+			c := connect(t, url)
+			do(t, c, "CREATE FUNCTION noop() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'; "+onInsert("armed", change))
+			db := open(t, url)
+			done, next, err := commitEach(t, sequencer(t, db), "CREATE TABLE a (x int)", "INSERT INTO armed VALUES (1)", "CREATE TABLE b (x int)", "CREATE TABLE c (x int)")
+			must(t, err)
+			equal(t, "how many were committed", done, 2)
+			equal(t, "whether a Tx follows", next != nil, false)
+			equal(t, "the tables", value(t, c, "SELECT string_agg(relname, ' ' ORDER BY relname) FROM pg_class WHERE relname IN ('a', 'b', 'c')"), "a")
+			equal(t, "the armed rows", value(t, c, "SELECT count(*) FROM armed"), "1")
+		})
+	}
+}
+
+// A process that waits for the lock can get it between two transactions of a sequence.
+func TestSequenceLosesTheLock(t *testing.T) {
+	t.Parallel()
+	url := testdb.Postgres(t)
+	c, other := connect(t, url), connect(t, url)
+	db := open(t, url)
+	s := sequencer(t, db)
+	key := value(t, c, "SELECT (classid::bigint << 32) | objid::bigint FROM pg_locks WHERE locktype = 'advisory' AND mode = 'ExclusiveLock' AND database = (SELECT oid FROM pg_database WHERE datname = current_database())")
+	got := make(chan error, 1)
+	go func() {
+		_, err := other.PgConn().Exec(background(t), "SELECT pg_advisory_lock("+key+")").ReadAll()
+		got <- err
+	}()
+	eventually(t, "the other session waits", func() bool {
+		return value(t, c, "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted AND database = (SELECT oid FROM pg_database WHERE datname = current_database())") == "1"
+	})
+	done, next, err := commitEach(t, s, "CREATE TABLE a (x int)", "CREATE TABLE b (x int)", "CREATE TABLE c (x int)")
+	must(t, err)
+	must(t, <-got)
+	equal(t, "how many were committed", done, 1)
+	equal(t, "whether a Tx follows", next != nil, false)
+	equal(t, "what is applied", versions(t, db, "s"), "[1 2 3]")
+}
+
+// A sequence ends with the first part that fails. The error is that part's, and those before it are
+// committed.
+func TestSequenceFails(t *testing.T) {
+	for name, tt := range map[string]struct {
+		bad   string
+		check func(t *testing.T, err error)
+	}{
+		"a statement": {"CREATE TABLE x (x int);\nINSERT INTO x SELECT 1/0", func(t *testing.T, err error) {
+			equal(t, "the place", as[*database.StatementError](t, err).Pos.Line, 2)
+		}},
+		"COMMIT": {"INSERT INTO child VALUES (1)", func(t *testing.T, err error) {
+			contains(t, "the error", err.Error(), "child_x_fkey")
+		}},
+		"a lock": {"ALTER TABLE locked ADD y int", func(t *testing.T, err error) {
+			is(t, err, database.ErrLockTimeout)
+		}},
+		"the session's end": {"INSERT INTO deadly VALUES (1)", func(t *testing.T, err error) {
+			contains(t, "the error", err.Error(), "57P01")
+			as[*database.CommitUnknownError](t, err) // the trigger runs at COMMIT
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			url := testdb.Postgres(t)
+			c, other := connect(t, url), connect(t, url)
+			do(t, c, "CREATE TABLE parent (x int PRIMARY KEY); CREATE TABLE child (x int REFERENCES parent DEFERRABLE INITIALLY DEFERRED); CREATE TABLE locked (x int); "+onInsert("deadly", "PERFORM pg_terminate_backend(pg_backend_pid())"))
+			do(t, other, "BEGIN; LOCK TABLE locked")
+			db := open(t, url)
+			opts := database.LockOptions{LockTimeout: 50 * time.Millisecond}
+			done, next, err := commitEachWith(t, t.Context(), sequencer(t, db), opts, func() {}, "CREATE TABLE a (x int)", "CREATE TABLE b (x int)", tt.bad, "CREATE TABLE c (x int)", "CREATE TABLE d (x int)")
+			if err == nil {
+				t.Fatal("no error")
+			}
+			tt.check(t, err)
+			equal(t, "how many were committed", done, 2)
+			equal(t, "whether a Tx follows", next != nil, false)
+			becomesFree(t, db, "s")
+			equal(t, "what is applied", versions(t, db, "s"), "[1 2 3 4]")
+			equal(t, "the tables", value(t, c, "SELECT string_agg(relname, ' ' ORDER BY relname) FROM pg_class WHERE relname IN ('a', 'b', 'c', 'd', 'x')"), "a b")
+		})
+	}
+}
+
+// The server reports a COMMIT before a script that may take long, and a context that ends meanwhile
+// cancels that script and all after it.
+func TestSequenceIsCancelled(t *testing.T) {
+	t.Parallel()
+	url := testdb.Postgres(t)
+	db := open(t, url)
+	do(t, connect(t, url), onInsert("slow", "PERFORM pg_sleep(600)"))
+	s := sequencer(t, db)
+	ctx, cancel := context.WithCancel(t.Context())
+	done, next, err := commitEachWith(t, ctx, s, database.LockOptions{}, cancel, "CREATE TABLE a (x int)", "INSERT INTO slow VALUES (1)", "CREATE TABLE b (x int)")
+	is(t, err, context.Canceled)
+	equal(t, "how many were committed", done, 1)
+	equal(t, "whether a Tx follows", next != nil, false)
+	becomesFree(t, db, "s")
+	equal(t, "what is applied", versions(t, db, "s"), "[1 2 3]")
+}
