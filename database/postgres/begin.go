@@ -114,8 +114,9 @@ func (db *Database) beginning(c *conn, l location, set string, opts database.Loc
 	b.fail = func(pg *pgconn.PgError) error { return b.of.at.explain(pg, history, journal) }
 	b.sameHead = db.sameHeadText(l.schema)
 	b.lockSettings, b.lockOwn = l.lockTexts(history, journal)
-	mine, open := lockKey, openKey
+	mine, open, task := lockKey, openKey, "$3"
 	if of.keys.history != 0 {
+		task = "$1"
 		mine, open = fmt.Sprintf("'%d'::bigint", of.keys.mine), fmt.Sprintf("'%d'::bigint", of.keys.open)
 	}
 	same := l.untouched(history, settings, journal)
@@ -130,7 +131,7 @@ func (db *Database) beginning(c *conn, l location, set string, opts database.Loc
 	b.lock = "SELECT k.mine, k.open, pg_catalog.pg_try_advisory_xact_lock_shared(k.open), pg_catalog.pg_try_advisory_xact_lock(k.mine)" +
 		about + forThis + ", 1 OPERATOR(pg_catalog./) " + same + "::int " + keys
 	b.lockAgain = "SELECT 1 OPERATOR(pg_catalog./) (pg_catalog.pg_try_advisory_xact_lock_shared(k.open) AND pg_catalog.pg_try_advisory_xact_lock(k.mine) AND " +
-		same + ")::int" + forThis + " " + keys
+		same + ")::int" + forThis + ", pg_catalog.set_config('application_name', " + task + ", true) " + keys
 	db.begins.Store(b)
 	return b
 }

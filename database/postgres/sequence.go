@@ -86,7 +86,7 @@ func (b *transaction) commitEach(ctx context.Context, parts []database.Part, com
 		}
 		if len(all) > 1 {
 			queries[len(queries)-1].flush = b.mayTakeLong(p.Script)
-			queries = append(queries, m.followQueries()...)
+			queries = append(queries, m.followQueries(p.Script.File)...)
 		}
 		queries, all = append(queries, own...), append(all, next)
 	}
@@ -116,7 +116,7 @@ func (b *transaction) following() *transaction {
 
 // queries returns what a transaction of a sequence sends after it has begun, with COMMIT.
 func (m *member) queries(ctx context.Context, p database.Part, done func()) ([]query, error) {
-	m.collects = true
+	m.collects, m.follows = true, !m.begun
 	err := m.exec(ctx, p.Script)
 	if err == nil {
 		err = m.record(ctx, p.Entries...)
@@ -149,8 +149,8 @@ func keepingHead(q query) query {
 
 // followQueries are like beginQueries, but all checks are the server's: they fail unless the
 // transaction has the lock, and the last entry of the history is the one that this session
-// recorded.
-func (m *member) followQueries() []query {
+// recorded. They also name the script in the session.
+func (m *member) followQueries(file string) []query {
 	b := m.db.beginning(m.c, m.own, m.set, m.opts)
 	often := func(sql string, args ...arg) query {
 		return query{sql: sql, args: args, path: callers, often: true, quiet: true}
@@ -164,6 +164,7 @@ func (m *member) followQueries() []query {
 	if b.of.keys.history == 0 {
 		lock.args = []arg{b.id, b.set}
 	}
+	lock.args = append(lock.args, text(appOf(m.app, file)))
 	return []query{often(beginText), often(b.lockSettings), often(b.lockOwn), lock, head}
 }
 

@@ -188,16 +188,23 @@ func TestSequenceFails(t *testing.T) {
 	}
 }
 
-// The server reports a COMMIT before a script that may take long, and a context that ends meanwhile
-// cancels that script and all after it.
+// The server reports a COMMIT before a script that may take long, which the session names. A
+// context that ends meanwhile cancels that script and all after it.
 func TestSequenceIsCancelled(t *testing.T) {
 	t.Parallel()
 	url := testdb.Postgres(t)
 	db := open(t, url)
-	do(t, connect(t, url), onInsert("slow", "PERFORM pg_sleep(600)"))
+	c := connect(t, url)
+	do(t, c, onInsert("slow", "PERFORM pg_sleep(600)"))
 	s := sequencer(t, db)
 	ctx, cancel := context.WithCancel(t.Context())
-	done, next, err := commitEachWith(t, ctx, s, database.LockOptions{}, cancel, "CREATE TABLE a (x int)", "INSERT INTO slow VALUES (1)", "CREATE TABLE b (x int)")
+	begun := func() {
+		eventually(t, "the session names the script", func() bool {
+			return value(t, c, "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'whimbrel: 1_x' AND wait_event = 'PgSleep'") == "1"
+		})
+		cancel()
+	}
+	done, next, err := commitEachWith(t, ctx, s, database.LockOptions{}, begun, "CREATE TABLE a (x int)", "INSERT INTO slow VALUES (1)", "CREATE TABLE b (x int)")
 	is(t, err, context.Canceled)
 	equal(t, "how many were committed", done, 1)
 	equal(t, "whether a Tx follows", next != nil, false)

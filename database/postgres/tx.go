@@ -73,6 +73,7 @@ type transaction struct {
 	limiter  limiter
 	passed   bool // the connection belongs to the next Tx
 	collects bool // queries are only queued: CommitEach sends them
+	follows  bool // what begins the Tx also names its script
 }
 
 // add queues queries, and sends a long queue.
@@ -128,7 +129,9 @@ func (b *transaction) exec(ctx context.Context, s *migration.Script) error {
 	if err != nil {
 		return err
 	}
-	b.nameTask(s.File)
+	if !b.follows {
+		b.nameTask(s.File)
+	}
 	if b.scripts > 0 || b.looked {
 		if err := b.add(ctx, markQuery()); err != nil {
 			return err
