@@ -70,7 +70,8 @@ type Options struct {
 	// Observe receives progress, one event at a time, on the goroutine of the call; only
 	// StatementWaiting and Terminated come on another goroutine. The context is derived from that of
 	// the call, is the same for all events of a call, and is different for each call. Observe must
-	// not call the Migrator. It may be nil.
+	// not call the Migrator, nor write to a SQLite database, which the call may keep locked. It may
+	// be nil.
 	Observe func(context.Context, Event)
 }
 

@@ -230,10 +230,16 @@ func (c *conn) rollback() {
 // commit commits, and waits up to limit for readers that block it. After an error the transaction
 // is still open, or was rolled back.
 func (c *conn) commit(ctx context.Context, limit time.Duration) error {
+	return c.commitThen(ctx, limit, func() {})
+}
+
+// commitThen is commit, and calls then directly after COMMIT.
+func (c *conn) commitThen(ctx context.Context, limit time.Duration, then func()) error {
 	err := poll(ctx, limit, func() error { return c.do("COMMIT") })
 	if err != nil {
 		return err
 	}
+	then()
 	return c.file.still()
 }
 

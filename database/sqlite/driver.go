@@ -38,7 +38,8 @@
 // its own tables, PRAGMA busy_timeout, and, for scripts that may change the session, the PRAGMAs
 // that read its settings before and after. It doesn't change the journal mode of the file. In the
 // mode delete, a connection that commits one Tx after the other has the mode persist until a Run or
-// Close.
+// Close. If a Tx begins together with the COMMIT of another one, PRAGMA schema_version keeps a read
+// lock from COMMIT to BEGIN.
 //
 // A Run executes a transactional statement together with the journal: BEGIN IMMEDIATE, the
 // statement, the journal, COMMIT. For any other statement, it writes the journal before and after.

@@ -119,6 +119,7 @@ func mark(ctx context.Context, m *whimbrel.Migrator) error {
 var scenarios = []scenario{
 	{name: "a transaction of one", files: []string{upA, downA}, do: up},
 	{name: "an atomic transaction", files: []string{upA, downA, upB, downB, upC, downC}, atomic: true, do: up},
+	{name: "transactions", files: []string{upA, downA, upB, downB, upC, downC}, do: up},
 	{name: "a mixed run", files: []string{upA, downA, upWAL, downMixed, upC, downC}, do: up},
 	{name: "foreign keys on the way", files: []string{upFamily, "DROP TABLE a; DROP TABLE m", upToggled, "SELECT 1"}, do: up},
 	{name: "down", files: []string{upA, downA, upMixed, downMixed, upC, downC}, before: up, do: to(1)},

@@ -14,8 +14,9 @@ import (
 // openFile is the file that a connection has open: its name, and the file of that name when it was
 // last checked.
 type openFile struct {
-	path string
-	is   os.FileInfo
+	path    string
+	is      os.FileInfo
+	journal string // as SQLite names it; "" until a connection keeps it open
 }
 
 // errMoved reports that a file was deleted or replaced while a connection had it open: writes go to
@@ -80,7 +81,7 @@ func (d *db) prove(ctx context.Context, c *conn) (*openFile, error) {
 	if errors.Is(err, fs.ErrNotExist) && d.path == "" {
 		return nil, nil
 	}
-	f := &openFile{path, is}
+	f := &openFile{path: path, is: is}
 	if err != nil {
 		return f, f.still()
 	}

@@ -18,6 +18,7 @@ var (
 	} = (*db)(nil)
 	_ interface {
 		drivers.Tx
+		database.Chainer
 		database.BackfillTx
 	} = (*transaction)(nil)
 	_ database.Run = (*run)(nil)

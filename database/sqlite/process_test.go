@@ -82,13 +82,16 @@ func applyFive(url string) error {
 	if err != nil {
 		return err
 	}
+	var next database.Tx
 	for v := int64(1); v <= 5; v++ {
-		if _, applied := st.Applied.Get(v); applied {
+		if _, applied := st.Applied.Get(v); applied && next == nil {
 			continue
 		}
-		b, _, err := db.Begin(bg, "app", patient)
-		if err != nil {
-			return err
+		b := next
+		if b == nil {
+			if b, _, err = db.Begin(bg, "app", patient); err != nil {
+				return err
+			}
 		}
 		if st, err = b.State(bg); err == nil {
 			if _, applied := st.Applied.Get(v); !applied {
@@ -97,7 +100,10 @@ func applyFive(url string) error {
 				}
 			}
 		}
-		if err == nil {
+		next = nil
+		if err == nil && v < 5 {
+			_, next, _, err = database.CommitAndBegin(bg, b, database.LockOptions{})
+		} else if err == nil {
 			_, err = b.Commit(bg)
 		}
 		if err := errors.Join(err, b.Rollback(bg)); err != nil {

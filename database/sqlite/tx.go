@@ -6,6 +6,7 @@ import (
 	sqldriver "database/sql/driver"
 	"errors"
 	"fmt"
+	"os"
 	"time"
 
 	lib "modernc.org/sqlite/lib"
@@ -35,6 +36,8 @@ type transaction struct {
 	entries []database.Entry    // those recorded
 	scripts []*migration.Script // those executed
 	done    bool                // committed
+	passed  bool                // the connection has passed to the next Tx
+	journal os.FileInfo         // the one that the connection has kept open; nil if none is known
 
 	session *session // before the first script that may have changed it; nil once restored
 	keys    foreignKeys
@@ -329,17 +332,23 @@ func (b *transaction) Commit(ctx context.Context) (recorded database.Recorded, e
 	}
 	defer leave()
 	defer b.End()
-	if err = b.failed; err != nil {
-		err = fmt.Errorf("the transaction failed earlier: %w", err)
-	} else {
-		limit, scripts := b.commitLimit()
-		err = b.commitError(b.c.commit(ctx, limit), scripts)
+	return b.commit(ctx, func() {})
+}
+
+// commit calls then directly after COMMIT.
+func (b *transaction) commit(ctx context.Context, then func()) (recorded database.Recorded, err error) {
+	if b.failed != nil {
+		return recorded, fmt.Errorf("the transaction failed earlier: %w", b.failed)
 	}
+	limit, scripts := b.commitLimit()
+	err = b.c.commitThen(ctx, limit, func() {
+		b.done = true
+		b.d.remember(b)
+		then()
+	})
 	if err != nil {
-		return recorded, err
+		return recorded, b.commitError(err, scripts)
 	}
-	b.d.remember(b)
-	b.done = true
 	return recordedAt(b.found.Head, b.entries), nil
 }
 
@@ -410,6 +419,9 @@ func (b *transaction) Rollback(context.Context) error {
 
 // end rolls back, restores everything, and releases the connection, or drops it if that fails.
 func (b *transaction) end() {
+	if b.passed {
+		return
+	}
 	if !b.done {
 		b.c.rollback()
 	}
