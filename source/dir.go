@@ -102,8 +102,8 @@ const shortText = 64 << 10
 
 // begin reads a file that is shorter than buf, or the beginning of a longer one. rest is what
 // follows, nil if nothing does. It calls Read once if the length of a file on disk is known.
-func (f *file) begin(fsys fs.FS, buf []byte) (text []byte, rest io.ReadCloser, err error) {
-	r, err := openText(fsys, f.name)
+func (f *file) begin(fsys fs.FS, in root, buf []byte) (text []byte, rest io.ReadCloser, err error) {
+	r, err := in.openText(fsys, f.name)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -24,8 +24,12 @@ const dontWait = syscall.O_NONBLOCK
 
 // openPlainly opens a regular file. Any other file opens without waiting and is refused.
 func openPlainly(path, name string) (io.ReadCloser, error) {
+	return openWith(func(flags int) (int, error) { return syscall.Open(path, flags, 0) }, name)
+}
+
+func openWith(open func(flags int) (fd int, err error), name string) (io.ReadCloser, error) {
 	for {
-		fd, err := syscall.Open(path, syscall.O_RDONLY|syscall.O_CLOEXEC|dontWait|syscall.O_NOCTTY, 0)
+		fd, err := open(syscall.O_RDONLY | syscall.O_CLOEXEC | dontWait | syscall.O_NOCTTY)
 		switch err {
 		case nil:
 			return plainly(fd, name)

@@ -275,6 +275,7 @@ func readers() int { return max(1, min(maxReaders, runtime.GOMAXPROCS(0)-1)) }
 // reader has what one goroutine needs to read one file after another.
 type reader struct {
 	heeds  func(Format) bool
+	root   root
 	buf    []byte
 	lexers []lexer
 }
@@ -282,9 +283,11 @@ type reader struct {
 func (f *folder) readFiles(files []*file) {
 	var next atomic.Int64
 	var wg sync.WaitGroup
+	root := openRoot(f.fsys)
+	defer root.close()
 	for range min(readers(), len(files)) {
 		wg.Go(func() {
-			r := &reader{heeds: f.heeds, buf: make([]byte, shortText)}
+			r := &reader{heeds: f.heeds, root: root, buf: make([]byte, shortText)}
 			for i := int(next.Add(1)); i <= len(files); i = int(next.Add(1)) {
 				files[i-1].read(f, r)
 			}
@@ -305,7 +308,7 @@ func (f *file) read(in *folder, r *reader) {
 	if in.held.Load() > maxKeptTexts {
 		f.keep = 0
 	}
-	text, rest, err := f.begin(in.fsys, r.buf)
+	text, rest, err := f.begin(in.fsys, r.root, r.buf)
 	switch {
 	case err != nil:
 		f.err = err
