@@ -1,8 +1,9 @@
 package postgres
 
 import (
-	"encoding/json"
+	"encoding/binary"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 )
@@ -11,93 +12,143 @@ import (
 // recognises that, and costs a small part of tablesQuery, most of which is planning. Whenever it is
 // not sure, tablesQuery decides and explains.
 
-// quickQuery finds Whimbrel's tables if they are certainly those, and certainly usable. Its
-// parameters are those of tablesQuery with steerPath, but $4 has the columns as one text for each
-// table. It returns how many relations have the names, the tables if it is sure, and, if no
-// relation has the names, whether the database has no tables and views at all. It also sets the
-// search path of the following queries.
+// aboutSession are columns that need no table. The last two are the settings for quickQuery: they
+// are evaluated after the schemas of the search path.
+const aboutSession = `SELECT pg_catalog.current_database(), current_user, pg_catalog.pg_backend_pid(), pg_catalog.current_schemas(false),
+	pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true), pg_catalog.set_config('lock_timeout', $1, true)`
+
+// quickQuery finds Whimbrel's tables if they are certainly those, and certainly usable. $1 has the
+// names in the order of the roles, $2 the requested schema or "", $3 the role that Options trust. It
+// returns each relation with one of the names, and the search path that it leaves for the following
+// queries: the schema of the relations, or unsurePath if one of them is not certainly safe to read.
+// The caller checks the columns and whether the relations are all in one schema. If no relation has
+// the names, the only row says whether the database has no tables and views at all.
 //
 // It is the first query of a session, so reading the catalogs that it names costs more than the
-// query: it names as few as it can. A schema is shown as it would be quoted.
+// query: it names as few as it can, functions as well. A schema is shown as it would be quoted. The
+// schemas that initdb creates, except public (2200), have lower numbers than those of users.
 //
-// A table's own dependencies, and those of its defaults, constraints, indexes and statistics, show
-// whether it can execute code. The dependency on another table is that of a child table.
-const quickQuery = `SELECT pg_catalog.current_database(), current_user, pg_catalog.pg_backend_pid(), f.total, f.schema, f.tables,
-	CASE WHEN f.total = 0 THEN NOT EXISTS (SELECT FROM pg_catalog.pg_class u WHERE u.oid >= 16384 AND u.relkind IN ('r', 'p', 'v', 'm', 'f')) END,
-	pg_catalog.set_config('search_path', CASE WHEN f.tables IS NULL THEN 'pg_catalog, pg_temp' ELSE f.schema || ', pg_temp' END, true),
-	pg_catalog.set_config('lock_timeout', $5, true)
-FROM (
-	SELECT pg_catalog.count(*) AS total, pg_catalog.min(r.schema) AS schema, CASE WHEN pg_catalog.bool_and(r.sure) AND pg_catalog.min(r.schema) = pg_catalog.max(r.schema)
-		AND pg_catalog.count(*) FILTER (WHERE r.role <= 3) = 3 THEN pg_catalog.json_agg(pg_catalog.json_build_object('role', r.role, 'name', r.name, 'oid', r.oid::bigint,
-			'owner', pg_catalog.pg_get_userbyid(r.owner), 'owner_id', r.owner::bigint)) END AS tables
-	FROM (
-		SELECT pg_catalog.array_position($1::name[], c.relname) AS role, c.relnamespace::regnamespace::text AS schema, c.relname AS name, c.oid, c.relowner AS owner,
-			c.relkind = 'r' AND c.relpersistence = 'p' AND NOT (c.relispartition OR c.relhassubclass OR c.relhastriggers OR c.relhasrules OR c.relrowsecurity)
-			AND (pg_catalog.pg_get_userbyid(c.relowner) = $3::text::name OR CASE WHEN pg_catalog.current_setting('is_superuser') = 'on'
-				THEN pg_catalog.pg_get_userbyid(c.relowner) = current_user
-				ELSE pg_catalog.pg_has_role(c.relowner, 'USAGE') OR c.relowner = (SELECT datdba FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database()) END)
-			AND pg_catalog.has_schema_privilege(c.relnamespace, 'USAGE') AND pg_catalog.has_table_privilege(c.oid, 'SELECT')
-			AND (SELECT pg_catalog.string_agg(pg_catalog.concat(a.attname, a.attidentity), ' ') FROM pg_catalog.pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped)
-				= ($4::text[])[pg_catalog.array_position($1::name[], c.relname)]
-			AND NOT EXISTS (SELECT FROM (
-					SELECT 'pg_catalog.pg_class'::regclass::oid AS classid, c.oid AS objid
-					UNION ALL SELECT 'pg_catalog.pg_class'::regclass, i.indexrelid FROM pg_catalog.pg_index i WHERE i.indrelid = c.oid
-					UNION ALL SELECT k.classid, k.objid FROM pg_catalog.pg_depend k WHERE k.refclassid = 'pg_catalog.pg_class'::regclass AND k.refobjid = c.oid AND k.deptype IN ('a', 'i')
-				) AS o CROSS JOIN LATERAL (
-					SELECT FROM pg_catalog.pg_depend d WHERE d.classid = o.classid AND d.objid = o.objid
-					AND (d.refobjid >= 16384 AND d.refclassid IN ('pg_catalog.pg_proc'::regclass, 'pg_catalog.pg_operator'::regclass, 'pg_catalog.pg_type'::regclass, 'pg_catalog.pg_opclass'::regclass)
-						OR d.refclassid = 'pg_catalog.pg_class'::regclass AND o.objid = c.oid AND o.classid = 'pg_catalog.pg_class'::regclass) OFFSET 0
-				) AS code) AS sure
-		FROM pg_catalog.pg_class c WHERE c.relname = ANY ($1::name[]) AND c.relkind NOT IN ('i', 'I', 'S', 't')
-		AND c.relnamespace::regnamespace::text !~ '^"?(pg_|information_schema"?$)' AND ($2::text = '' OR c.relnamespace::regnamespace::text = pg_catalog.quote_ident($2::text))
-	) AS r
-) AS f`
+// What a table and its defaults, constraints, indexes and statistics depend on shows whether it can
+// execute code: functions (1255), operators (2617), types (1247) and operator classes (2616). A
+// table (1259) that depends on another table is a child table. CASE keeps the planner from reading
+// statistics about the columns.
+const quickQuery = `SELECT c.relname, c.relnamespace::regnamespace::text, c.oid, pg_catalog.pg_get_userbyid(c.relowner), c.relowner,
+	ARRAY(SELECT pg_catalog.concat(a.attname, a.attidentity) FROM pg_catalog.pg_attribute a WHERE a.attrelid = c.oid),
+	pg_catalog.set_config('search_path', CASE WHEN c.oid IS NULL THEN 'pg_catalog, pg_temp' WHEN pg_catalog.current_setting('search_path') <> '` + unsurePath + `'
+		AND c.relkind = 'r' AND c.relpersistence = 'p' AND NOT (c.relispartition OR c.relhassubclass OR c.relhastriggers OR c.relhasrules OR c.relrowsecurity)
+		AND (pg_catalog.pg_get_userbyid(c.relowner) = $3::text::name OR CASE WHEN pg_catalog.current_setting('is_superuser') = 'on'
+			THEN pg_catalog.pg_get_userbyid(c.relowner) = current_user
+			ELSE pg_catalog.pg_has_role(c.relowner, 'USAGE') OR c.relowner = (SELECT datdba FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database()) END)
+		AND pg_catalog.has_schema_privilege(c.relnamespace, 'USAGE') AND pg_catalog.has_table_privilege(c.oid, 'SELECT')
+		AND NOT EXISTS (SELECT FROM (
+				SELECT 1259::oid AS classid, c.oid AS objid
+				UNION ALL SELECT 1259, i.indexrelid FROM pg_catalog.pg_index i WHERE i.indrelid = c.oid
+				UNION ALL SELECT k.classid, k.objid FROM pg_catalog.pg_depend k WHERE k.refclassid = 1259 AND k.refobjid = c.oid AND k.deptype IN ('a', 'i')
+			) AS o CROSS JOIN LATERAL (
+				SELECT FROM pg_catalog.pg_depend d WHERE d.classid = o.classid AND d.objid = o.objid AND CASE WHEN d.refclassid = 1259 THEN o.objid = c.oid AND o.classid = 1259
+					WHEN d.refobjid >= 16384 THEN d.refclassid IN (1255, 2617, 1247, 2616) END OFFSET 0
+			) AS code)
+		THEN c.relnamespace::regnamespace::text || ', pg_temp' ELSE '` + unsurePath + `' END, true),
+	CASE WHEN c.oid IS NULL THEN NOT EXISTS (SELECT FROM pg_catalog.pg_class u WHERE CASE WHEN u.oid >= 16384 THEN u.relkind IN ('r', 'p', 'v', 'm', 'f') END) END
+FROM (SELECT) AS one LEFT JOIN pg_catalog.pg_class c ON c.relname = ANY ($1::name[]) AND c.relkind NOT IN ('i', 'I', 'S', 't') AND c.relpersistence <> 't'
+	AND (c.relnamespace >= 16384 OR c.relnamespace = 2200) AND ($2::text = '' OR c.relnamespace::regnamespace::text = pg_catalog.quote_ident($2::text))`
 
-// quick returns the query that finds the tables if it is sure of them, and sets the search path of
-// the queries after it. It must be first in a pipeline that is a transaction of its own.
-func (f *finder) quick(c *conn) query {
-	return query{
-		sql:   quickQuery,
-		args:  f.quickArgs(),
-		quiet: true,
-		often: true,
+// unsurePath is the search path that quickQuery leaves if it found a relation that it is not sure
+// of. The server looks up nothing else in it than in the pinned path.
+const unsurePath = "pg_catalog, pg_temp, pg_temp"
+
+// quick returns the queries that find the tables if they are sure of them, and set the search path
+// of the queries after them. If steer is set, they must be first in a pipeline that is a
+// transaction of its own.
+func (f *finder) quick(c *conn, steer bool) []query {
+	about := query{
+		sql:     aboutSession,
+		args:    []arg{number(f.db.lockTimeout().Milliseconds())},
+		formats: []int16{0, 0, 0, 1, 0, 0},
+		path:    callers,
+		quiet:   true,
+		often:   true,
 		row: func(r *row) error {
 			f.asked, f.database, f.user = true, r.text(), r.text()
 			c.prepareFromNowOn(r.number())
-			total, schema, doc := r.number(), r.text(), r.bytes()
-			f.bare = r.boolean()
-			if f.unsure = total > 0 && doc == nil; total == 0 || f.unsure {
-				return r.err
-			}
-			if err := json.Unmarshal(doc, &f.relations); err != nil {
-				return fmt.Errorf("reading where Whimbrel's tables are: %w", err)
-			}
-			for i := range f.relations {
-				t := &f.relations[i]
-				t.Schema, t.Kind = unquoted(schema), "r"
-				t.Trusted, t.Usage, t.Readable, t.Fits, t.Made = true, true, true, true, true
-			}
+			f.first = firstPermanent(r.names())
 			return r.err
 		},
 	}
-}
-
-// quickArgs are the parameters of quickQuery.
-func (f *finder) quickArgs() []arg {
-	return append(f.chosen(), quickColumns(), number(f.db.lockTimeout().Milliseconds()))
-}
-
-// quickColumns are the columns of each table as the server joins them in quickQuery: each name, and
-// behind it "a" if the column is GENERATED ALWAYS AS IDENTITY.
-var quickColumns = sync.OnceValue(func() arg {
-	var all []string
-	for i, columns := range columnsOfTables() {
-		if i == 0 {
-			columns[0] += "a" // the id
-		}
-		all = append(all, strings.Join(columns, " "))
+	find := query{
+		sql:     quickQuery,
+		args:    f.chosen(),
+		formats: []int16{0, 0, 0, 0, 0, 1, 0, 0},
+		quiet:   true,
+		often:   true,
+		row:     f.quickRow,
 	}
-	return array(all)
+	if steer {
+		find.path = found
+	}
+	return []query{about, find}
+}
+
+// quickRow reads a row of quickQuery.
+func (f *finder) quickRow(r *row) error {
+	if r.values[0] == nil {
+		r.next = 7
+		f.bare = r.boolean()
+		return r.err
+	}
+	t := ownTable{Name: r.text(), Schema: unquoted(r.text()), OID: r.number(), Owner: r.text(), OwnerID: r.number(), Kind: "r"}
+	if t.Role = role(1 + slices.Index(f.db.ownTables(), t.Name)); t.Role == 0 {
+		return fmt.Errorf("the server found a table %q, which was not asked for", t.Name)
+	}
+	columns := r.names()
+	t.Trusted, t.Usage, t.Readable = true, true, true
+	t.Fits = !slices.ContainsFunc(quickColumns()[t.Role-1], func(name string) bool { return !slices.Contains(columns, name) })
+	t.Made = t.Fits
+	f.unsure = f.unsure || !t.Fits || r.text() == unsurePath || len(f.relations) > 0 && f.relations[0].Schema != t.Schema
+	f.relations = append(f.relations, t)
+	return r.err
+}
+
+// sure reports whether quickQuery found all tables or none, and is sure of them.
+func (f *finder) sure() bool {
+	found := 0
+	for _, t := range f.relations {
+		if t.Role <= journal {
+			found++
+		}
+	}
+	return !f.unsure && (len(f.relations) == 0 || found == 3)
+}
+
+// firstPermanent returns the first schema for permanent tables; "" for none.
+func firstPermanent(schemas []string) string {
+	i := slices.IndexFunc(schemas, func(s string) bool { return !strings.HasPrefix(s, "pg_") })
+	if i < 0 {
+		return ""
+	}
+	return schemas[i]
+}
+
+// names reads an array of names in binary form.
+func (r *row) names() (all []string) {
+	const head = 20 // dimensions, nulls, type, length, first index
+	b := r.bytes()
+	for b = b[min(head, len(b)):]; len(b) >= 4; {
+		n := int(binary.BigEndian.Uint32(b))
+		if b = b[4:]; n > len(b) {
+			break
+		}
+		all, b = append(all, string(b[:n])), b[n:]
+	}
+	return all
+}
+
+// quickColumns are the columns of each table as quickQuery returns them: each name, and behind it
+// "a" if the column is GENERATED ALWAYS AS IDENTITY.
+var quickColumns = sync.OnceValue(func() [][]string {
+	all := columnsOfTables()
+	all[0][0] += "a" // the id
+	return all
 })
 
 // unquoted returns an identifier that the server may have quoted.

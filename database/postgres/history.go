@@ -27,6 +27,7 @@ func (db *Database) historyPage(ctx context.Context, q database.HistoryQuery, af
 	var h head
 	first := after == 0 || after == math.MaxInt64
 	read := func(l location, before ...query) error {
+		page, h = nil, head{} // the tables may have been others before
 		query := db.historyQuery(l.schema, q, after)
 		query.fail = db.foreignHistory
 		query.row = func(r *row) error {

@@ -125,7 +125,7 @@ const steerPath = `, pg_catalog.set_config('search_path', coalesce((SELECT pg_ca
 type finder struct {
 	db        *Database
 	asked     bool
-	unsure    bool // tablesQuery must decide
+	unsure    bool // of a relation that quickQuery found
 	bare      bool // the database certainly has no tables and views
 	database  string
 	user      string
@@ -452,10 +452,10 @@ func (db *Database) locateNone(ctx context.Context, c *conn) (l location, haveSc
 		args: []arg{text(db.opts.Schema)},
 		row:  into(&haveSchema),
 	}
-	if err := c.pipeline(ctx, f.firstSchema(), requested, f.quick(c)); err != nil {
+	if err := c.pipeline(ctx, append(f.quick(c, false), requested)...); err != nil {
 		return l, false, err
 	}
-	if f.unsure {
+	if !f.sure() {
 		l, err = db.relocate(ctx, c)
 	} else if l, err = f.decide(); err == nil {
 		db.learn(l)
@@ -466,10 +466,10 @@ func (db *Database) locateNone(ctx context.Context, c *conn) (l location, haveSc
 // locateNew sends the queries that create the tables, and returns their location.
 func (db *Database) locateNew(ctx context.Context, c *conn, create ...query) (location, error) {
 	f := &finder{db: db}
-	if err := c.pipeline(ctx, append(create, f.quick(c))...); err != nil {
+	if err := c.pipeline(ctx, append(create, f.quick(c, false)...)...); err != nil {
 		return location{}, err
 	}
-	if f.unsure || len(f.relations) == 0 {
+	if !f.sure() || len(f.relations) == 0 {
 		return db.relocate(ctx, c)
 	}
 	l, err := f.decide()
@@ -481,11 +481,12 @@ func (db *Database) locateNew(ctx context.Context, c *conn, create ...query) (lo
 
 // atTables finds the tables and reads from them in one round trip: the first queries of the
 // pipeline find them and set the search path to them. read must put its argument before its own
-// queries, which name the tables without a schema. If there are no tables, its results don't count.
+// queries, which name the tables without a schema. Only the results of its last call count, and none
+// if there are no tables.
 func (db *Database) atTables(c *conn, read func(l location, before ...query) error) (location, error) {
 	f := &finder{db: db}
-	err := read(location{}, f.quick(c))
-	if f.unsure {
+	err := read(location{}, f.quick(c, true)...)
+	if !f.sure() {
 		f = &finder{db: db}
 		err = read(location{}, f.queries(true)...)
 	}
