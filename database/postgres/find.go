@@ -12,10 +12,12 @@ import (
 // recognises that, and costs a small part of tablesQuery, most of which is planning. Whenever it is
 // not sure, tablesQuery decides and explains.
 
-// aboutSession are columns that need no table. The last two are the settings for quickQuery: they
-// are evaluated after the schemas of the search path.
-const aboutSession = `SELECT pg_catalog.current_database(), current_user, pg_catalog.pg_backend_pid(), pg_catalog.current_schemas(false),
-	pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true), pg_catalog.set_config('lock_timeout', $1, true)`
+const (
+	// aboutSession are columns that need no table.
+	aboutSession = `SELECT pg_catalog.current_database(), current_user, pg_catalog.pg_backend_pid(), pg_catalog.current_schemas(false), pg_catalog.set_config('lock_timeout', $1, true)`
+	// pinAfter sets the path of quickQuery after the schemas of the search path are read.
+	pinAfter = `, pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true)`
+)
 
 // quickQuery finds Whimbrel's tables if they are certainly those, and certainly usable. $1 has the
 // names in the order of the roles, $2 the requested schema or "", $3 the role that Options trust. It
@@ -64,7 +66,7 @@ func (f *finder) quick(c *conn, steer bool) []query {
 	about := query{
 		sql:     aboutSession,
 		args:    []arg{number(f.db.lockTimeout().Milliseconds())},
-		formats: []int16{0, 0, 0, 1, 0, 0},
+		formats: []int16{0, 0, 0, 1, 0},
 		path:    callers,
 		quiet:   true,
 		often:   true,
@@ -84,7 +86,7 @@ func (f *finder) quick(c *conn, steer bool) []query {
 		row:     f.quickRow,
 	}
 	if steer {
-		find.path = found
+		about.sql, about.formats, find.path = about.sql+pinAfter, append(about.formats, 0), found
 	}
 	return []query{about, find}
 }

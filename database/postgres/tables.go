@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"sync"
@@ -133,6 +134,9 @@ func (db *Database) ensureTables(ctx context.Context, c *conn, opts database.Loc
 	if err != nil || l.made() {
 		return l, err
 	}
+	if made, err := db.createAtOnce(ctx, c, l); err == nil || c.broken() {
+		return made, err
+	}
 	for try := 1; ; try++ {
 		l, err = db.create(ctx, c, opts)
 		c.rollback()
@@ -179,17 +183,63 @@ func (db *Database) create(ctx context.Context, c *conn, opts database.LockOptio
 	if !haveSchema {
 		queries = append(queries, command("CREATE SCHEMA "+quote(l.schema)))
 	}
-	for _, stmt := range createTables {
-		queries = append(queries, makeTable(stmt, db.tableNames(l.schema)...))
-	}
-	queries = append(queries, db.recordQuery(l.schema, database.Entry{
-		Set: migration.ReservedSet, Version: tablesVersion, Name: "tables", Direction: database.Up, Remark: "Whimbrel's own tables",
-	}, sinceBegin, func(e database.Entry) { db.first.Store(e.ID) }))
-	made, err := db.locateNew(ctx, c, queries...)
+	made, err := db.locateNew(ctx, c, append(queries, db.createQueries(l.schema)...)...)
 	if err != nil {
 		return l, err
 	}
 	return made, c.pipeline(ctx, command("COMMIT"))
+}
+
+// createAtOnce creates the tables in one round trip, if it gets the lock at once, the database has
+// no relation with one of their names, and the schema is the first of the search path, as it was
+// when the tables were looked for. Otherwise it changes nothing and returns an error, which create
+// can explain.
+func (db *Database) createAtOnce(ctx context.Context, c *conn, l location) (location, error) {
+	if l.schema == "" || db.opts.Schema != "" || db.unknown.Load() != nil {
+		return location{}, errNotAtOnce
+	}
+	// unless fails if a condition does not hold, so that nothing after it is executed.
+	unless := func(condition string, path searchPath, args ...arg) query {
+		return query{sql: "SELECT 1 OPERATOR(pg_catalog./) ((" + condition + ") IS TRUE)::int", path: path, args: args}
+	}
+	f := &finder{db: db}
+	find := f.quick(c, false)
+	queries := []query{
+		command("BEGIN ISOLATION LEVEL READ COMMITTED"), find[0],
+		unless("(pg_catalog.current_schemas(false))[1] OPERATOR(pg_catalog.=) $1::pg_catalog.name", callers, text(l.schema)),
+		c.learnServer(),
+		unless("pg_catalog.pg_try_advisory_xact_lock("+creationKey+")", inPgCatalog, text(db.names.History)),
+		unless("NOT EXISTS (SELECT FROM pg_catalog.pg_class WHERE relname = ANY ($1::name[]))", inPgCatalog, array(db.ownTables())),
+	}
+	queries = append(queries, db.createQueries(l.schema)...)
+	queries = append(queries, find[1], unless("pg_catalog.current_setting('search_path') OPERATOR(pg_catalog.<>) '"+unsurePath+"'", inPgCatalog), command("COMMIT"))
+	err := c.pipeline(ctx, queries...)
+	if err == nil && (!f.sure() || len(f.relations) == 0) {
+		err = errNotAtOnce
+	}
+	if err == nil {
+		l, err = f.decide()
+	}
+	if err != nil {
+		c.rollback()
+		db.first.Store(0)
+		return location{}, err
+	}
+	db.learn(l)
+	return l, nil
+}
+
+// errNotAtOnce reports that the tables can't be created in one round trip.
+var errNotAtOnce = errors.New("the tables can't be created at once")
+
+// createQueries create the tables in a schema that exists, and record that.
+func (db *Database) createQueries(schema string) (all []query) {
+	for _, stmt := range createTables {
+		all = append(all, makeTable(stmt, db.tableNames(schema)...))
+	}
+	return append(all, db.recordQuery(schema, database.Entry{
+		Set: migration.ReservedSet, Version: tablesVersion, Name: "tables", Direction: database.Up, Remark: "Whimbrel's own tables",
+	}, sinceBegin, func(e database.Entry) { db.first.Store(e.ID) }))
 }
 
 // The start of an entry's duration if the entry has no time: the transaction's beginning, or the
