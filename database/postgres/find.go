@@ -20,11 +20,11 @@ const (
 )
 
 // quickQuery finds Whimbrel's tables if they are certainly those, and certainly usable. $1 has the
-// names in the order of the roles, $2 the requested schema or "", $3 the role that Options trust. It
-// returns each relation with one of the names, and the search path that it leaves for the following
-// queries: the schema of the relations, or unsurePath if one of them is not certainly safe to read.
-// The caller checks the columns and whether the relations are all in one schema. If no relation has
-// the names, the only row says whether the database has no tables and views at all.
+// names in the order of the roles, $2 the requested schema or "", $3 the role that Options trust.
+// It returns each relation with one of the names, and the search path that it leaves for the
+// following queries: the schema of the relations, or unsurePath if one of them is not certainly
+// safe to read. The caller checks the columns, and whether the relations are all in one schema. If
+// no relation has the names, the only row says whether the database has no tables and views at all.
 //
 // It is the first query of a session, so reading the catalogs that it names costs more than the
 // query: it names as few as it can, functions as well. A schema is shown as it would be quoted. The

@@ -481,8 +481,8 @@ func (db *Database) locateNew(ctx context.Context, c *conn, create ...query) (lo
 
 // atTables finds the tables and reads from them in one round trip: the first queries of the
 // pipeline find them and set the search path to them. read must put its argument before its own
-// queries, which name the tables without a schema. Only the results of its last call count, and none
-// if there are no tables.
+// queries, which name the tables without a schema. Only the results of its last call count, and
+// none of them if there are no tables.
 func (db *Database) atTables(c *conn, read func(l location, before ...query) error) (location, error) {
 	f := &finder{db: db}
 	err := read(location{}, f.quick(c, true)...)
