@@ -56,6 +56,7 @@ type applier struct {
 	kept     guarded                 // the run that holds the lock for the next step; zero if none does
 	begun    begun                   // the transaction that holds the lock for the next step; zero if none does
 	began    time.Time               // when the last transaction began that waited for the lock
+	ahead    ahead                   // what runs were told of the steps that follow
 	turn     bool                    // others get a turn before the lock is taken again
 	together int                     // how many steps the next sequence may have
 	current  atomic.Pointer[retrier] // is retry, for the callbacks of a run that lasts for several steps

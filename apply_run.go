@@ -29,6 +29,7 @@ func (a *applier) runOutside(ctx context.Context, index, _ int) (err error) {
 			a.kept = g
 			return
 		}
+		a.ahead.next = 0
 		g.next.withdraw(ctx, r)
 		if cerr := r.Close(ctx); err == nil {
 			err = cerr
@@ -49,6 +50,11 @@ func (a *applier) runOutside(ctx context.Context, index, _ int) (err error) {
 	if err := a.m.cancelBackfills(ctx, s.move.ends); err != nil {
 		return a.failed(todo, index, nil, err)
 	}
+	if interrupted == nil && a.retry.tries == 1 {
+		if err := a.tellAhead(ctx, g, index); err != nil {
+			return err
+		}
+	}
 	a.start(index)
 	a.retry.start()
 	x := &runner{
@@ -67,8 +73,8 @@ func (a *applier) runOutside(ctx context.Context, index, _ int) (err error) {
 	}
 	var recorded database.Recorded
 	if err == nil {
-		keep = interrupted == nil && a.retry.tries == 1 && !x.leaves && a.keeps(g, index+1)
-		if g.next = nil; keep {
+		keep = a.ahead.next > index+1 || interrupted == nil && a.retry.tries == 1 && !x.leaves && a.keeps(g, index+1)
+		if g.next = nil; keep && a.ahead.next <= index { // it was not told that Record follows
 			g.next = a.announcement(index + 1)
 		}
 		recorded, err = a.recordRun(ctx, r, s, start, g.next)

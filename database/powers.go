@@ -408,6 +408,28 @@ func ExecAnnounced(ctx context.Context, r Run, s *migration.Script, st sqltext.S
 	return true, r.Exec(ctx, s, st, nil, nil)
 }
 
+// RunSequencer is a Run that can be told which calls follow, so that it sends several with one
+// message.
+type RunSequencer interface {
+	// Ahead says which calls of ExecAnnounced and Record come next, in this order. It returns how
+	// many of them, from the first, the Run may execute before they are made. It sends no query.
+	//
+	// From the first of these calls on, the database can execute them one after the other, each as
+	// ExecAnnounced and Record do, and stops at the first that fails. Each call returns its own
+	// outcome, as soon as that is known. If a context ends, or the lock is lost, the rest is stopped;
+	// a call that was executed succeeds nevertheless. The entry of a Record has the times that the
+	// database measured. Any other call, and Close, stops what is left.
+	Ahead(ctx context.Context, next []Call) (n int, err error)
+}
+
+// Call is a call of a Run that follows: of Record if it has an Entry, otherwise of ExecAnnounced.
+type Call struct {
+	Script    *migration.Script
+	Statement sqltext.Statement
+	Journal   Journal
+	Entry     *Entry // ends the run of the statements before it
+}
+
 // HolderReader is a Database that can tell which process migrates.
 type HolderReader interface {
 	// LockHolder returns the process that holds the migration lock of a set, and whether any does, as

@@ -309,7 +309,28 @@ type alteredRun struct {
 	outcome  func(context.Context, sqltext.Statement, string, database.LockOptions) (*database.Outcome, error)
 	record   func(context.Context, ...database.Entry) (database.Recorded, error)
 	chain    func(context.Context, []database.Entry, sqltext.Statement, *database.Journal) (database.Recorded, bool, error)
+	tell     func(context.Context, []database.Call) (int, error)
+	together func(context.Context, *migration.Script, sqltext.Statement, *database.Journal) (bool, error)
 	close    func(context.Context) error
+}
+
+// Ahead takes no calls, unless it is altered: the methods that they call may be.
+func (r *alteredRun) Ahead(ctx context.Context, next []database.Call) (int, error) {
+	if r.tell != nil {
+		return r.tell(ctx, next)
+	}
+	return 0, nil
+}
+
+// ExecAnnounced does what the altered Announce and Exec do, unless it is altered itself.
+func (r *alteredRun) ExecAnnounced(ctx context.Context, s *migration.Script, st sqltext.Statement, j *database.Journal) (bool, error) {
+	if r.together != nil {
+		return r.together(ctx, s, st, j)
+	}
+	if err := r.Announce(ctx, st, j); err != nil {
+		return false, err
+	}
+	return true, r.Exec(ctx, s, st, nil, nil)
 }
 
 // RecordAndAnnounce does what the altered Record does, unless it is altered itself.

@@ -21,6 +21,8 @@ var journalCases = []testCase{
 	{"Record after an announced statement", recordBegun, recordEndsAnnounced},
 	{"several scripts in one run", runNext, runsFollow},
 	{"RecordAndAnnounce", recordNext, recordAndAnnounce},
+	{"calls that are told ahead", aheadDoes, toldAhead},
+	{"calls that are told ahead, of which one fails", aheadStops, toldAheadFails},
 	{"the writer and times of a journal", journalFills, journalIsFilledIn},
 	{"a journal in a transaction of the script", journalTx, journalInOwnTransaction},
 	{"a statement with its journal", execDone, marked},
@@ -117,6 +119,80 @@ func recordAndAnnounce(c *check) {
 	c.hasJournal(c.db(), "s", nil)
 	c.ok(r.Close(c.ctx), "Run.Close")
 	c.hasVersions(db, "s", 1, 2, 3, 4)
+}
+
+// tellAhead tells a run that each statement, and the entry of its version, from 1, comes next. It
+// returns these calls, and how many of them the run may execute ahead.
+func (c *check) tellAhead(r database.Run, statements ...string) (all []database.Call, n int) {
+	c.Helper()
+	for i, statement := range statements {
+		v, s := int64(i+1), text(statement)
+		e := up(v)
+		all = append(all,
+			database.Call{Script: s, Statement: c.only(statement), Journal: database.Journal{Version: v, Name: e.Name, Direction: database.Up, Of: 1, Begun: statement}},
+			database.Call{Script: s, Entry: &e})
+	}
+	q, ok := r.(database.RunSequencer)
+	c.need(ok, "the Run is no RunSequencer")
+	n, err := q.Ahead(c.ctx, slices.Clone(all))
+	c.ok(err, "Ahead")
+	c.that(n <= len(all), "Ahead returned %d of %d calls", n, len(all))
+	return all, n
+}
+
+// call makes a call of tellAhead.
+func (c *check) call(r database.Run, of *database.Call) (recorded database.Recorded, err error) {
+	if of.Entry != nil {
+		return r.Record(c.ctx, *of.Entry)
+	}
+	announced, err := database.ExecAnnounced(c.ctx, r, of.Script, of.Statement, &of.Journal)
+	c.that(announced, "%s was not announced: %v", of.Statement.Text, err)
+	return recorded, err
+}
+
+func toldAhead(c *check) {
+	db := c.db()
+	r := c.guard(db, "s")
+	all, _ := c.tellAhead(r, "CREATE TABLE t (x int)", "CREATE TABLE u (x int)", "DROP TABLE t")
+	var entries []database.Entry
+	for i := range all {
+		of := &all[i]
+		recorded, err := c.call(r, of)
+		c.ok(err, "a call that was told ahead")
+		entries = append(entries, recorded.Entries...)
+		if of.Entry != nil {
+			c.that(len(recorded.Entries) == 1 && recorded.Entries[0].Version == of.Entry.Version, "Record returned %v", recorded.Entries)
+		}
+	}
+	c.hasJournal(db, "s", nil)
+	c.isLocked("s")
+	c.ok(r.Close(c.ctx), "Run.Close")
+	c.hasTables("u")
+	c.hasVersions(db, "s", 1, 2, 3)
+	for e, err := range db.History(c.ctx, database.HistoryQuery{Set: "s"}) {
+		c.ok(err, "History")
+		c.that(len(entries) > 0 && e.ID == entries[0].ID && e.StartedAt.Equal(entries[0].StartedAt) && e.Duration == entries[0].Duration && e.Checksum == entries[0].Checksum,
+			"Record returned %+v, the history has %+v", entries, e)
+		entries = entries[1:]
+	}
+}
+
+func toldAheadFails(c *check) {
+	db := c.db()
+	r := c.guard(db, "s")
+	all, _ := c.tellAhead(r, "CREATE TABLE t (x int)", "CREATE TABLE t (x int)", "CREATE TABLE u (x int)")
+	for i := range 2 {
+		_, err := c.call(r, &all[i])
+		c.ok(err, "a call that was told ahead")
+	}
+	_, err := c.call(r, &all[2])
+	c.that(isA[*database.StatementError](err), "a table that exists: got %v, want a *StatementError", err)
+	c.hasTables("t")
+	c.hasVersions(db, "s", 1)
+	c.hasJournal(db, "s", &all[2].Journal)
+	c.journal(r, nil)
+	c.exec(r, c.announceable("t"))
+	c.ok(r.Close(c.ctx), "Run.Close")
 }
 
 // hasJournal fails the case unless this is the interrupted run of a set; nil is none.

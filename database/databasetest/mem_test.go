@@ -30,6 +30,15 @@ func TestMemdbQueued(t *testing.T) {
 	})
 }
 
+// A driver that executes what it is told ahead passes.
+func TestMemdbAhead(t *testing.T) {
+	Run(t, func(*testing.T) Target {
+		target := memdb.New()
+		target.Ahead(true)
+		return memTarget(target)
+	})
+}
+
 // A target without optional fields passes.
 func TestMemdbWithoutPowers(t *testing.T) {
 	Run(t, func(*testing.T) Target {

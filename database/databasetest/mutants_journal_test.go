@@ -315,6 +315,26 @@ var journalMutants = []mutant{
 		}
 	})),
 	keepsRun(recordFails, "Record of a failed attempt leaves the journal unchanged", func(_ *database.Journal, e database.Entry) bool { return e.Direction == database.Failed }),
+	ofRun("calls that were told ahead do nothing", aheadDoes, func(r *alteredRun) {
+		r.tell = func(_ context.Context, next []database.Call) (int, error) {
+			r.together = func(context.Context, *migration.Script, sqltext.Statement, *database.Journal) (bool, error) {
+				return true, nil
+			}
+			return len(next), nil
+		}
+	}),
+	ofRun("calls that were told ahead are executed after one that fails", aheadStops, func(r *alteredRun) {
+		r.tell = func(_ context.Context, next []database.Call) (int, error) {
+			r.together = func(ctx context.Context, s *migration.Script, st sqltext.Statement, j *database.Journal) (bool, error) {
+				announced, err := database.ExecAnnounced(ctx, r.Run, s, st, j)
+				if last := next[len(next)-2]; err != nil {
+					err = errors.Join(err, r.Run.Exec(ctx, last.Script, last.Statement, nil, nil))
+				}
+				return announced, err
+			}
+			return len(next), nil
+		}
+	}),
 	ofRun("RecordAndAnnounce announces nothing", recordNext, func(r *alteredRun) {
 		r.chain = func(ctx context.Context, entries []database.Entry, _ sqltext.Statement, _ *database.Journal) (database.Recorded, bool, error) {
 			recorded, err := r.Run.Record(ctx, entries...)

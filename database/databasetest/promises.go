@@ -207,6 +207,8 @@ var (
 	announceTx     = define("run.announce.in-transaction", "Run.Announce", "Announce is an error while the script's transaction is open.")
 	runNext        = define("run.next", "Run", "After Record a Run can execute another script.")
 	recordNext     = define("run.record-and-announce", "RunChainer.RecordAndAnnounce", "RecordAndAnnounce is Record, and the journal announces the next statement, or it does not say so.")
+	aheadDoes      = define("run.ahead", "RunSequencer.Ahead", "Calls that were told ahead do what they do otherwise, in their order.")
+	aheadStops     = define("run.ahead.stop", "RunSequencer.Ahead", "After one that fails, nothing of the rest is executed.")
 	recordBegun    = define("run.record.begun", "Run", "Record ends a run whose journal still announces its last statement.")
 	outcomeTells   = define("run.outcome", "Run.Outcome", "Outcome reports whether a statement took effect.")
 	outcomeRemains = define("outcome.remains", "Outcome.Remains", "Remains reports that a statement that has not happened left something behind that First does not remove.")

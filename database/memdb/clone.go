@@ -107,7 +107,7 @@ func (t *Target) copy() *Target {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	c := New()
-	c.live, c.lastID, c.queued, c.major = t.live.clone(), t.lastID, t.queued, t.major
+	c.live, c.lastID, c.queued, c.ahead, c.major = t.live.clone(), t.lastID, t.queued, t.ahead, t.major
 	for own, l := range t.ledgers {
 		c.ledgers[own] = &ledger{
 			entries: slices.Clone(l.entries), settings: maps.Clone(l.settings),

@@ -60,6 +60,7 @@ type Target struct {
 	lastID   int64
 	openings int64
 	queued   bool
+	ahead    bool
 	major    int
 	rows     rowBehaviour
 
@@ -136,6 +137,14 @@ func (t *Target) Queue(on bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.queued = on
+}
+
+// Ahead makes runs execute the calls that they are told ahead all at once, when the first of them
+// is made.
+func (t *Target) Ahead(on bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.ahead = on
 }
 
 // Tables returns the names of the tables that scripts created, in alphabetical order.

@@ -23,6 +23,9 @@ type run struct {
 	all []placed // its changes
 
 	saved savepoints
+
+	ahead []database.Call // the calls that follow
+	done  []outcome       // theirs, once they were executed
 }
 
 func (r *run) State(ctx context.Context) (*database.State, error) {
@@ -126,7 +129,16 @@ func (r *run) control(st sqltext.Statement, done *database.Journal) error {
 	return r.keep(done)
 }
 
-func (r *run) Record(ctx context.Context, entries ...database.Entry) (recorded database.Recorded, err error) {
+func (r *run) Record(ctx context.Context, entries ...database.Entry) (database.Recorded, error) {
+	if o, is := r.following(ctx, func(c database.Call) bool {
+		return c.Entry != nil && len(entries) == 1 && c.Entry.Version == entries[0].Version && c.Entry.Direction == entries[0].Direction
+	}); is {
+		return o.recorded, o.err
+	}
+	return r.record(ctx, entries...)
+}
+
+func (r *run) record(ctx context.Context, entries ...database.Entry) (recorded database.Recorded, err error) {
 	end, err := r.enterUntil(ctx, OpRunRecord)
 	if err != nil {
 		return recorded, err

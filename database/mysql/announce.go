@@ -48,26 +48,37 @@ func (r *run) announcement(ctx context.Context, st sqltext.Statement, j *databas
 	h.guard.mu.Lock()
 	defer h.guard.mu.Unlock()
 	r.made.announce(st, b)
-	known := r.knows(b)
 	a := &announcement{st: st, j: j, b: b}
-	a.asks = b != nil && !known && !deep && len(b.Objects) <= most && h.guard.form.seal(h.set) == ""
-	if b != nil && !known && !a.asks {
+	if a.asks = h.mayAsk(b, deep); b != nil && r.knows(b) {
+		a.asks = false
+	} else if b != nil && !a.asks {
 		if err := b.read(ctx, h.guard.c, deep); err != nil {
 			return nil, statementError(st, err) // a lock on an object concerns the statement
 		}
 	}
-	if j.Before, err = b.doc(); err != nil {
-		return nil, err
+	drivers.Stamp(j, h.clock.now(), h.user, h.db.process)
+	return a, h.prepare(a, h.head.mine)
+}
+
+// mayAsk reports whether the write of an announcement can determine which of the objects exist.
+func (h *hold) mayAsk(b *before, deep bool) bool {
+	return b != nil && !deep && len(b.Objects) <= most && h.guard.form.seal(h.set) == ""
+}
+
+// prepare sets the write of an announcement, whose journal is complete but for before. since is the
+// newest entry of the set.
+func (h *hold) prepare(a *announcement, since int64) (err error) {
+	if a.j.Before, err = a.b.doc(); err != nil {
+		return err
 	}
-	before := hexText(j.Before)
+	before := hexText(a.j.Before)
 	if a.asks {
-		if before, err = b.later(); err != nil {
-			return nil, err
+		if before, err = a.b.later(); err != nil {
+			return err
 		}
 	}
-	drivers.Stamp(j, h.clock.now(), h.user, h.db.process)
-	a.write = h.journalWrite(j, before, h.head.mine)
-	return a, nil
+	a.write = h.journalWrite(a.j, before, since)
+	return nil
 }
 
 // announce writes the journal on the guard.
@@ -102,6 +113,9 @@ func (h *hold) announced(a *announcement, there uint64) (err error) {
 // ExecAnnounced implements database.AnnouncedExecer. If the server can, it writes the journal on
 // the worker, in the same message as the statement.
 func (r *run) ExecAnnounced(ctx context.Context, s *migration.Script, st sqltext.Statement, j *database.Journal) (done bool, err error) {
+	if is, done, err := r.execAhead(ctx, s, st, j); is {
+		return done, err
+	}
 	err = r.do(ctx, func(ctx context.Context) error {
 		a, err := r.announcement(ctx, st, j)
 		if err != nil {
@@ -143,33 +157,41 @@ const ifWritten = "SET @whimbrel_written = EXP(IF(ROW_COUNT() = 1, 0, 1000))"
 // was lost.
 func (e *executor) sendAnnounced(ctx context.Context, st sqltext.Statement) error {
 	a, c, begun := e.first, e.c, time.Now()
-	const own = 2 // statements of the announcement
-	var executed []okPacket
+	var executed []answer
 	err := c.do(ctx, func(ctx context.Context) (err error) {
 		// all on one line, so that the lines of the server's errors are those of the statement
-		executed, err = c.wire.exec(ctx, c, ownWaits(e.h.lockWait, a.write.sql)+"; "+ifWritten+"; "+st.Text)
+		executed, err = c.wire.exec(ctx, c, ownWaits(e.h.lockWait, a.write.sql)+"; "+ifWritten+"; "+st.Text, nil)
 		return err
 	})
-	n := len(executed)
-	if err == nil && n <= own {
+	if err == nil && len(executed) <= ofAnnouncement {
 		err = errors.New("the server did not say that it has executed the statement")
 	}
-	switch {
-	case n >= own:
+	if len(executed) > ofAnnouncement {
+		c.wire.warnings = executed[ofAnnouncement].warnings
+	}
+	return e.h.answered(ctx, a, executed, err, begun)
+}
+
+// ofAnnouncement is how many statements announce a statement.
+const ofAnnouncement = 2
+
+// answered notes what the server has answered to an announcement and its statement, and returns the
+// error of either.
+func (h *hold) answered(ctx context.Context, a *announcement, executed []answer, err error, begun time.Time) error {
+	c := h.worker
+	switch n := len(executed); {
+	case n >= ofAnnouncement:
 		a.state = written
-		e.h.guard.mu.Lock()
-		defer e.h.guard.mu.Unlock()
-		if aerr := e.h.announced(a, executed[0].id); aerr != nil {
+		h.guard.mu.Lock()
+		defer h.guard.mu.Unlock()
+		if aerr := h.announced(a, executed[0].id); aerr != nil {
 			return errors.Join(err, aerr)
-		}
-		if n > own {
-			c.wire.warnings = executed[own].warnings
 		}
 		return err
 	case n == 0 && c.wire.refuses:
 		return &ownFailure{errOneByOne}
 	case n == 1 && number(err) == erOutOfRange:
-		return &ownFailure{e.h.overtaken(a.write)}
+		return &ownFailure{h.overtaken(a.write)}
 	case n == 1, c.gone, ctx.Err() != nil, number(err) == erInterrupted, number(err) == 0:
 		a.state = unsure
 	case number(err) == erLockWait:
@@ -202,28 +224,45 @@ func (r *run) settle(ctx context.Context, a *announcement) (err error) {
 			a.state = written // nobody relies on it
 		}
 	}()
-	if err := r.revive(ctx, database.LockOptions{Timeout: cancelGrace}); err != nil {
+	row, err := r.reread(ctx)
+	if err != nil {
 		return err
+	}
+	if a.state = notWritten; row.has(a.j) {
+		a.state, a.j.Before = written, row.before
+		r.h.wrote(a.j)
+	}
+	return nil
+}
+
+// journalRow is what shows which journal a row contains, and what the row has as its before.
+type journalRow struct {
+	updatedAt, before string
+	version, done     int64
+}
+
+func (r *journalRow) has(j *database.Journal) bool {
+	return r != nil && r.updatedAt == formatTime(j.UpdatedAt) && r.version == j.Version && r.done == int64(j.Done)
+}
+
+// reread reads the set's row of the journal, after the worker's connection broke or its message was
+// canceled; nil if it has none. First it makes sure that the server no longer executes the message.
+func (r *run) reread(ctx context.Context) (*journalRow, error) {
+	if err := r.revive(ctx, database.LockOptions{Timeout: cancelGrace}); err != nil {
+		return nil, err
 	}
 	r.h.guard.mu.Lock()
 	defer r.h.guard.mu.Unlock()
-	var at, before string
-	var done int64
-	err = r.h.guard.c.row(ctx, "SELECT CAST(updated_at AS char(26)), done, `before` FROM "+r.h.journalTable()+" WHERE set_name = "+hexText(r.h.set), nil, &at, &done, &before)
-	switch {
-	case errors.Is(err, sql.ErrNoRows):
+	row := &journalRow{}
+	err := r.h.guard.c.row(ctx, "SELECT CAST(updated_at AS char(26)), version, done, `before` FROM "+r.h.journalTable()+" WHERE set_name = "+hexText(r.h.set), nil,
+		&row.updatedAt, &row.version, &row.done, &row.before)
+	if errors.Is(err, sql.ErrNoRows) {
 		r.h.wrote(nil)
-		a.state = notWritten
-		return nil
-	case err != nil:
-		return ownError("reading the journal", err)
+		return nil, nil
+	}
+	if err != nil {
+		return nil, ownError("reading the journal", err)
 	}
 	r.h.hasRow = true
-	if at != formatTime(a.j.UpdatedAt) || done != int64(a.j.Done) {
-		a.state = notWritten
-		return nil
-	}
-	a.state, a.j.Before = written, before
-	r.h.wrote(a.j)
-	return nil
+	return row, nil
 }

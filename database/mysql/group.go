@@ -269,9 +269,9 @@ func (e *executor) sendAll(ctx context.Context, all []sqltext.Statement) (warnin
 	for i, st := range all {
 		texts[i] = st.Text
 	}
-	var executed []okPacket
+	var executed []answer
 	err = e.c.do(ctx, func(ctx context.Context) (err error) {
-		executed, err = e.c.wire.exec(ctx, e.c, strings.Join(texts, terminator))
+		executed, err = e.c.wire.exec(ctx, e.c, strings.Join(texts, terminator), nil)
 		return err
 	})
 	for _, p := range executed {

@@ -1,6 +1,9 @@
 package mysql
 
 import (
+	"fmt"
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/whimbrel-db/whimbrel/sqltext"
@@ -53,20 +56,42 @@ func TestRowsOf(t *testing.T) {
 	}
 }
 
-// The OK packets of an answer are counted until the first that is none.
-func TestKeptAnswer(t *testing.T) {
+// The answers to the statements of a message are read as they arrive, in whatever pieces, up to the
+// first that is an error.
+func TestAnswers(t *testing.T) {
 	t.Parallel()
-	ok := "\x07\x00\x00\x01\x00\x01\x00\x0a\x00\x02\x00" // one row; another answer follows; two warnings
+	ok := "\x07\x00\x00\x01\x00\x01\x05\x0a\x00\x02\x00" // one row; the id 5; another answer follows; two warnings
 	failed := "\x09\x00\x00\x03\xff\x26\x04#23000"
-	for answer, want := range map[string][2]int{"": {}, ok: {1, 2}, ok + ok: {2, 4}, ok + failed + ok: {1, 2}, ok + ok[:5]: {1, 2}} {
-		w := &wire{answer: []byte(answer)}
-		warnings := 0
-		all := w.kept()
-		for _, p := range all {
-			warnings += p.warnings
-		}
-		if len(all) != want[0] || warnings != want[1] {
-			t.Errorf("%q: got %d executed with %d warnings, want %v", answer, len(all), warnings, want)
+	columns := "\x01\x00\x00\x01\x02" + "\x02\x00\x00\x02\x03d" + "\x02\x00\x00\x03\x03d"
+	row := "\x04\x00\x00\x04\x02ab\xfb"
+	oldEnd, end := "\x05\x00\x00\x05\xfe\x00\x00\x0a\x00", "\x07\x00\x00\x05\xfe\x00\x00\x0a\x00\x00\x00"
+	for text, want := range map[string]string{
+		"":                                      "",
+		ok:                                      "5/2",
+		ok + ok:                                 "5/2 5/2",
+		ok + failed + ok:                        "5/2",
+		ok + ok[:5]:                             "5/2",
+		columns + row + row + end + ok:          "[[ab ] [ab ]] 5/2",
+		columns + end + ok:                      "[] 5/2",
+		columns + oldEnd + row + oldEnd + ok:    "[[ab ]] 5/2",
+		columns + oldEnd + oldEnd + ok + failed: "[] 5/2",
+		columns + row + failed + ok:             "",
+	} {
+		for size := range max(1, len(text)) {
+			var got []string
+			a := answers{each: func(a answer) {
+				if a.id > 0 {
+					got = append(got, fmt.Sprintf("%d/%d", a.id, a.warnings))
+					return
+				}
+				got = append(got, fmt.Sprint(a.rows))
+			}}
+			for piece := range slices.Chunk([]byte(text), size+1) {
+				a.add(piece)
+			}
+			if got := strings.Join(got, " "); got != want {
+				t.Errorf("%q in pieces of %d: got %s, want %s", text, size+1, got, want)
+			}
 		}
 	}
 }

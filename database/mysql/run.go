@@ -24,6 +24,7 @@ type run struct {
 	executed int               // how many of its statements
 	made     made              // the table that the run created last
 	refused  string            // the statement that failed because its object exists, or does not
+	ahead    *ahead            // the calls that follow, if they are known
 }
 
 // Guard holds the set's lock on a connection of its own.
@@ -61,6 +62,7 @@ func (r *run) do(ctx context.Context, f func(context.Context) error) error {
 		return err
 	}
 	defer leave()
+	r.withdraw()
 	ctx, stop := r.h.under(ctx)
 	defer stop()
 	if ctx.Err() != nil {
@@ -248,6 +250,9 @@ func (r *run) follow(st sqltext.Statement, err error) {
 // Record appends entries, and ends the interrupted run if one of them does, in a transaction on the
 // guard.
 func (r *run) Record(ctx context.Context, entries ...database.Entry) (recorded database.Recorded, err error) {
+	if recorded, is, err := r.recordAhead(ctx, entries); is {
+		return recorded, err
+	}
 	err = r.onGuard(ctx, func(ctx context.Context, c *conn) error {
 		if r.own {
 			return errOwnTransaction
@@ -303,6 +308,7 @@ func (r *run) Close(context.Context) error {
 }
 
 func (r *run) end() {
+	r.withdraw()
 	r.h.worker.finish("ROLLBACK", "UNLOCK TABLES")
 	r.h.free()
 }

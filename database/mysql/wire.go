@@ -22,7 +22,7 @@ type wire struct {
 	reads    int // since the last write
 	warnings int // in the answer that the first of them contained; -1 if it is unknown
 	keeps    bool
-	answer   []byte // what was read since keep
+	answers  answers // what was read since keep
 	closed   atomic.Bool
 	forget   atomic.Pointer[func()] // called by Close
 
@@ -53,7 +53,7 @@ func (w *wire) Read(b []byte) (int, error) {
 		w.warnings = warningsIn(b[:n])
 	}
 	if w.keeps {
-		w.answer = append(w.answer, b[:n]...)
+		w.answers.add(b[:n])
 	}
 	return n, err
 }
@@ -85,31 +85,22 @@ func (w *wire) read(b []byte) (n int, err error) {
 	return n, nil
 }
 
-// keep begins to keep what the server answers.
-func (w *wire) keep() { w.keeps, w.answer = true, w.answer[:0] }
+// keep begins to keep what the server answers. It calls each, unless that is nil, with each answer
+// as it arrives.
+func (w *wire) keep(each func(answer)) { w.keeps, w.answers = true, answers{each: each} }
 
-// kept returns the OK packets since keep: one for each statement that the server has executed, up
-// to one with rows.
-func (w *wire) kept() (all []okPacket) {
-	rest := w.answer
+// kept returns the answers since keep: one for each statement that the server has executed.
+func (w *wire) kept() []answer {
 	w.keeps = false
-	for len(rest) > packetHead {
-		size := packetHead + int(binary.LittleEndian.Uint32(rest)&0xffffff)
-		p, ok := okIn(rest[:min(size, len(rest))])
-		if !ok {
-			break
-		}
-		all, rest = append(all, p), rest[size:]
-	}
-	return all
+	return w.answers.all
 }
 
 // exec sends several statements in one message. It returns what the server says of those that it
-// has executed; it stops at the first that fails.
-func (w *wire) exec(ctx context.Context, c *conn, statements string) (all []okPacket, err error) {
+// has executed, and calls each with that as it arrives; the server stops at the first that fails.
+func (w *wire) exec(ctx context.Context, c *conn, statements string, each func(answer)) (all []answer, err error) {
 	w.several = true
 	defer func() { w.several = false }()
-	w.keep()
+	w.keep(each)
 	_, err = c.ExecContext(ctx, statements)
 	return w.kept(), err
 }
@@ -159,9 +150,9 @@ func warningsIn(answer []byte) int {
 
 // okPacket is the answer to a statement without rows.
 type okPacket struct {
-	id       uint64 // that was inserted
-	more     bool   // another answer follows
-	warnings int
+	affected, id uint64 // rows; the id that was inserted
+	more         bool   // another answer follows
+	warnings     int
 }
 
 // okIn reads an OK packet.
@@ -171,12 +162,10 @@ func okIn(packet []byte) (p okPacket, ok bool) {
 		return p, false
 	}
 	rest := packet[packetHead+1:]
-	for range 2 { // the affected rows and the inserted id
-		if p.id, rest, ok = lengthEncoded(rest); !ok {
-			return p, false
-		}
+	if p.affected, rest, ok = lengthEncoded(rest); !ok {
+		return p, false
 	}
-	if len(rest) < 4 {
+	if p.id, rest, ok = lengthEncoded(rest); !ok || len(rest) < 4 {
 		return p, false
 	}
 	p.more, p.warnings = binary.LittleEndian.Uint16(rest)&moreResults != 0, int(binary.LittleEndian.Uint16(rest[2:]))

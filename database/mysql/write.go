@@ -197,7 +197,11 @@ func readIDs(list string) (ids []int64, err error) {
 }
 
 // entryWrite completes an entry and returns the write that appends it to the history.
-func (h *hold) entryWrite(e *database.Entry) (write, error) {
+func (h *hold) entryWrite(e *database.Entry) (write, error) { return h.entryWriteOf(e, "", "") }
+
+// entryWriteOf is entryWrite with SQL expressions for when the step began and how long it took,
+// unless they are "".
+func (h *hold) entryWriteOf(e *database.Entry, began, took string) (write, error) {
 	if err := checkSet(e.Set); err != nil {
 		return write{}, err
 	}
@@ -205,6 +209,9 @@ func (h *hold) entryWrite(e *database.Entry) (write, error) {
 	var values []string
 	for _, v := range drivers.EntryValues(*e, formatTime) {
 		values = append(values, literalOf(v))
+	}
+	if began != "" {
+		values[drivers.EntryStartedAt], values[drivers.EntryStartedAt+1] = began, took
 	}
 	e.UpText, e.DownText = "", ""
 	query := h.db.sql.fill(drivers.InsertEntry("{history}")) + "SELECT " + strings.Join(values, ", ") + " FROM DUAL WHERE " + h.guard.form.fence(h.guard, h.set)

@@ -218,7 +218,20 @@ func inserts(table string, n int) string {
 }
 
 // onMariaDB are the scenarios for MariaDB.
-var onMariaDB = append([]*scenario{grouped, filledInSteps}, withoutDDL...)
+var onMariaDB = append([]*scenario{grouped, aheadUp, aheadDown, filledInSteps}, withoutDDL...)
+
+// tablesWithIndexes are migrations of DDL alone, of which one message has several.
+var tablesWithIndexes = func() (all []file) {
+	for _, t := range []string{"p", "q", "r", "s", "t", "u", "v"} {
+		all = append(all, file{fmt.Sprintf("CREATE TABLE %s (x int); CREATE INDEX %[1]s_x ON %[1]s (x)", t), "DROP TABLE " + t})
+	}
+	return all
+}()
+
+var (
+	aheadUp   = &scenario{name: "migrations in one message", files: tablesWithIndexes, opts: briefly, do: up}
+	aheadDown = &scenario{name: "rollbacks in one message", files: tablesWithIndexes, opts: briefly, before: up, do: to(0)}
+)
 
 // filledInSteps is a backfill of a table that no transaction can create.
 var filledInSteps = &scenario{
@@ -232,7 +245,7 @@ var filledInSteps = &scenario{
 }
 
 func scenarioOf(name string) *scenario {
-	for _, s := range slices.Concat([]*scenario{unnamed, oneMore, patient, grouped, filledInSteps, counted, countedElsewhere}, filling, scenarios) {
+	for _, s := range slices.Concat([]*scenario{unnamed, oneMore, patient, grouped, aheadUp, aheadDown, filledInSteps, counted, countedElsewhere}, filling, scenarios) {
 		if s.name == name {
 			return s
 		}

@@ -64,6 +64,9 @@ func InsertEntry(table string) string { return "INSERT INTO " + table + " (" + E
 // EntryParams lists the placeholders of the values.
 const EntryParams = "?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?"
 
+// EntryStartedAt is the index of started_at in EntryValues. duration_us follows.
+const EntryStartedAt = 11
+
 // EntryValues returns the values of an entry's columns. A missing text or checksum is NULL.
 func EntryValues(e database.Entry, formatTime func(time.Time) string) []any {
 	text := func(s string, has bool) sql.NullString { return sql.NullString{String: s, Valid: has} }

@@ -1,0 +1,480 @@
+package mysql
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/whimbrel-db/whimbrel/database"
+	"github.com/whimbrel-db/whimbrel/database/internal/drivers"
+	"github.com/whimbrel-db/whimbrel/migration"
+	"github.com/whimbrel-db/whimbrel/sqltext"
+)
+
+var _ database.RunSequencer = (*run)(nil)
+
+// ahead are the calls of a run that follow. The worker executes them in one message, and each call
+// returns when the server has answered its statements.
+type ahead struct {
+	calls []*call
+	next  int    // the call that the engine makes next
+	text  string // of the message
+	waits waits  // of all scripts
+	since int64  // the newest entry of the set before the message
+
+	ctx  context.Context // ends when the rest is to be stopped; nil until the message is sent
+	stop func()
+	done chan struct{} // closed when the server has answered everything, or a statement has failed
+
+	more    chan struct{} // receives when answers has grown
+	mu      sync.Mutex
+	answers []answer
+	over    bool
+	err     error // of the statement that failed, or of the connection
+
+	resolved bool // what was executed beyond the answers is known:
+	known    int  // the last call whose write has happened
+}
+
+// call is one of them.
+type call struct {
+	database.Call
+	a      *announcement  // of a statement
+	values []string       // of the row that it writes
+	entry  database.Entry // of a Record
+	index  int
+	first  int // of its statements in the message
+	count  int // of these
+}
+
+// began is the user variable with the time at which a step began.
+const began = "@whimbrel_began"
+
+// Times of a step, as SQL expressions.
+const (
+	nowUTC   = "UTC_TIMESTAMP(6)"
+	sinceNow = "TIMESTAMPDIFF(MICROSECOND, " + began + ", " + nowUTC + ")"
+)
+
+// Ahead implements database.RunSequencer. It takes statements that can be sent with an announcement
+// which needs no query.
+func (r *run) Ahead(ctx context.Context, next []database.Call) (n int, err error) {
+	err = r.do(ctx, func(ctx context.Context) error {
+		if f := r.db.learnt(); r.own || f == nil || !f.returning() {
+			return nil
+		}
+		q, err := r.queue(ctx, next)
+		if err == nil && len(q.calls) > 0 {
+			r.ahead, n = q, len(q.calls)
+		}
+		return err
+	})
+	return n, err
+}
+
+// returning reports whether the server executes INSERT … SELECT … RETURNING.
+func (f *facts) returning() bool {
+	var major, minor int
+	fmt.Sscanf(f.version, "%d.%d.", &major, &minor)
+	return f.maria && (major > 10 || major == 10 && minor >= 5)
+}
+
+// queue prepares the message, as if each statement succeeded.
+func (r *run) queue(ctx context.Context, next []database.Call) (*ahead, error) {
+	h := r.h
+	h.guard.mu.Lock()
+	defer h.guard.mu.Unlock()
+	q := &ahead{since: h.head.mine, more: make(chan struct{}, 1), done: make(chan struct{})}
+	made := r.made
+	made.names = maps.Clone(made.names)
+	row, hasRow := h.row, h.hasRow
+	defer func() { h.row, h.next, h.hasRow = row, nil, hasRow }()
+	var texts []string
+	var last *database.Journal
+	for i, of := range next {
+		c := &call{Call: of, index: i, first: len(texts)}
+		var statements []string
+		var err error
+		switch {
+		case of.Entry == nil:
+			statements, err = r.statementAhead(ctx, q, c, last, &made)
+		case last != nil && last.EndedBy(*of.Entry):
+			statements, err = h.entryAhead(c)
+		}
+		if err != nil {
+			return nil, err
+		}
+		if statements == nil {
+			break
+		}
+		if last = nil; c.a != nil {
+			last = c.a.j
+		}
+		c.count = len(statements)
+		texts, q.calls = append(texts, statements...), append(q.calls, c)
+	}
+	// all on one line, so that the lines of the server's errors are those of the statement
+	q.text = strings.Join(texts, "; ")
+	return q, nil
+}
+
+// statementAhead returns the SQL of a statement with its announcement; nil if it needs more. last
+// is the journal of the statement before it in the same run.
+func (r *run) statementAhead(ctx context.Context, q *ahead, c *call, last *database.Journal, made *made) (statements []string, err error) {
+	h, st := r.h, c.Statement
+	w := waitsOf(limitOf(h.opts, c.Script))
+	if !r.together(st) || c.Script.StatementTimeout > 0 || r.db.Check(st) != "" || len(q.calls) > 0 && w != q.waits {
+		return nil, nil
+	}
+	q.waits = w
+	b, deep, err := h.unread(ctx, st)
+	if err != nil {
+		return nil, err
+	}
+	made.announce(st, b)
+	c.a = &announcement{st: st, j: &c.Journal, b: b}
+	if c.a.asks = b != nil && !made.lacks(b); c.a.asks && !h.mayAsk(b, deep) {
+		return nil, nil
+	}
+	made.follow(st, nil)
+	check := ifWritten
+	if last == nil {
+		check += ", " + began + " = " + nowUTC
+	} else {
+		c.a.j.StartedAt = last.StartedAt
+	}
+	// The time identifies the write, so that reread can find it.
+	drivers.Stamp(c.a.j, h.clock.now().Add(time.Duration(c.index)*time.Microsecond), h.user, h.db.process)
+	if err := h.prepare(c.a, q.since); err != nil {
+		return nil, err
+	}
+	c.values = h.next
+	h.row, h.hasRow = h.next, true
+	statements = []string{ownWaits(h.lockWait, c.a.write.sql), check, st.Text}
+	if r.db.opts.Notice != nil {
+		statements = append(statements, "SHOW WARNINGS")
+	}
+	return statements, nil
+}
+
+// entryAhead returns the SQL that appends an entry.
+func (h *hold) entryAhead(c *call) (statements []string, err error) {
+	c.entry = *c.Entry
+	c.entry.Set = h.set
+	w, err := h.entryWriteOf(&c.entry, began, sinceNow)
+	if err != nil {
+		return nil, err
+	}
+	return []string{ownWaits(h.lockWait, w.sql) + " RETURNING " + storedColumns}, nil
+}
+
+// storedColumns are those of an entry that only the server knows.
+const storedColumns = "id, CAST(started_at AS char(26)), duration_us"
+
+// store sets what the server knows of an entry.
+func (c *call) store(values []string) error {
+	if len(values) < 3 {
+		return errors.New("the server did not return the history entry")
+	}
+	id, err1 := strconv.ParseInt(values[0], 10, 64)
+	at, err2 := parseTime(values[1])
+	took, err3 := strconv.ParseInt(values[2], 10, 64)
+	c.entry.ID, c.entry.StartedAt, c.entry.Duration = id, at, time.Duration(took)*time.Microsecond
+	return errors.Join(err1, err2, err3)
+}
+
+// following returns the call that was told ahead if it is the one that is made now; nil otherwise.
+func (r *run) following(is func(*call) bool) *call {
+	if r.ahead == nil || !is(r.ahead.calls[r.ahead.next]) {
+		return nil
+	}
+	return r.ahead.calls[r.ahead.next]
+}
+
+// execAhead is ExecAnnounced for a statement that was told ahead. Otherwise is is false.
+func (r *run) execAhead(outer context.Context, s *migration.Script, st sqltext.Statement, j *database.Journal) (is, announced bool, err error) {
+	ctx, leave, err := r.Enter(outer)
+	if err != nil {
+		return true, false, err
+	}
+	defer leave()
+	c := r.following(func(c *call) bool {
+		return c.a != nil && c.Script == s && c.Statement.Text == st.Text && c.Journal.Version == j.Version && c.Journal.Done == j.Done
+	})
+	if c == nil {
+		return false, false, nil
+	}
+	q := r.ahead
+	if q.ctx == nil {
+		if err := r.sendAhead(ctx, outer, q, s); err != nil {
+			r.ahead = nil
+			return true, false, err
+		}
+	}
+	*j = c.Journal
+	r.made.announce(st, c.a.b)
+	executed, err := r.outcome(ctx, c)
+	r.executed++
+	if errors.Is(err, errOneByOne) {
+		r.withdraw()
+		return false, false, nil
+	}
+	if announced = c.a.state != notWritten; announced {
+		*j = *c.a.j
+	}
+	r.made.follow(st, err)
+	if r.refused = ""; isRefused(err) {
+		r.refused = st.Text
+	}
+	if err == nil && len(executed) == ofNoticed {
+		for _, row := range executed[ofNoticed-1].rows {
+			r.db.opts.Notice(database.Notice{Severity: row[0], Code: row[1], Message: row[2]})
+		}
+	}
+	r.called(q, err)
+	return true, announced, err
+}
+
+// ofNoticed is how many statements there are with an announced one if its warnings are read.
+const ofNoticed = ofAnnouncement + 2
+
+// called moves on to the next call.
+func (r *run) called(q *ahead, err error) {
+	if q.next++; err == nil && q.next < len(q.calls) {
+		return
+	}
+	<-q.done
+	q.stop()
+	r.ahead = nil
+}
+
+// outcome returns what the server has answered to the statements of a call, and their error.
+func (r *run) outcome(ctx context.Context, c *call) (executed []answer, err error) {
+	q, h, begun := r.ahead, r.h, time.Now()
+	if !q.resolved {
+		watched := func(error) {}
+		if !q.answered(c) {
+			watched = h.watchWaits(c.Statement, limitOf(h.opts, c.Script))
+		}
+		executed, err = q.wait(ctx, c)
+		watched(err)
+		h.next = c.values
+		err = h.answered(q.ctx, c.a, executed, err, begun)
+		if c.a.state == unsure {
+			if rerr := r.resolve(ctx, q, c); rerr != nil {
+				c.a.state = written // nobody relies on it
+				err = errors.Join(err, rerr)
+			}
+		}
+	}
+	if q.resolved {
+		err = q.err
+		switch c.a.state = written; {
+		case q.known < c.index:
+			c.a.state = notWritten
+		case q.known > c.index:
+			err = nil
+			fallthrough
+		default:
+			h.next = c.values
+			h.wrote(c.a.j)
+		}
+	}
+	own, isOwn := drivers.AsType[*ownFailure](err)
+	switch {
+	case err == nil, q.ctx.Err() != nil:
+		return executed, err
+	case isOwn:
+		return executed, own.error
+	}
+	return executed, statementError(c.Statement, err)
+}
+
+// recordAhead is Record for an entry that was told ahead. If it was not executed, is is false.
+func (r *run) recordAhead(ctx context.Context, entries []database.Entry) (recorded database.Recorded, is bool, err error) {
+	ctx, leave, err := r.Enter(ctx)
+	if err != nil {
+		return recorded, true, err
+	}
+	defer leave()
+	c := r.following(func(c *call) bool {
+		return c.Entry != nil && len(entries) == 1 && c.Entry.Version == entries[0].Version && c.Entry.Direction == entries[0].Direction
+	})
+	if c == nil {
+		return recorded, false, nil
+	}
+	q := r.ahead
+	if !q.resolved {
+		executed, err := q.wait(ctx, c)
+		switch {
+		case err == nil && len(executed[0].rows) == 0:
+			err = r.h.overtaken(write{})
+		case err == nil:
+			err = c.store(executed[0].rows[0])
+		case number(err) == 0, number(err) == erInterrupted, q.ctx.Err() != nil:
+			if err = r.resolve(ctx, q, c); err == nil && q.known < c.index {
+				r.withdraw()
+				return recorded, false, nil
+			}
+		default: // the guard finds out why
+			r.withdraw()
+			return recorded, false, nil
+		}
+		if err != nil {
+			r.called(q, err)
+			return recorded, true, err
+		}
+	} else if q.known < c.index {
+		r.withdraw()
+		return recorded, false, nil
+	}
+	r.h.ended, r.h.journal = true, nil
+	recorded = r.h.recorded([]database.Entry{c.entry})
+	r.called(q, nil)
+	return recorded, true, nil
+}
+
+// sendAhead sends the message. It goes on after ctx, until outer ends or the lock is lost.
+func (r *run) sendAhead(ctx, outer context.Context, q *ahead, s *migration.Script) error {
+	h := r.h
+	under, release := h.under(ctx)
+	defer release()
+	if under.Err() != nil {
+		return drivers.Reason(under)
+	}
+	if err := h.checkNow(under); err != nil {
+		return err
+	}
+	if r.timed != s {
+		r.timed, r.executed, r.waits = s, 0, q.waits
+	}
+	if err := r.limitWaits(under); err != nil {
+		return err
+	}
+	stopped, stop := context.WithCancel(outer)
+	var free func()
+	q.ctx, free = h.under(stopped)
+	q.stop = func() { stop(); free() }
+	h.row = nil
+	go func() {
+		defer close(q.done)
+		err := h.worker.do(q.ctx, func(ctx context.Context) error {
+			_, err := h.worker.wire.exec(ctx, h.worker, q.text, q.add)
+			return err
+		})
+		q.mu.Lock()
+		defer q.mu.Unlock()
+		q.over, q.err = true, err
+	}()
+	return nil
+}
+
+// add notes that the server has executed one more statement.
+func (q *ahead) add(a answer) {
+	q.mu.Lock()
+	q.answers = append(q.answers, a)
+	q.mu.Unlock()
+	select {
+	case q.more <- struct{}{}:
+	default:
+	}
+}
+
+// answered reports whether the server has answered all statements of a call.
+func (q *ahead) answered(c *call) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return len(q.answers) >= c.first+c.count || q.over
+}
+
+// wait waits until the server has answered the statements of a call, or one has failed.
+func (q *ahead) wait(ctx context.Context, c *call) (executed []answer, err error) {
+	defer context.AfterFunc(ctx, q.stop)()
+	for !q.answered(c) {
+		select {
+		case <-q.more:
+		case <-q.done:
+		}
+	}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	executed = q.answers[min(c.first, len(q.answers)):min(c.first+c.count, len(q.answers))]
+	switch {
+	case len(executed) == c.count, c.a != nil && len(executed) > ofAnnouncement: // all but the warnings
+		return executed, nil
+	case q.err == nil:
+		return executed, errors.New("the server did not say that it has executed the statement")
+	}
+	return executed, q.err
+}
+
+// resolve finds out what the server has executed of a message from a call on, after the connection
+// broke or the message was canceled. It makes sure that the server no longer executes it. If it
+// fails, the run can write nothing any more.
+func (r *run) resolve(ctx context.Context, q *ahead, from *call) (err error) {
+	<-q.done
+	ctx, stop := context.WithTimeout(context.WithoutCancel(ctx), cancelGrace)
+	defer stop()
+	h := r.h
+	defer func() {
+		if err != nil {
+			h.guard.mu.Lock()
+			h.guard.c.drop()
+			h.guard.mu.Unlock()
+		}
+	}()
+	row, err := r.reread(ctx)
+	if err != nil {
+		return err
+	}
+	stored := map[string][]string{}
+	h.guard.mu.Lock()
+	defer h.guard.mu.Unlock()
+	err = h.guard.c.each(ctx, h.db.sql.fill("SELECT version, direction, "+storedColumns+" FROM {history?} WHERE set_name = ? AND id > ?"), []any{h.set, q.since},
+		func(scan func(...any) error) error {
+			values := make([]string, 5)
+			err := scan(&values[0], &values[1], &values[2], &values[3], &values[4])
+			stored[values[0]+" "+values[1]] = values[2:]
+			return err
+		})
+	if err != nil {
+		return ownError("reading the history", err)
+	}
+	q.resolved, q.known = true, from.index-1
+	for _, c := range q.calls[from.index:] {
+		if c.a != nil {
+			if row.has(c.a.j) {
+				q.known, c.a.j.Before = c.index, row.before
+			}
+			continue
+		}
+		if values := stored[fmt.Sprintf("%d %s", c.entry.Version, c.entry.Direction)]; values != nil {
+			if err := c.store(values); err != nil {
+				return err
+			}
+			q.known = c.index
+		}
+	}
+	return nil
+}
+
+// withdraw stops the calls that were told ahead and not made. What the database has of them is then
+// unknown to the run.
+func (r *run) withdraw() {
+	q := r.ahead
+	if q == nil {
+		return
+	}
+	r.ahead = nil
+	if q.ctx == nil {
+		return
+	}
+	q.stop()
+	<-q.done
+	r.h.row, r.h.hasRow = nil, r.h.hasRow || len(q.answers) > 0
+}
