@@ -250,8 +250,8 @@ func poll(ctx context.Context, limit time.Duration, f func() error) error {
 
 // pollWatching is poll with a limit that starts anew whenever another process made progress.
 func pollWatching(ctx context.Context, limit time.Duration, f func() error, progressed func() bool) error {
-	start := time.Now()
-	p := pause{start: start, limit: limit}
+	var start time.Time // of the wait
+	p := pause{limit: limit}
 	for {
 		if err := ctx.Err(); err != nil {
 			return err
@@ -259,6 +259,10 @@ func pollWatching(ctx context.Context, limit time.Duration, f func() error, prog
 		err := f()
 		if !isBusy(err) {
 			return err
+		}
+		if start.IsZero() {
+			start = time.Now()
+			p.start = start
 		}
 		if progressed() {
 			p.start = time.Now()

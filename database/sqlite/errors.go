@@ -18,6 +18,9 @@ import (
 
 // code returns SQLite's extended result code, or 0 for other errors.
 func code(err error) int {
+	if err == nil { // as after nearly every statement, where AsType would allocate
+		return 0
+	}
 	if e, ok := drivers.AsType[*client.Error](err); ok {
 		return e.Code()
 	}

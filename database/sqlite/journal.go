@@ -159,9 +159,12 @@ func (r *run) commitOwn(ctx context.Context, st sqltext.Statement, done *databas
 
 // named adds the statement to an error.
 func named(st sqltext.Statement, err error) error {
+	if err == nil {
+		return nil
+	}
 	var known *database.StatementError
 	var locked *lockedFile
-	if err == nil || errors.As(err, &known) && !errors.As(err, &locked) {
+	if errors.As(err, &known) && !errors.As(err, &locked) {
 		return err
 	}
 	return statementError(st, err)
