@@ -46,7 +46,7 @@ func (a *applier) advance(ctx context.Context, from int) (next int, err error) {
 // step, if it made one.
 func (a *applier) sequence(ctx context.Context, from int) (next int, err error) {
 	tx, ok := a.begun.tx.(database.Sequencer)
-	if !ok || a.begun.found.Interrupted || a.begun.found.Head != a.expect.Head {
+	if !ok || a.together < 2 || a.begun.found.Interrupted || a.begun.found.Head != a.expect.Head {
 		return from, nil
 	}
 	parts := a.parts(tx, from)
