@@ -41,20 +41,34 @@ func (a *applier) advance(ctx context.Context, from int) (next int, err error) {
 	return next, err
 }
 
-// sequence does steps from an index on, if the step before has begun the transaction of the first.
-// It returns the index of the first step that it has not done, and the error of the attempt at that
-// step, if it made one.
+// sequence does steps from an index on. It returns the index of the first step that it has not
+// done, and the error of the attempt at that step, if it made one.
 func (a *applier) sequence(ctx context.Context, from int) (next int, err error) {
+	if a.together < 2 || !a.short(from) || !a.short(from+1) {
+		return from, nil
+	}
+	if a.begun.tx == nil {
+		a.retry = a.newRetrier(from, from+1)
+		a.current.Store(a.retry)
+		a.attempt = attempt{step: a.plan.Steps[from], retry: a.retry}
+		b := begun{retry: a.retry}
+		if b.tx, b.found, err = a.begin(ctx); err != nil {
+			return from, err
+		}
+		a.begun = b
+	}
 	tx, ok := a.begun.tx.(database.Sequencer)
-	if !ok || a.together < 2 || a.begun.found.Interrupted || a.begun.found.Head != a.expect.Head {
+	if !ok || a.begun.found.Interrupted || a.begun.found.Head != a.expect.Head {
 		return from, nil
 	}
 	parts := a.parts(tx, from)
 	if len(parts) < 2 {
 		return from, nil
 	}
+	end := from + len(parts)
+	more := a.follows(end)
 	a.begun, next = begun{}, from
-	a.retry = a.newRetrier(from, from+len(parts)+1) // with the step that CommitEach begins
+	a.retry = a.newRetrier(from, min(end+1, len(a.plan.Steps))) // with the step that may follow
 	a.current.Store(a.retry)
 	begin := func() {
 		a.retry.start()
@@ -70,14 +84,13 @@ func (a *applier) sequence(ctx context.Context, from int) (next int, err error) 
 		}
 		a.stepDone(next, r.Entries)
 		a.expect.Head = r.Head
-		if next++; next < from+len(parts) {
+		if next++; next < end {
 			begin()
 		}
 	}
 	begin()
 	b := begun{retry: a.retry}
-	b.tx, b.found, err = tx.CommitEach(ctx, parts, a.retry.lockOptions(), committed)
-	if b.tx != nil {
+	if b.tx, b.found, err = tx.CommitEach(ctx, parts, more, a.retry.lockOptions(), committed); b.tx != nil {
 		a.begun = b
 	}
 	if err = cmp.Or(wrong, err); err != nil {
@@ -87,33 +100,38 @@ func (a *applier) sequence(ctx context.Context, from int) (next int, err error) 
 	return next, nil
 }
 
-// parts returns what the sequence from an index on consists of. Each step can be done without an
-// answer of the server, and so can the beginning of the transaction after the last.
-func (a *applier) parts(tx database.Sequencer, from int) (parts []database.Part) {
-	if a.m.opts.TerminateBlockersAfter > 0 { // whose history entries can be due at any time
-		return nil
+// short reports whether the step at an index may be part of a sequence, as far as that is known
+// without its script.
+func (a *applier) short(index int) bool {
+	if index >= len(a.plan.Steps) || a.plan.Atomic || a.m.opts.TerminateBlockersAfter > 0 { // whose history entries can be due at any time
+		return false
 	}
+	switch s := a.plan.Steps[index]; s.Direction {
+	case database.Up, database.Down, database.Repeat, database.Seed:
+		return a.left[index] && s.Mode == InTransaction && s.metadata == nil && len(s.After) == 0 && len(s.move.ends) == 0
+	}
+	return false
+}
+
+// follows reports whether the COMMIT before a step may begin the step's transaction.
+func (a *applier) follows(index int) bool {
+	return a.holds(a.began, index) && a.plan.Steps[index].Mode == InTransaction
+}
+
+// parts returns what the sequence from an index on consists of.
+func (a *applier) parts(tx database.Sequencer, from int) (parts []database.Part) {
 	size := int64(0)
-	for i := from; len(parts) < a.together && a.holds(a.began, i+1); i++ {
-		s, m := a.plan.Steps[i], a.moves[i]
-		switch s.Direction {
-		case database.Up, database.Down, database.Repeat, database.Seed:
-		default:
-			return parts
-		}
-		if s.Mode != InTransaction || a.plan.Steps[i+1].Mode != InTransaction || s.metadata != nil || len(m.ends) > 0 || !tx.Fits(s.Script) {
-			return parts
-		}
-		for _, script := range []*migration.Script{m.up, m.down} {
+	for i := from; len(parts) < a.together && a.short(i) && (i == from || a.follows(i)) && tx.Fits(a.plan.Steps[i].Script); i++ {
+		for _, script := range []*migration.Script{a.moves[i].up, a.moves[i].down} {
 			if script != nil {
 				size += script.Size
 			}
 		}
-		entries, err := a.entries(s, time.Time{})
+		entries, err := a.entries(a.plan.Steps[i], time.Time{})
 		if size > sequenceBytes || err != nil { // which is that of the step by itself
 			return parts
 		}
-		parts = append(parts, database.Part{Script: s.Script, Entries: entries})
+		parts = append(parts, database.Part{Script: a.plan.Steps[i].Script, Entries: entries})
 	}
 	return parts
 }

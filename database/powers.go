@@ -326,9 +326,9 @@ type Sequencer interface {
 	//
 	// For each part, in order, CommitEach calls committed when it learns that the transaction was
 	// committed. If that is not all of them, err is why the next one was not, or nil if it has not
-	// begun, for whatever reason; no later one has begun either. next is the transaction after the
-	// last part, or nil, as CommitAndBegin returns it.
-	CommitEach(ctx context.Context, parts []Part, opts LockOptions, committed func(Recorded)) (next Tx, found Found, err error)
+	// begun, for whatever reason; no later one has begun either. If more is true, next is the
+	// transaction after the last part, or nil, as CommitAndBegin returns it.
+	CommitEach(ctx context.Context, parts []Part, more bool, opts LockOptions, committed func(Recorded)) (next Tx, found Found, err error)
 }
 
 // Part is what one transaction of CommitEach does. Fits is true for its script.

@@ -194,7 +194,7 @@ type alteredTx struct {
 	query    func(context.Context, string) (*database.Rows, error)
 	commit   func(context.Context) (database.Recorded, error)
 	chain    func(context.Context, database.LockOptions) (database.Recorded, database.Tx, database.Found, error)
-	each     func(context.Context, []database.Part, database.LockOptions, func(database.Recorded)) (database.Tx, database.Found, error)
+	each     func(context.Context, []database.Part, bool, database.LockOptions, func(database.Recorded)) (database.Tx, database.Found, error)
 	rollback func(context.Context) error
 	start    func(context.Context, database.BackfillStart) error
 	finish   func(context.Context, int64) error
@@ -271,7 +271,7 @@ func (tx *alteredTx) Rollback(ctx context.Context) error {
 }
 
 // commitEachFunc is the type of Sequencer.CommitEach.
-type commitEachFunc = func(context.Context, []database.Part, database.LockOptions, func(database.Recorded)) (database.Tx, database.Found, error)
+type commitEachFunc = func(context.Context, []database.Part, bool, database.LockOptions, func(database.Recorded)) (database.Tx, database.Found, error)
 
 // alteredSequencer is a Tx whose CommitEach, and that of the Txs that follow it, is altered.
 type alteredSequencer struct {
@@ -284,8 +284,8 @@ func (tx *alteredSequencer) CommitAndBegin(ctx context.Context, opts database.Lo
 	return r, tx.follow(next), found, err
 }
 
-func (tx *alteredSequencer) CommitEach(ctx context.Context, parts []database.Part, opts database.LockOptions, committed func(database.Recorded)) (database.Tx, database.Found, error) {
-	next, found, err := tx.alter(tx.powerfulTx)(ctx, parts, opts, committed)
+func (tx *alteredSequencer) CommitEach(ctx context.Context, parts []database.Part, more bool, opts database.LockOptions, committed func(database.Recorded)) (database.Tx, database.Found, error) {
+	next, found, err := tx.alter(tx.powerfulTx)(ctx, parts, more, opts, committed)
 	return tx.follow(next), found, err
 }
 

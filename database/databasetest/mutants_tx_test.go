@@ -266,22 +266,22 @@ var txMutants = []mutant{
 		}
 	}),
 	ofTx("CommitEach leaves a failing part out", txEach, sequences(func(tx database.Sequencer) commitEachFunc {
-		return func(ctx context.Context, parts []database.Part, opts database.LockOptions, committed func(database.Recorded)) (database.Tx, database.Found, error) {
+		return func(ctx context.Context, parts []database.Part, more bool, opts database.LockOptions, committed func(database.Recorded)) (database.Tx, database.Found, error) {
 			works := slices.DeleteFunc(slices.Clone(parts), func(p database.Part) bool {
 				text, _, _ := p.Script.Text(1 << 20)
 				return text == failing
 			})
-			return tx.CommitEach(ctx, works, opts, committed)
+			return tx.CommitEach(ctx, works, more, opts, committed)
 		}
 	})),
 	ofTx("CommitEach reports nothing", txEach, sequences(func(tx database.Sequencer) commitEachFunc {
-		return func(ctx context.Context, parts []database.Part, opts database.LockOptions, committed func(database.Recorded)) (database.Tx, database.Found, error) {
-			return tx.CommitEach(ctx, parts, opts, func(database.Recorded) {})
+		return func(ctx context.Context, parts []database.Part, more bool, opts database.LockOptions, committed func(database.Recorded)) (database.Tx, database.Found, error) {
+			return tx.CommitEach(ctx, parts, more, opts, func(database.Recorded) {})
 		}
 	})),
 	ofTx("CommitEach reports a part that failed", txEach, sequences(func(tx database.Sequencer) commitEachFunc {
-		return func(ctx context.Context, parts []database.Part, opts database.LockOptions, committed func(database.Recorded)) (database.Tx, database.Found, error) {
-			next, found, err := tx.CommitEach(ctx, parts, opts, committed)
+		return func(ctx context.Context, parts []database.Part, more bool, opts database.LockOptions, committed func(database.Recorded)) (database.Tx, database.Found, error) {
+			next, found, err := tx.CommitEach(ctx, parts, more, opts, committed)
 			if err != nil {
 				committed(database.Recorded{})
 			}
@@ -289,16 +289,16 @@ var txMutants = []mutant{
 		}
 	})),
 	ofTx("CommitEach returns another Head", txEach, sequences(func(tx database.Sequencer) commitEachFunc {
-		return func(ctx context.Context, parts []database.Part, opts database.LockOptions, committed func(database.Recorded)) (database.Tx, database.Found, error) {
-			return tx.CommitEach(ctx, parts, opts, func(r database.Recorded) {
+		return func(ctx context.Context, parts []database.Part, more bool, opts database.LockOptions, committed func(database.Recorded)) (database.Tx, database.Found, error) {
+			return tx.CommitEach(ctx, parts, more, opts, func(r database.Recorded) {
 				r.Head--
 				committed(r)
 			})
 		}
 	})),
 	ofTx("CommitEach executes the first part only", txEach, sequences(func(tx database.Sequencer) commitEachFunc {
-		return func(ctx context.Context, parts []database.Part, opts database.LockOptions, committed func(database.Recorded)) (database.Tx, database.Found, error) {
-			return tx.CommitEach(ctx, parts[:1], opts, committed)
+		return func(ctx context.Context, parts []database.Part, more bool, opts database.LockOptions, committed func(database.Recorded)) (database.Tx, database.Found, error) {
+			return tx.CommitEach(ctx, parts[:1], more, opts, committed)
 		}
 	})),
 	ofTx("Commit after an error commits the statements before it", txCommitFails, func(tx *alteredTx) {

@@ -112,7 +112,7 @@ func commitEach(c *check) {
 	}
 	var done []database.Recorded
 	committed := func(r database.Recorded) { done = append(done, r) }
-	next, found, err := s.CommitEach(c.ctx, []database.Part{part(3, insert), part(4, insert), part(5, insert)}, database.LockOptions{}, committed)
+	next, found, err := s.CommitEach(c.ctx, []database.Part{part(3, insert), part(4, insert), part(5, insert)}, true, database.LockOptions{}, committed)
 	c.ok(err, "CommitEach")
 	c.that(len(done) == 3, "CommitEach reported %d transactions, want 3", len(done))
 	c.hasRows("t", 5)
@@ -128,12 +128,25 @@ func commitEach(c *check) {
 	s, ok := next.(database.Sequencer)
 	c.that(ok, "the next Tx is no Sequencer")
 	done = nil
-	next, _, err = s.CommitEach(c.ctx, []database.Part{part(6, insert), part(7, failing), part(8, insert)}, database.LockOptions{}, committed)
+	next, _, err = s.CommitEach(c.ctx, []database.Part{part(6, insert), part(7, failing), part(8, insert)}, true, database.LockOptions{}, committed)
 	c.that(err != nil, "CommitEach returned no error of its second part")
 	c.that(next == nil, "CommitEach began a Tx after an error")
 	c.that(len(done) == 1, "CommitEach reported %d transactions, want 1", len(done))
 	c.hasRows("t", 6)
 	c.hasVersions(c.db(), "s", 1, 2, 3, 4, 5, 6)
+	c.isFree("s")
+
+	s = c.begin(db, "s").(database.Sequencer)
+	if !s.Fits(text(insert)) {
+		c.ok(s.(database.Tx).Rollback(c.ctx), "Tx.Rollback")
+		return
+	}
+	done = nil
+	next, _, err = s.CommitEach(c.ctx, []database.Part{part(7, insert), part(8, insert)}, false, database.LockOptions{}, committed)
+	c.ok(err, "CommitEach without another Tx")
+	c.that(next == nil, "CommitEach began a Tx that nobody wants")
+	c.that(len(done) == 2, "CommitEach reported %d transactions, want 2", len(done))
+	c.hasVersions(c.db(), "s", 1, 2, 3, 4, 5, 6, 7, 8)
 	c.isFree("s")
 }
 

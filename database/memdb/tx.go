@@ -134,10 +134,10 @@ func (tx *transaction) CommitAndBegin(ctx context.Context, opts database.LockOpt
 func (tx *transaction) Fits(s *migration.Script) bool { return s.Func() == nil }
 
 // CommitEach implements database.Sequencer.
-func (tx *transaction) CommitEach(ctx context.Context, parts []database.Part, opts database.LockOptions, committed func(database.Recorded)) (database.Tx, database.Found, error) {
+func (tx *transaction) CommitEach(ctx context.Context, parts []database.Part, more bool, opts database.LockOptions, committed func(database.Recorded)) (database.Tx, database.Found, error) {
 	var now database.Tx = tx
 	var found database.Found
-	for _, p := range parts {
+	for i, p := range parts {
 		err := now.Exec(ctx, p.Script)
 		if err == nil {
 			err = now.Record(ctx, p.Entries...)
@@ -147,7 +147,13 @@ func (tx *transaction) CommitEach(ctx context.Context, parts []database.Part, op
 			return nil, database.Found{}, err
 		}
 		var r database.Recorded
-		if r, now, found, err = database.CommitAndBegin(ctx, now, opts); err != nil {
+		if more || i+1 < len(parts) {
+			r, now, found, err = database.CommitAndBegin(ctx, now, opts)
+		} else {
+			r, err = now.Commit(ctx)
+			now = nil
+		}
+		if err != nil {
 			return nil, database.Found{}, err
 		}
 		committed(r)

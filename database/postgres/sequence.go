@@ -41,7 +41,7 @@ func (b *transaction) Fits(s *migration.Script) bool {
 }
 
 // CommitEach implements database.Sequencer.
-func (b *transaction) CommitEach(ctx context.Context, parts []database.Part, opts database.LockOptions, committed func(database.Recorded)) (database.Tx, database.Found, error) {
+func (b *transaction) CommitEach(ctx context.Context, parts []database.Part, more bool, opts database.LockOptions, committed func(database.Recorded)) (database.Tx, database.Found, error) {
 	ctx, leave, err := b.Enter(ctx)
 	if err != nil {
 		return nil, database.Found{}, err
@@ -50,7 +50,7 @@ func (b *transaction) CommitEach(ctx context.Context, parts []database.Part, opt
 	b.c.watch.close()
 	b.opts = opts
 	b.watch()
-	n, err := b.commitEach(ctx, parts, committed)
+	n, err := b.commitEach(ctx, parts, more, committed)
 	b.End()
 	if n == nil {
 		return nil, database.Found{}, b.db.unknownCommit(b.c, err)
@@ -67,8 +67,9 @@ type member struct {
 	begun, reached, committed bool
 }
 
-// commitEach executes the parts, and begins the transaction that follows them, which it returns.
-func (b *transaction) commitEach(ctx context.Context, parts []database.Part, committed func(database.Recorded)) (*transaction, error) {
+// commitEach executes the parts. If more is true, it begins the transaction that follows them, and
+// returns it.
+func (b *transaction) commitEach(ctx context.Context, parts []database.Part, more bool, committed func(database.Recorded)) (*transaction, error) {
 	all := []*member{{transaction: b, begun: true}}
 	var queries []query
 	for _, p := range parts {
@@ -92,7 +93,10 @@ func (b *transaction) commitEach(ctx context.Context, parts []database.Part, com
 	}
 	n, got := all[len(all)-1].transaction, false
 	all = all[:len(all)-1]
-	err := b.c.pipeline(ctx, append(queries, b.db.beginQueries(b.c, b.own, b.set, b.opts, &got, &n.head)...)...)
+	if more {
+		queries = append(queries, b.db.beginQueries(b.c, b.own, b.set, b.opts, &got, &n.head)...)
+	}
+	err := b.c.pipeline(ctx, queries...)
 	for _, m := range all {
 		switch {
 		case m.committed:
