@@ -3,6 +3,7 @@ package postgres
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -248,8 +249,8 @@ func (db *Database) stateQuery(schema, set string, r *stateReader) query {
 		sql: `SELECT id, set_name OPERATOR(pg_catalog.=) $1, version, name, direction, checksum, down_checksum, has_down_text, started_at, duration_us
 FROM ` + table(schema, db.names.History) + ` WHERE set_name OPERATOR(pg_catalog.=) ANY (ARRAY[$1, '` + migration.ReservedSet + `']) AND (direction OPERATOR(pg_catalog.<>) ALL (ARRAY['failed', 'backfill'])
 	OR id OPERATOR(pg_catalog.=) (SELECT id FROM ` + table(schema, db.names.History) + ` WHERE set_name OPERATOR(pg_catalog.=) $1 AND direction OPERATOR(pg_catalog.<>) 'backfill' ORDER BY id DESC LIMIT 1))
-UNION ALL SELECT NULL, NULL, NULL, name, value, reason, changed_by, NULL, changed_at, (extract(epoch FROM until) OPERATOR(pg_catalog.*) 1000000)::bigint
-FROM ` + table(schema, db.names.Settings) + ` WHERE until IS NULL OR until OPERATOR(pg_catalog.>) pg_catalog.clock_timestamp()
+UNION ALL SELECT NULL, NULL, NULL, pg_catalog.to_json(s)::pg_catalog.text, NULL, NULL, NULL, NULL, until, NULL
+FROM ` + table(schema, db.names.Settings) + ` s WHERE until IS NULL OR until OPERATOR(pg_catalog.>) pg_catalog.clock_timestamp()
 UNION ALL SELECT NULL, true, NULL, pg_catalog.to_json(j)::pg_catalog.text, NULL, NULL, NULL, NULL, NULL, lock_key
 FROM ` + table(schema, db.names.Journal) + ` j WHERE set_name OPERATOR(pg_catalog.=) $1 AND ` + isOpen,
 		args:    []arg{keptAsASCII(set)},
@@ -339,15 +340,21 @@ func (h head) check() error {
 	return nil
 }
 
+// setting reads a row of the settings, which is in the form of the journal's.
 func (r *stateReader) setting(row *row) error {
 	row.next = 3
-	s := database.StoredSetting{Name: row.text(), Value: row.kept(), Reason: row.kept(), ChangedBy: row.text()}
-	row.next = 8
-	s.ChangedAt = row.time()
-	if until := row.int64(); until != 0 {
-		s.Until = time.UnixMicro(until).UTC()
+	var s struct {
+		Name, Value, Reason string
+		ChangedBy           string    `json:"changed_by"`
+		ChangedAt           time.Time `json:"changed_at"`
 	}
-	r.stored = append(r.stored, s)
+	if err := json.Unmarshal(row.bytes(), &s); err != nil {
+		return fmt.Errorf("a row of the settings is damaged: %w", err)
+	}
+	row.next = 8
+	r.stored = append(r.stored, database.StoredSetting{
+		Name: s.Name, Value: unescape(s.Value), Reason: unescape(s.Reason), ChangedBy: s.ChangedBy, ChangedAt: s.ChangedAt.UTC(), Until: row.time(),
+	})
 	return row.err
 }
 
