@@ -118,8 +118,8 @@ func (r *run) queue(ctx context.Context, next []database.Call) (*ahead, error) {
 		c.count = len(statements)
 		texts, q.calls = append(texts, statements...), append(q.calls, c)
 	}
-	// all on one line, so that the lines of the server's errors are those of the statement
-	q.text = strings.Join(texts, "; ")
+	// a statement can end in a comment up to the end of the line; each begins on its own first line
+	q.text = strings.Join(texts, "\n; ")
 	return q, nil
 }
 
@@ -219,7 +219,6 @@ func (r *run) execAhead(outer context.Context, s *migration.Script, st sqltext.S
 	*j = c.Journal
 	r.made.announce(st, c.a.b)
 	executed, err := r.outcome(ctx, c)
-	r.executed++
 	if errors.Is(err, errOneByOne) {
 		r.withdraw()
 		return false, false, nil
@@ -227,6 +226,14 @@ func (r *run) execAhead(outer context.Context, s *migration.Script, st sqltext.S
 	if announced = c.a.state != notWritten; announced {
 		*j = *c.a.j
 	}
+	if announced && !q.resolved && number(err) == erParse {
+		// it was not executed, and the error quotes what follows it in the message
+		r.withdraw()
+		under, stop := r.h.under(ctx)
+		defer stop()
+		return true, true, r.exec(under, s, st, nil, nil)
+	}
+	r.executed++
 	r.made.follow(st, err)
 	if r.refused = ""; isRefused(err) {
 		r.refused = st.Text

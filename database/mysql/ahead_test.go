@@ -173,3 +173,38 @@ func TestWorkerLostAmongCallsToldAhead(t *testing.T) {
 	must(t, r.Close(background(t)))
 	equal(t, "the versions", versions(t, open(t, url), "s"), "[1 2]")
 }
+
+// A statement that ends in a comment hides nothing that follows it in the message.
+func TestCommentsAmongCallsToldAhead(t *testing.T) {
+	t.Parallel()
+	url, pool := newDatabase(t)
+	r, _, err := open(t, url).Guard(background(t), "s", database.LockOptions{Timeout: waitLimit})
+	must(t, err)
+	all := callsOf(t, 1, "CREATE TABLE a (id int) -- a", "CREATE TABLE b (id int) # b", "CREATE TABLE c (id int) /* c */", "CREATE TABLE d (id int)")
+	tellAhead(t, r, all)
+	for _, c := range all {
+		must(t, call(background(t), r, c))
+	}
+	must(t, r.Close(background(t)))
+	equal(t, "the versions", versions(t, open(t, url), "s"), "[1 2 3 4]")
+	equal(t, "the tables", value(t, pool, "SELECT COUNT(*) FROM information_schema.tables WHERE table_schema = DATABASE() AND LENGTH(table_name) = 1"), "4")
+}
+
+// A syntax error quotes nothing that follows the statement in the message.
+func TestSyntaxErrorAmongCallsToldAhead(t *testing.T) {
+	t.Parallel()
+	url, _ := newDatabase(t)
+	r, _, err := open(t, url).Guard(background(t), "s", database.LockOptions{Timeout: waitLimit})
+	must(t, err)
+	all := callsOf(t, 1, "CREATE TABLE a (id int)", "CREATE TABLE\nb (id int) end", "CREATE TABLE c (id int)")
+	tellAhead(t, r, all)
+	for _, c := range all[:2] {
+		must(t, call(background(t), r, c))
+	}
+	wrong := as[*database.StatementError](t, call(background(t), r, all[2]))
+	contains(t, "the error", wrong.Error(), "near 'end' at line 2")
+	st, err := r.State(background(t))
+	must(t, err)
+	equal(t, "what is announced", st.Interrupted.Begun, all[2].Statement.Text)
+	must(t, r.Close(background(t)))
+}
