@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/whimbrel-db/whimbrel/database"
+	"github.com/whimbrel-db/whimbrel/migration"
 	"github.com/whimbrel-db/whimbrel/sqltext"
 )
 
@@ -42,55 +43,97 @@ func (g *grouper) ended(done bool) {
 	}
 }
 
+// group is consecutive statements that are executed together, or one that is not.
+type group struct {
+	all   []sqltext.Statement
+	first string             // the first of them as it is shown
+	sum   migration.Checksum // of all statements up to the last of these
+}
+
 // group takes the statements that are executed together with st from those that follow it; nil if
 // there are none. A script's first statement is executed alone, and so is the first after an
 // interruption.
-func (x *runner) group(st sqltext.Statement, following *lookahead) []sqltext.Statement {
+func (x *runner) group(st sqltext.Statement, following *lookahead) *group {
 	g := x.groups
 	if g.run == nil || x.seen <= x.from || x.tx.Open() || len(x.tx.Next) > 0 || !g.run.Groups(st) {
 		return nil
 	}
+	if group := x.form(st, following, g.most, x.sum); len(group.all) > 1 {
+		return group
+	}
+	return nil
+}
+
+// form takes up to most statements that can be in a group with st. sum is the checksum of those
+// before it.
+func (x *runner) form(st sqltext.Statement, following *lookahead, most int, sum migration.Checksum) *group {
 	all, size := []sqltext.Statement{st}, len(st.Text)
-	for len(all) < g.most {
+	for len(all) < most {
 		st, ok := following.peek()
-		if !ok || !counts(st) || size+len(st.Text) > groupBytes || !g.run.Groups(st) {
+		if !ok || !counts(st) || size+len(st.Text) > groupBytes || !x.groups.run.Groups(st) {
 			break
 		}
 		following.next()
 		all, size = append(all, st), size+len(st.Text)
 	}
-	if len(all) == 1 {
-		return nil
+	g := &group{all: all, sum: sum}
+	for i, st := range all {
+		shown := x.m.masked(x.step.Script, st.Text)
+		if g.sum = database.NextSum(g.sum, shown); i == 0 {
+			g.first = shown
+		}
 	}
-	return all
+	return g
+}
+
+// formNext forms the next group while the database executes the present one, and returns when that
+// has ended, too.
+func (x *runner) formNext(following *lookahead, sum migration.Checksum, execute func()) (next *group) {
+	most, formed := min(2*x.groups.most, groupLimit), make(chan struct{})
+	go func() {
+		defer close(formed)
+		if st, ok := following.peek(); ok && counts(st) && x.groups.run.Groups(st) {
+			following.next()
+			next = x.form(st, following, most, sum)
+		}
+	}()
+	execute()
+	<-formed
+	return next
 }
 
 // executeGroup executes statements together, or one by one if that fails: then the run stops at the
-// same place, and with the same error, as without groups.
-func (x *runner) executeGroup(ctx context.Context, all []sqltext.Statement) error {
+// same place, and with the same error, as without groups. It returns the next group.
+func (x *runner) executeGroup(ctx context.Context, g *group, following *lookahead) (next *group, err error) {
+	if len(g.all) == 1 || x.groups.run == nil {
+		return nil, x.oneByOne(ctx, g.all)
+	}
 	seen, sum := x.seen, x.sum
 	x.retry.start()
-	x.m.observe(x.starts(all[0], x.count(all[0]), len(all)))
-	for _, st := range all[1:] {
-		x.count(st)
-	}
+	x.seen++
+	x.m.observe(x.starts(g.all[0], g.first, len(g.all)))
+	x.seen, x.sum = seen+len(g.all), g.sum
 	done, ended := x.mark(), false
-	err := x.catchUp(ctx)
-	if err == nil {
-		ended, err = x.groups.run.ExecGroup(ctx, x.step.Script, all, &done)
+	if err = x.catchUp(ctx); err == nil {
+		next = x.formNext(following, g.sum, func() { ended, err = x.groups.run.ExecGroup(ctx, x.step.Script, g.all, &done) })
 	}
 	if ended {
 		x.wrote(&done)
 		x.retry.committed()
 		x.groups.ended(true)
-		return nil
+		return next, nil
 	}
 	x.groups.ended(false)
 	x.seen, x.sum = seen, sum
 	if err != nil {
-		x.count(all[0])
-		return x.stopped(ctx, all[0], err)
+		x.count(g.all[0])
+		return nil, x.stopped(ctx, g.all[0], err)
 	}
+	return next, x.oneByOne(ctx, g.all)
+}
+
+// oneByOne executes the statements of a group by themselves.
+func (x *runner) oneByOne(ctx context.Context, all []sqltext.Statement) error {
 	for _, st := range all {
 		if err := x.statement(ctx, st, nil); err != nil {
 			return err

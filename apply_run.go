@@ -307,8 +307,10 @@ func (x *runner) run(ctx context.Context) error {
 			data = database.CopyData(all.next)
 		}
 		if group := x.group(st, all); group != nil {
-			if err := x.executeGroup(ctx, group); err != nil {
-				return err
+			for group != nil {
+				if group, err = x.executeGroup(ctx, group, all); err != nil {
+					return err
+				}
 			}
 			continue
 		}

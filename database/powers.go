@@ -379,7 +379,8 @@ func Backend(r Run) int64 {
 // Grouper is a Run that executes several statements in one transaction.
 type Grouper interface {
 	// Groups reports whether a statement may be in a group: it only changes rows, quickly, and if
-	// its transaction is rolled back, nothing of it remains. It sends no query.
+	// its transaction is rolled back, nothing of it remains. It sends no query, and can be called
+	// while ExecGroup executes.
 	Groups(st sqltext.Statement) bool
 	// ExecGroup executes statements of s for which Groups is true, one after the other, in one
 	// transaction that also makes done the set's journal. If it returns false and no error, nothing

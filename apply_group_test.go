@@ -1,0 +1,86 @@
+package whimbrel_test
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+
+	"github.com/whimbrel-db/whimbrel"
+	"github.com/whimbrel-db/whimbrel/database"
+	"github.com/whimbrel-db/whimbrel/database/memdb"
+	"github.com/whimbrel-db/whimbrel/migration"
+	"github.com/whimbrel-db/whimbrel/sqltext"
+)
+
+// grouping is a process whose runs group the statements that insert rows.
+type grouping struct {
+	*memdb.Database
+	asked  atomic.Int64 // how many statements the engine has asked about
+	groups []string     // of each, its first and its last row, and asked before and during it
+	refuse int          // the number of the group that fails; 0 for none
+}
+
+func (db *grouping) Guard(ctx context.Context, set string, opts database.LockOptions) (database.Run, database.Found, error) {
+	r, found, err := db.Database.Guard(ctx, set, opts)
+	return &groupingRun{r, db}, found, err
+}
+
+type groupingRun struct {
+	database.Run
+	db *grouping
+}
+
+func (r *groupingRun) Groups(st sqltext.Statement) bool {
+	r.db.asked.Add(1)
+	return st.Verb() == "INSERT"
+}
+
+func (r *groupingRun) ExecGroup(ctx context.Context, s *migration.Script, all []sqltext.Statement, done *database.Journal) (bool, error) {
+	before := r.db.asked.Load()
+	synctest.Wait() // until the engine does nothing but wait for the group
+	rowOf := func(i int) string { return strings.Fields(all[i].Text)[5] }
+	r.db.groups = append(r.db.groups, fmt.Sprintf("%s to %s, %d, %d", rowOf(0), rowOf(len(all)-1), before, r.db.asked.Load()))
+	if len(r.db.groups) == r.db.refuse {
+		return false, nil
+	}
+	for i, st := range all {
+		var j *database.Journal
+		if i == len(all)-1 {
+			j = done
+		}
+		if err := r.Exec(ctx, s, st, nil, j); err != nil {
+			return false, err
+		}
+	}
+	return true, nil
+}
+
+// While the database executes a group, the engine reads the next. The statements are executed in
+// their order, also after a group that fails.
+func TestNextGroupIsReadMeanwhile(t *testing.T) {
+	text := "CREATE TABLE t (x);\nCREATE INDEX CONCURRENTLY i ON t (x);\n"
+	var rows []string
+	for i := range 150 {
+		rows = append(rows, fmt.Sprint(i))
+		text += fmt.Sprintf("INSERT INTO t VALUES ( %d );\n", i)
+	}
+	want := []string{"0 to 31, 33, 97", "32 to 95, 97, 151", "96 to 149, 151, 151"}
+	for refuse := range 4 {
+		synctest.Test(t, func(t *testing.T) {
+			target := memdb.New()
+			db := &grouping{Database: open(t, target), refuse: refuse}
+			r := mustUp(t, whimbrel.New(db, newSet(t, script{1, text, "-"}), whimbrel.Options{}))
+			wantEqual(t, "what is done", versions(r.Applied), []int64{1})
+			wantEqual(t, "the groups", db.groups, want)
+			got, err := target.Rows(t.Context(), "t")
+			noError(t, err)
+			for i := range got {
+				got[i] = strings.TrimSpace(got[i])
+			}
+			wantEqual(t, "the rows", got, rows)
+		})
+	}
+}
