@@ -120,8 +120,9 @@ const stateEntry = `concat_ws(' ', id, version, direction, has_down_text, durati
 const stateEntries = `SELECT group_concat(` + stateEntry + `, '') FROM main.{history} WHERE set_name = ?1 AND id <= 16384 AND ` + entryCounts + `
 	UNION ALL SELECT ` + stateEntry + ` FROM main.{history} WHERE set_name = ?1 AND id > 16384 AND ` + entryCounts
 
-// entryCounts selects the entries that a state is made of, and the newest one, for the head.
-const entryCounts = `(direction NOT IN ('failed', 'backfill') OR id = (SELECT max(id) FROM main.{history} WHERE set_name = ?1))`
+// entryCounts selects the entries that a state is made of, and the newest one, for the head. NOT IN
+// would take SQLite longer than two comparisons.
+const entryCounts = `(direction <> 'failed' AND direction <> 'backfill' OR id = (SELECT max(id) FROM main.{history} WHERE set_name = ?1))`
 
 // foreignViews lists views in the place of Whimbrel's tables. Triggers don't affect reading.
 const foreignViews = `ifnull((SELECT group_concat('view ' || name, ', ') FROM main.sqlite_schema WHERE type = 'view' AND name COLLATE NOCASE IN ({all})), '')`
