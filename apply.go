@@ -34,8 +34,9 @@ func (m *Migrator) Apply(ctx context.Context, p *Plan, opts ApplyOptions) (*Resu
 	if a.expect = p.base; len(p.Steps) > 0 {
 		a.expect = p.base.Clone()
 	}
-	for _, s := range p.Steps {
-		a.moves = append(a.moves, s.move)
+	a.moves = make([]move, len(p.Steps))
+	for i := range p.Steps {
+		a.moves[i] = p.Steps[i].move
 	}
 	a.result.Set = m.set.Name()
 	err := a.run(ctx)

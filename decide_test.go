@@ -182,3 +182,20 @@ func TestDecideErrorsNameTheVersions(t *testing.T) {
 		t.Errorf("%v: the error does not say that the text was not kept", err)
 	}
 }
+
+// A decision on a thousand migrations allocates the moves once.
+func TestAllocationsOfADecision(t *testing.T) {
+	var versions []int64
+	for v := range int64(1000) {
+		versions = append(versions, v)
+	}
+	set, st := setOf(t, versions...), &database.State{Set: "s", Applied: database.NewAppliedSet()}
+	n := testing.AllocsPerRun(5, func() {
+		if moves, err := decide(set, st, Latest(), false); err != nil || len(moves) != len(versions) {
+			t.Fatalf("%d moves, %v", len(moves), err)
+		}
+	})
+	if n > 4 {
+		t.Errorf("the decision allocates %v times, want at most 4", n)
+	}
+}

@@ -1,6 +1,8 @@
 package whimbrel
 
 import (
+	"slices"
+
 	"github.com/whimbrel-db/whimbrel/database"
 	"github.com/whimbrel-db/whimbrel/migration"
 )
@@ -17,6 +19,7 @@ type climb struct {
 // run returns the moves up.
 func (c *climb) run() ([]move, error) {
 	start := c.fromBaseline()
+	c.moves = slices.Grow(c.moves, c.pending())
 	for m := range c.set.Each() {
 		switch {
 		case m.Version <= start:
@@ -29,6 +32,15 @@ func (c *climb) run() ([]move, error) {
 		}
 	}
 	return c.moves, nil
+}
+
+// pending returns how many moves there will most likely be.
+func (c *climb) pending() int {
+	n := max(c.set.Len()-c.applied.Len(), 0)
+	if c.goal.kind == goalSteps {
+		n = min(n, max(c.goal.steps, 0))
+	}
+	return n
 }
 
 func (c *climb) rolledBack(version int64) bool {

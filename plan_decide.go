@@ -71,8 +71,11 @@ func decideFrom(set *migration.Set, st *database.State, g Goal, allowOutOfOrder 
 			return nil, err
 		}
 	}
-	moves = append(moves, c.continued(st.Backfills)...)
-	moves = append(moves, ups...)
+	if moves = append(moves, c.continued(st.Backfills)...); len(moves) == 0 {
+		moves = ups // as nearly always, without a copy
+	} else {
+		moves = append(moves, ups...)
+	}
 	if g.kind == goalLatest {
 		moves = append(moves, v.repeats(st.Repeated)...)
 	}

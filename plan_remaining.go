@@ -35,10 +35,13 @@ func remaining(set *migration.Set, expected, now *database.State, planned []move
 		a, _ := now.Applied.Get(m.version)
 		left[i] = left[i] || m.direction == database.Finish && a.Unfinished
 	}
-	var todo []move
-	for i, m := range planned {
-		if left[i] {
-			todo = append(todo, m)
+	todo := planned
+	if slices.Contains(left, false) {
+		todo = nil
+		for i, m := range planned {
+			if left[i] {
+				todo = append(todo, m)
+			}
 		}
 	}
 	if changed := c.otherEnd(after(expected, planned...), after(now, todo...)); changed != nil {
