@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"sync"
+
+	"github.com/jackc/pgx/v5/pgconn"
 )
 
 // Nearly always, Whimbrel's tables are as Whimbrel created them, once in the database. quickQuery
@@ -71,7 +73,7 @@ func (f *finder) quick(c *conn, steer bool) []query {
 		quiet:   true,
 		often:   true,
 		row: func(r *row) error {
-			f.asked, f.database, f.user = true, r.text(), r.text()
+			f.database, f.user = r.text(), r.text()
 			c.prepareFromNowOn(r.number())
 			f.first = firstPermanent(r.names())
 			return r.err
@@ -84,6 +86,11 @@ func (f *finder) quick(c *conn, steer bool) []query {
 		quiet:   true,
 		often:   true,
 		row:     f.quickRow,
+		// only a whole answer tells that there are no tables
+		done: func(pgconn.CommandTag) error {
+			f.asked = true
+			return nil
+		},
 	}
 	if steer {
 		about.sql, about.formats, find.path = about.sql+pinAfter, append(about.formats, 0), found

@@ -126,7 +126,7 @@ func (db *Database) scripts(sql string) string {
 		}
 	}
 	for _, own := range []string{
-		"select pg_catalog.", "select case when pg_catalog.", "select coalesce(pg_catalog.", "select 1 / (", "with one as (", "with mine as (", "with recursive me as",
+		"select pg_catalog.", "select case when pg_catalog.", "select coalesce(pg_catalog.", "select 1 / (", "select 1 operator(pg_catalog./) (", "select c.relname, c.relnamespace::regnamespace", "with one as (", "with mine as (", "with recursive me as",
 		"-- whimbrel", "begin isolation level read committed", "commit", "rollback", "reset search_path",
 		"set local idle_in_transaction_session_timeout", "set local transaction_timeout", "set local lock_timeout", "set local application_name", "set application_name",
 	} {
