@@ -1,11 +1,33 @@
 package postgres_test
 
 import (
+	"fmt"
 	"testing"
 
 	"github.com/whimbrel-db/whimbrel/database"
 	"github.com/whimbrel-db/whimbrel/internal/testdb"
 )
+
+// A connection that breaks at any message of the server never makes a state look like that of a
+// database without tables.
+func TestStateOfABrokenConnection(t *testing.T) {
+	t.Parallel()
+	url := testdb.Postgres(t)
+	must(t, apply(t, open(t, url), "s", 1, script("SELECT 1")))
+	proxy := testdb.NewProxy(t, url)
+	db := open(t, proxy.URL)
+	proxy.Reset()
+	equal(t, "what is applied", versions(t, db, "s"), "[1]")
+	all := proxy.Messages(testdb.ToClient)
+	for n := range all {
+		db := open(t, proxy.URL)
+		proxy.Reset()
+		proxy.CutAfter(testdb.ToClient, n)
+		if st, err := db.State(background(t), "s"); err == nil {
+			equal(t, fmt.Sprintf("the number of applied migrations after %d messages of %d", n, all), st.Applied.Len(), 1)
+		}
+	}
+}
 
 // The tables are created in one round trip, after which the first transaction begins. What prevents
 // that costs more round trips, and nothing else.
