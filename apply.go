@@ -119,8 +119,7 @@ func (a *applier) perform(ctx context.Context, from, to int, failed error) error
 		if a.retry = a.begun.retry; a.retry == nil {
 			a.retry = a.newRetrier(from, to)
 		}
-		a.current.Store(a.retry)
-		a.attempt = attempt{step: a.plan.Steps[from], retry: a.retry}
+		a.begins(from)
 	}
 	var lost error // the answer to a COMMIT was lost, and no attempt has read the history since
 	var unknown *database.CommitUnknownError
@@ -149,6 +148,12 @@ func (a *applier) perform(ctx context.Context, from, to int, failed error) error
 			a.retry.announce(Retrying{Step: a.attempt.step, Err: err})
 		}
 	}
+}
+
+// begins notes the step of the first attempt.
+func (a *applier) begins(index int) {
+	a.current.Store(a.retry)
+	a.attempt = attempt{step: a.plan.Steps[index], retry: a.retry}
 }
 
 // try makes one attempt at the steps of perform.

@@ -44,13 +44,26 @@ func (a *applier) advance(ctx context.Context, from int) (next int, err error) {
 // sequence does steps from an index on. It returns the index of the first step that it has not
 // done, and the error of the attempt at that step, if it made one.
 func (a *applier) sequence(ctx context.Context, from int) (next int, err error) {
-	if a.together < 2 || !a.short(from) || !a.short(from+1) {
+	if !a.short(from) {
 		return from, nil
 	}
+	a.together = max(a.together, 1)
 	if a.begun.tx == nil {
 		a.retry = a.newRetrier(from, from+1)
-		a.current.Store(a.retry)
-		a.attempt = attempt{step: a.plan.Steps[from], retry: a.retry}
+		a.begins(from)
+		if err := a.giveTurn(ctx); err != nil {
+			return from, err
+		}
+		if s := database.StartSequence(ctx, a.m.db, a.m.set.Name(), a.expect.Head, a.retry.lockOptions()); s != nil {
+			a.began = time.Now()
+			if parts := a.parts(s, from); len(parts) > 0 {
+				return a.commitEach(ctx, s, parts, from)
+			}
+			return from, s.Rollback(ctx)
+		}
+		if a.together == 1 || !a.short(from+1) {
+			return from, nil
+		}
 		b := begun{retry: a.retry}
 		if b.tx, b.found, err = a.begin(ctx); err != nil {
 			return from, err
@@ -58,39 +71,45 @@ func (a *applier) sequence(ctx context.Context, from int) (next int, err error) 
 		a.begun = b
 	}
 	tx, ok := a.begun.tx.(database.Sequencer)
-	if !ok || a.begun.found.Interrupted || a.begun.found.Head != a.expect.Head {
+	if !ok || a.together == 1 || a.begun.found.Interrupted || a.begun.found.Head != a.expect.Head {
 		return from, nil
 	}
 	parts := a.parts(tx, from)
 	if len(parts) < 2 {
 		return from, nil
 	}
+	a.begun = begun{}
+	return a.commitEach(ctx, tx, parts, from)
+}
+
+// commitEach does the steps of a sequence. It returns what sequence does.
+func (a *applier) commitEach(ctx context.Context, tx database.Sequencer, parts []database.Part, from int) (next int, err error) {
 	end := from + len(parts)
 	more := a.follows(end)
-	a.begun, next = begun{}, from
 	a.retry = a.newRetrier(from, min(end+1, len(a.plan.Steps))) // with the step that may follow
 	a.current.Store(a.retry)
-	begin := func() {
-		a.retry.start()
-		a.start(next)
-	}
 	var wrong error // the driver's
-	committed := func(r database.Recorded) {
-		if wrong == nil {
-			wrong = checkRecorded(r.Entries, len(parts[next-from].Entries))
-		}
-		if wrong != nil {
-			return
-		}
-		a.stepDone(next, r.Entries)
-		a.expect.Head = r.Head
-		if next++; next < end {
-			begin()
-		}
+	report := database.PartReport{
+		Begun: func() {
+			if wrong == nil {
+				a.retry.start()
+				a.start(next)
+			}
+		},
+		Committed: func(r database.Recorded) {
+			if wrong == nil {
+				wrong = checkRecorded(r.Entries, len(parts[next-from].Entries))
+			}
+			if wrong == nil {
+				a.stepDone(next, r.Entries)
+				a.expect.Head = r.Head
+				next++
+			}
+		},
 	}
-	begin()
+	next = from
 	b := begun{retry: a.retry}
-	if b.tx, b.found, err = tx.CommitEach(ctx, parts, more, a.retry.lockOptions(), committed); b.tx != nil {
+	if b.tx, b.found, err = tx.CommitEach(ctx, parts, more, a.retry.lockOptions(), report); b.tx != nil {
 		a.begun = b
 	}
 	if err = cmp.Or(wrong, err); err != nil {

@@ -160,7 +160,7 @@ func TestWaitingWhileOthersMakeProgress(t *testing.T) {
 			return nil
 		})
 		wantErrorIs(t, tryMigrate(t, m, whimbrel.By(-1)), database.ErrLocked)
-		wantEqual(t, "attempts while no other process makes progress", attempts, 1)
+		wantEqual(t, "attempts while no other process makes progress", attempts, 2) // the first, of a sequence, does not wait
 	})
 
 	t.Run("with the statements of a run", func(t *testing.T) {

@@ -324,17 +324,48 @@ type Sequencer interface {
 	// would one after the other: the first one in this Tx, which then is over. The server begins a
 	// transaction only if the one before was committed and nobody has recorded anything since.
 	//
-	// For each part, in order, CommitEach calls committed when it learns that the transaction was
-	// committed. If that is not all of them, err is why the next one was not, or nil if it has not
-	// begun, for whatever reason; no later one has begun either. If more is true, next is the
-	// transaction after the last part, or nil, as CommitAndBegin returns it.
-	CommitEach(ctx context.Context, parts []Part, more bool, opts LockOptions, committed func(Recorded)) (next Tx, found Found, err error)
+	// If CommitEach reports fewer parts as committed than there are, err is why the next one was not,
+	// or nil if it has not begun, for whatever reason; no later one has begun either. If more is
+	// true, next is the transaction after the last part, or nil, as CommitAndBegin returns it.
+	CommitEach(ctx context.Context, parts []Part, more bool, opts LockOptions, report PartReport) (next Tx, found Found, err error)
+}
+
+// SequenceStarter is a Database that can begin the first transaction of CommitEach in the message
+// with the others.
+type SequenceStarter interface {
+	// StartSequence prepares CommitEach, and sends no query. The first transaction begins only if the
+	// lock of the set is free at that moment, no run is interrupted, and the head is the given one.
+	// It returns nil if that is not possible, for whatever reason.
+	StartSequence(ctx context.Context, set string, head int64, opts LockOptions) Sequence
+}
+
+// Sequence is a [Sequencer] that has not begun. CommitEach or Rollback ends it.
+type Sequence interface {
+	Sequencer
+	// Rollback drops the Sequence unless CommitEach was called.
+	Rollback(ctx context.Context) error
+}
+
+// StartSequence prepares a sequence. It returns nil if the database is no [SequenceStarter].
+func StartSequence(ctx context.Context, db Database, set string, head int64, opts LockOptions) Sequence {
+	if s, ok := db.(SequenceStarter); ok {
+		return s.StartSequence(ctx, set, head, opts)
+	}
+	return nil
 }
 
 // Part is what one transaction of CommitEach does. Fits is true for its script.
 type Part struct {
 	Script  *migration.Script
 	Entries []Entry // to record
+}
+
+// PartReport receives what CommitEach learns of its parts, in their order, on the goroutine of the
+// call: of each that its transaction has begun, and then that it was committed. CommitEach learns
+// that a transaction has begun before it waits long for the script.
+type PartReport struct {
+	Begun     func()
+	Committed func(Recorded)
 }
 
 // RunChainer is a Run that can record its end and announce the next run's statement in one

@@ -60,6 +60,7 @@ type (
 		database.Cloner
 		database.HolderReader
 		database.Backfiller
+		database.SequenceStarter
 	}
 	powerfulTx interface {
 		database.Sequencer
@@ -78,6 +79,7 @@ type alteredDB struct {
 	opts     database.Options
 
 	tables   func() []string
+	start    func(context.Context, string, int64, database.LockOptions) database.Sequence
 	state    func(context.Context, string) (*database.State, error)
 	history  func(context.Context, database.HistoryQuery) iter.Seq2[database.Entry, error]
 	begin    func(context.Context, string, database.LockOptions) (database.Tx, database.Found, error)
@@ -194,7 +196,7 @@ type alteredTx struct {
 	query    func(context.Context, string) (*database.Rows, error)
 	commit   func(context.Context) (database.Recorded, error)
 	chain    func(context.Context, database.LockOptions) (database.Recorded, database.Tx, database.Found, error)
-	each     func(context.Context, []database.Part, bool, database.LockOptions, func(database.Recorded)) (database.Tx, database.Found, error)
+	each     func(context.Context, []database.Part, bool, database.LockOptions, database.PartReport) (database.Tx, database.Found, error)
 	rollback func(context.Context) error
 	start    func(context.Context, database.BackfillStart) error
 	finish   func(context.Context, int64) error
@@ -270,8 +272,12 @@ func (tx *alteredTx) Rollback(ctx context.Context) error {
 	return or(tx.rollback, tx.Tx.Rollback)(ctx)
 }
 
+func (db *alteredDB) StartSequence(ctx context.Context, set string, head int64, opts database.LockOptions) database.Sequence {
+	return or(db.start, db.Database.StartSequence)(ctx, set, head, opts)
+}
+
 // commitEachFunc is the type of Sequencer.CommitEach.
-type commitEachFunc = func(context.Context, []database.Part, bool, database.LockOptions, func(database.Recorded)) (database.Tx, database.Found, error)
+type commitEachFunc = func(context.Context, []database.Part, bool, database.LockOptions, database.PartReport) (database.Tx, database.Found, error)
 
 // alteredSequencer is a Tx whose CommitEach, and that of the Txs that follow it, is altered.
 type alteredSequencer struct {
@@ -284,8 +290,8 @@ func (tx *alteredSequencer) CommitAndBegin(ctx context.Context, opts database.Lo
 	return r, tx.follow(next), found, err
 }
 
-func (tx *alteredSequencer) CommitEach(ctx context.Context, parts []database.Part, more bool, opts database.LockOptions, committed func(database.Recorded)) (database.Tx, database.Found, error) {
-	next, found, err := tx.alter(tx.powerfulTx)(ctx, parts, more, opts, committed)
+func (tx *alteredSequencer) CommitEach(ctx context.Context, parts []database.Part, more bool, opts database.LockOptions, report database.PartReport) (database.Tx, database.Found, error) {
+	next, found, err := tx.alter(tx.powerfulTx)(ctx, parts, more, opts, report)
 	return tx.follow(next), found, err
 }
 

@@ -266,41 +266,53 @@ var txMutants = []mutant{
 		}
 	}),
 	ofTx("CommitEach leaves a failing part out", txEach, sequences(func(tx database.Sequencer) commitEachFunc {
-		return func(ctx context.Context, parts []database.Part, more bool, opts database.LockOptions, committed func(database.Recorded)) (database.Tx, database.Found, error) {
+		return func(ctx context.Context, parts []database.Part, more bool, opts database.LockOptions, report database.PartReport) (database.Tx, database.Found, error) {
 			works := slices.DeleteFunc(slices.Clone(parts), func(p database.Part) bool {
 				text, _, _ := p.Script.Text(1 << 20)
 				return text == failing
 			})
-			return tx.CommitEach(ctx, works, more, opts, committed)
+			return tx.CommitEach(ctx, works, more, opts, report)
 		}
 	})),
 	ofTx("CommitEach reports nothing", txEach, sequences(func(tx database.Sequencer) commitEachFunc {
-		return func(ctx context.Context, parts []database.Part, more bool, opts database.LockOptions, committed func(database.Recorded)) (database.Tx, database.Found, error) {
-			return tx.CommitEach(ctx, parts, more, opts, func(database.Recorded) {})
+		return func(ctx context.Context, parts []database.Part, more bool, opts database.LockOptions, report database.PartReport) (database.Tx, database.Found, error) {
+			report.Committed = func(database.Recorded) {}
+			return tx.CommitEach(ctx, parts, more, opts, report)
 		}
 	})),
 	ofTx("CommitEach reports a part that failed", txEach, sequences(func(tx database.Sequencer) commitEachFunc {
-		return func(ctx context.Context, parts []database.Part, more bool, opts database.LockOptions, committed func(database.Recorded)) (database.Tx, database.Found, error) {
-			next, found, err := tx.CommitEach(ctx, parts, more, opts, committed)
+		return func(ctx context.Context, parts []database.Part, more bool, opts database.LockOptions, report database.PartReport) (database.Tx, database.Found, error) {
+			next, found, err := tx.CommitEach(ctx, parts, more, opts, report)
 			if err != nil {
-				committed(database.Recorded{})
+				report.Committed(database.Recorded{})
 			}
 			return next, found, err
 		}
 	})),
 	ofTx("CommitEach returns another Head", txEach, sequences(func(tx database.Sequencer) commitEachFunc {
-		return func(ctx context.Context, parts []database.Part, more bool, opts database.LockOptions, committed func(database.Recorded)) (database.Tx, database.Found, error) {
-			return tx.CommitEach(ctx, parts, more, opts, func(r database.Recorded) {
+		return func(ctx context.Context, parts []database.Part, more bool, opts database.LockOptions, report database.PartReport) (database.Tx, database.Found, error) {
+			committed := report.Committed
+			report.Committed = func(r database.Recorded) {
 				r.Head--
 				committed(r)
-			})
+			}
+			return tx.CommitEach(ctx, parts, more, opts, report)
 		}
 	})),
 	ofTx("CommitEach executes the first part only", txEach, sequences(func(tx database.Sequencer) commitEachFunc {
-		return func(ctx context.Context, parts []database.Part, more bool, opts database.LockOptions, committed func(database.Recorded)) (database.Tx, database.Found, error) {
-			return tx.CommitEach(ctx, parts[:1], more, opts, committed)
+		return func(ctx context.Context, parts []database.Part, more bool, opts database.LockOptions, report database.PartReport) (database.Tx, database.Found, error) {
+			return tx.CommitEach(ctx, parts[:1], more, opts, report)
 		}
 	})),
+	ofDB("StartSequence begins whatever the head is", txStart, func(db *alteredDB) {
+		db.start = func(ctx context.Context, set string, _ int64, opts database.LockOptions) database.Sequence {
+			st, err := db.Database.State(ctx, set)
+			if err != nil {
+				return nil
+			}
+			return db.Database.StartSequence(ctx, set, st.Head, opts)
+		}
+	}),
 	ofTx("Commit after an error commits the statements before it", txCommitFails, func(tx *alteredTx) {
 		var well []*migration.Script
 		failed := false

@@ -110,6 +110,7 @@ var (
 	txCommit      = define("tx.commit", "Tx.Commit", "Commit makes everything durable and releases the lock.")
 	txChain       = define("tx.commit-and-begin", "Chainer.CommitAndBegin", "CommitAndBegin is Commit, and the next Tx holds the lock and knows the head, or there is none.")
 	txEach        = define("tx.commit-each", "Sequencer.CommitEach", "CommitEach commits each part by itself, in order, up to the first that fails, and reports those that are committed.")
+	txStart       = define("begin.sequence", "SequenceStarter.StartSequence", "A sequence that has not begun begins only if the lock is free and the head is the given one.")
 	txCommitFails = define("tx.commit.atomic", "Tx.Commit", "After an error nothing of the transaction is in the database, unless the error is a *CommitUnknownError.")
 	txOver        = define("tx.commit.over", "Tx.Commit", "The Tx is over after Commit and after Rollback.")
 	txRollback    = define("tx.rollback", "Tx.Rollback", "Rollback drops everything and releases the lock.")

@@ -11,6 +11,7 @@ var txCases = []testCase{
 	{"Commit", txCommit, commitCase},
 	{"CommitAndBegin", txChain, commitAndBegin},
 	{"CommitEach", txEach, commitEach},
+	{"StartSequence", txStart, startSequence},
 	{"a failing statement leaves nothing", txWhole, failingStatement},
 	{"nothing is visible before Commit", txWhole, nothingBeforeCommit},
 	{"State in a transaction", txState, stateInTx},
@@ -111,8 +112,12 @@ func commitEach(c *check) {
 		return
 	}
 	var done []database.Recorded
-	committed := func(r database.Recorded) { done = append(done, r) }
-	next, found, err := s.CommitEach(c.ctx, []database.Part{part(3, insert), part(4, insert), part(5, insert)}, true, database.LockOptions{}, committed)
+	begun := 0
+	report := database.PartReport{Begun: func() { begun++ }, Committed: func(r database.Recorded) {
+		c.that(len(done) == begun-1, "CommitEach reported %d parts as begun when part %d was committed", begun, len(done)+1)
+		done = append(done, r)
+	}}
+	next, found, err := s.CommitEach(c.ctx, []database.Part{part(3, insert), part(4, insert), part(5, insert)}, true, database.LockOptions{}, report)
 	c.ok(err, "CommitEach")
 	c.that(len(done) == 3, "CommitEach reported %d transactions, want 3", len(done))
 	c.hasRows("t", 5)
@@ -127,11 +132,11 @@ func commitEach(c *check) {
 
 	s, ok := next.(database.Sequencer)
 	c.that(ok, "the next Tx is no Sequencer")
-	done = nil
-	next, _, err = s.CommitEach(c.ctx, []database.Part{part(6, insert), part(7, failing), part(8, insert)}, true, database.LockOptions{}, committed)
+	done, begun = nil, 0
+	next, _, err = s.CommitEach(c.ctx, []database.Part{part(6, insert), part(7, failing), part(8, insert)}, true, database.LockOptions{}, report)
 	c.that(err != nil, "CommitEach returned no error of its second part")
 	c.that(next == nil, "CommitEach began a Tx after an error")
-	c.that(len(done) == 1, "CommitEach reported %d transactions, want 1", len(done))
+	c.that(len(done) == 1 && begun == 2, "CommitEach reported %d transactions as committed and %d as begun, want 1 and 2", len(done), begun)
 	c.hasRows("t", 6)
 	c.hasVersions(c.db(), "s", 1, 2, 3, 4, 5, 6)
 	c.isFree("s")
@@ -141,12 +146,56 @@ func commitEach(c *check) {
 		c.ok(s.(database.Tx).Rollback(c.ctx), "Tx.Rollback")
 		return
 	}
-	done = nil
-	next, _, err = s.CommitEach(c.ctx, []database.Part{part(7, insert), part(8, insert)}, false, database.LockOptions{}, committed)
+	done, begun = nil, 0
+	next, _, err = s.CommitEach(c.ctx, []database.Part{part(7, insert), part(8, insert)}, false, database.LockOptions{}, report)
 	c.ok(err, "CommitEach without another Tx")
 	c.that(next == nil, "CommitEach began a Tx that nobody wants")
 	c.that(len(done) == 2, "CommitEach reported %d transactions, want 2", len(done))
 	c.hasVersions(c.db(), "s", 1, 2, 3, 4, 5, 6, 7, 8)
+	c.isFree("s")
+}
+
+func startSequence(c *check) {
+	db := c.dbWith("t")
+	tx := c.begin(db, "s")
+	c.record(tx, 1)
+	c.commit(tx)
+	part := database.Part{Script: text("INSERT INTO t VALUES (1)"), Entries: []database.Entry{up(2)}}
+	// each begins a sequence of one part, and returns whether it was committed.
+	each := func(head int64) (done bool) {
+		c.Helper()
+		s := database.StartSequence(c.ctx, db, "s", head, database.LockOptions{})
+		if s == nil || !s.Fits(part.Script) {
+			return false
+		}
+		next, _, err := s.CommitEach(c.ctx, []database.Part{part}, false, database.LockOptions{}, database.PartReport{
+			Begun:     func() {},
+			Committed: func(database.Recorded) { done = true },
+		})
+		c.ok(err, "CommitEach")
+		c.that(next == nil, "CommitEach began a Tx that nobody wants")
+		return done
+	}
+	head := c.state(db, "s").Head
+	c.that(!each(head-1), "a sequence began although the head is another one")
+	c.hasRows("t", 0)
+	c.isFree("s")
+
+	other := c.begin(c.db(), "s")
+	c.that(!each(head), "a sequence began although the lock is taken")
+	c.ok(other.Rollback(c.ctx), "Tx.Rollback")
+	c.hasRows("t", 0)
+	c.isFree("s")
+
+	if s := database.StartSequence(c.ctx, db, "s", head, database.LockOptions{}); s != nil {
+		c.ok(s.Rollback(c.ctx), "Sequence.Rollback")
+	}
+	c.isFree("s")
+	if each(head) {
+		c.hasRows("t", 1)
+		c.hasVersions(c.db(), "s", 1, 2)
+		c.that(!each(head), "a sequence began although the head has changed")
+	}
 	c.isFree("s")
 }
 

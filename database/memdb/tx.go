@@ -134,10 +134,11 @@ func (tx *transaction) CommitAndBegin(ctx context.Context, opts database.LockOpt
 func (tx *transaction) Fits(s *migration.Script) bool { return s.Func() == nil }
 
 // CommitEach implements database.Sequencer.
-func (tx *transaction) CommitEach(ctx context.Context, parts []database.Part, more bool, opts database.LockOptions, committed func(database.Recorded)) (database.Tx, database.Found, error) {
+func (tx *transaction) CommitEach(ctx context.Context, parts []database.Part, more bool, opts database.LockOptions, report database.PartReport) (database.Tx, database.Found, error) {
 	var now database.Tx = tx
 	var found database.Found
 	for i, p := range parts {
+		report.Begun()
 		err := now.Exec(ctx, p.Script)
 		if err == nil {
 			err = now.Record(ctx, p.Entries...)
@@ -156,7 +157,7 @@ func (tx *transaction) CommitEach(ctx context.Context, parts []database.Part, mo
 		if err != nil {
 			return nil, database.Found{}, err
 		}
-		committed(r)
+		report.Committed(r)
 		if now != nil && (found.Head != r.Head || found.Interrupted) {
 			_ = now.Rollback(ctx)
 			now = nil
@@ -167,6 +168,36 @@ func (tx *transaction) CommitEach(ctx context.Context, parts []database.Part, mo
 	}
 	return now, found, nil
 }
+
+// StartSequence implements database.SequenceStarter.
+func (db *Database) StartSequence(_ context.Context, set string, head int64, _ database.LockOptions) database.Sequence {
+	return &sequence{db: db, set: set, head: head}
+}
+
+// sequence is a Sequence.
+type sequence struct {
+	db   *Database
+	set  string
+	head int64
+}
+
+func (s *sequence) Fits(script *migration.Script) bool { return script.Func() == nil }
+
+func (s *sequence) CommitEach(ctx context.Context, parts []database.Part, more bool, opts database.LockOptions, report database.PartReport) (database.Tx, database.Found, error) {
+	once := opts
+	once.Timeout, once.Waiting = 0, nil
+	tx, found, err := s.db.Begin(ctx, s.set, once)
+	if err != nil { // the caller's Begin returns it
+		return nil, database.Found{}, nil
+	}
+	if found.Head != s.head || found.Interrupted {
+		return nil, database.Found{}, tx.Rollback(ctx)
+	}
+	tx.(*transaction).opts = opts
+	return tx.(*transaction).CommitEach(ctx, parts, more, opts, report)
+}
+
+func (*sequence) Rollback(context.Context) error { return nil }
 
 // publish makes all of the transaction part of the target, or nothing. mu is held.
 func (tx *transaction) publish() error {

@@ -23,6 +23,7 @@ type beginning struct {
 	lockSettings, lockOwn string
 	lock, head            string
 	lockAgain, sameHead   string // of a Tx that follows in a sequence
+	givenHead             string // of the first one that has not begun
 	id, set               arg
 }
 
@@ -74,7 +75,7 @@ func (db *Database) beginQueries(c *conn, l location, set string, opts database.
 			if !b.of.known {
 				c.backend = r.number()
 				c.prepareFromNowOn(c.backend)
-				c.server = r.server()
+				c.onServer(r.server())
 			}
 			return r.err
 		},
@@ -112,7 +113,8 @@ func (db *Database) beginning(c *conn, l location, set string, opts database.Loc
 	}
 	b := &beginning{of: of, id: l.historyID(), set: keptAsASCII(set), head: db.headText(l.schema)}
 	b.fail = func(pg *pgconn.PgError) error { return b.of.at.explain(pg, history, journal) }
-	b.sameHead = db.sameHeadText(l.schema)
+	b.sameHead = db.sameHeadText(l.schema, "pg_catalog.current_setting('"+keptHead+"')")
+	b.givenHead = db.sameHeadText(l.schema, "$4")
 	b.lockSettings, b.lockOwn = l.lockTexts(history, journal)
 	mine, open, task := lockKey, openKey, "$3"
 	if of.keys.history != 0 {

@@ -49,6 +49,7 @@ type Database struct {
 
 	wal walTimes // positions that Signals has seen
 
+	last    atomic.Pointer[head]   // of the last Tx that began
 	unknown atomic.Pointer[server] // the server that received a COMMIT whose answer was lost
 
 	url     string     // that Open was called with; "" for a caller's connections

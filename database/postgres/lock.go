@@ -112,7 +112,7 @@ func (db *Database) lockQueries(c *conn, l location, set string, opts database.L
 				c.backend = r.number()
 				c.prepareFromNowOn(c.backend)
 				r.boolean()
-				c.server = r.server()
+				c.onServer(r.server())
 				return r.err
 			},
 		},

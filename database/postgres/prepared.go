@@ -20,6 +20,7 @@ type prepared struct {
 	// attended: the session detects a dead client until it ends; attending: it will, if the open
 	// transaction is committed.
 	attended, attending bool
+	server              server // that of the session, once known
 }
 
 // preparedKey is the key of prepared in a connection's custom data.
@@ -47,6 +48,23 @@ func (c *conn) prepareFromNowOn(pid int64) {
 func (c *conn) ours() (ours bool) {
 	c.with(func(pc *pgconn.PgConn) { ours = preparedOn(pc) != nil })
 	return ours
+}
+
+// onServer notes which server the connection leads to.
+func (c *conn) onServer(s server) {
+	c.server = s
+	c.ifOurs(func(p *prepared) { p.server = s })
+}
+
+// knownServer sets the connection's server and process if both are known from earlier uses of the
+// session, which cannot change. It reports whether they are.
+func (c *conn) knownServer() (known bool) {
+	c.ifOurs(func(p *prepared) { c.server = p.server })
+	if c.server.started == "" {
+		return false
+	}
+	c.backend = c.pid()
+	return true
 }
 
 // attends reports whether the session detects a dead client until it ends.

@@ -41,7 +41,7 @@ func (b *transaction) Fits(s *migration.Script) bool {
 }
 
 // CommitEach implements database.Sequencer.
-func (b *transaction) CommitEach(ctx context.Context, parts []database.Part, more bool, opts database.LockOptions, committed func(database.Recorded)) (database.Tx, database.Found, error) {
+func (b *transaction) CommitEach(ctx context.Context, parts []database.Part, more bool, opts database.LockOptions, report database.PartReport) (database.Tx, database.Found, error) {
 	ctx, leave, err := b.Enter(ctx)
 	if err != nil {
 		return nil, database.Found{}, err
@@ -50,7 +50,7 @@ func (b *transaction) CommitEach(ctx context.Context, parts []database.Part, mor
 	b.c.watch.close()
 	b.opts = opts
 	b.watch()
-	n, err := b.commitEach(ctx, parts, more, committed)
+	n, err := b.commitEach(ctx, parts, more, report)
 	b.End()
 	if n == nil {
 		return nil, database.Found{}, b.db.unknownCommit(b.c, err)
@@ -61,6 +61,31 @@ func (b *transaction) CommitEach(ctx context.Context, parts []database.Part, mor
 	return n, n.head.found(), nil
 }
 
+// StartSequence implements database.SequenceStarter. It needs a connection whose server process is
+// known, and the head of Whimbrel's own set as this Database has seen it last.
+func (db *Database) StartSequence(ctx context.Context, set string, head int64, opts database.LockOptions) database.Sequence {
+	l, last := db.located(), db.last.Load()
+	if !l.made() || last == nil || last.own > head || db.unknown.Load() != nil {
+		return nil
+	}
+	c, err := db.acquire(ctx)
+	if err != nil { // Begin returns it
+		return nil
+	}
+	b := &transaction{db: db, c: c, set: set, own: l, schema: l.schema, opts: opts, unbegun: true}
+	b.head = *last
+	b.head.mine, b.head.journal = head-last.own, 0
+	if !c.knownServer() || c.server.standby || c.unusable {
+		c.giveBack()
+		return nil
+	}
+	b.app = db.ownApp(c)
+	if db.opened(&b.Held, b.end, c) != nil {
+		return nil
+	}
+	return b
+}
+
 // member is a transaction of a sequence.
 type member struct {
 	*transaction
@@ -69,15 +94,18 @@ type member struct {
 
 // commitEach executes the parts. If more is true, it begins the transaction that follows them, and
 // returns it.
-func (b *transaction) commitEach(ctx context.Context, parts []database.Part, more bool, committed func(database.Recorded)) (*transaction, error) {
-	all := []*member{{transaction: b, begun: true}}
+func (b *transaction) commitEach(ctx context.Context, parts []database.Part, more bool, report database.PartReport) (*transaction, error) {
+	all := []*member{{transaction: b, begun: !b.unbegun}}
+	if !b.unbegun {
+		report.Begun()
+	}
 	var queries []query
 	for _, p := range parts {
 		m := all[len(all)-1]
 		next := &member{transaction: b.following()}
 		own, err := m.queries(ctx, p, func() {
 			next.head.mine = m.head.mine
-			committed(database.Recorded{Entries: m.recorded, Head: m.head.sum()})
+			report.Committed(database.Recorded{Entries: m.recorded, Head: m.head.sum()})
 		})
 		if err != nil { // Exec and Record of a Tx return it, too
 			if len(all) == 1 {
@@ -85,9 +113,8 @@ func (b *transaction) commitEach(ctx context.Context, parts []database.Part, mor
 			}
 			break
 		}
-		if len(all) > 1 {
-			queries[len(queries)-1].flush = b.mayTakeLong(p.Script)
-			queries = append(queries, m.followQueries(p.Script.File)...)
+		if !m.begun {
+			queries = append(queries, m.followQueries(p.Script, report.Begun)...)
 		}
 		queries, all = append(queries, own...), append(all, next)
 	}
@@ -153,31 +180,36 @@ func keepingHead(q query) query {
 
 // followQueries are like beginQueries, but all checks are the server's: they fail unless the
 // transaction has the lock, and the last entry of the history is the one that this session
-// recorded. They also name the script in the session.
-func (m *member) followQueries(file string) []query {
+// recorded, or the given one. They also name the script in the session.
+func (m *member) followQueries(s *migration.Script, begun func()) []query {
 	b := m.db.beginning(m.c, m.own, m.set, m.opts)
 	often := func(sql string, args ...arg) query {
 		return query{sql: sql, args: args, path: callers, often: true, quiet: true}
 	}
 	head := often(b.sameHead, b.set, number(m.head.own), number(m.head.tables))
+	if m.unbegun {
+		head.sql, head.args = b.givenHead, append(head.args, number(m.head.mine))
+	}
+	head.flush = m.mayTakeLong(s)
 	head.row = func(*row) error {
 		m.begun = true
+		begun()
 		return nil
 	}
 	lock := often(b.lockAgain)
 	if b.of.keys.history == 0 {
 		lock.args = []arg{b.id, b.set}
 	}
-	lock.args = append(lock.args, text(appOf(m.app, file)))
+	lock.args = append(lock.args, text(appOf(m.app, s.File)))
 	return []query{often(beginText), often(b.lockSettings), often(b.lockOwn), lock, head}
 }
 
-// sameHeadText returns the query that fails if headQuery would not return what is expected: the
-// entry that the session has recorded, $2 and $3 for Whimbrel's own set, and no journal.
-func (db *Database) sameHeadText(schema string) string {
+// sameHeadText returns the query that fails if headQuery would not return what is expected: an
+// entry, or none for 0, $2 and $3 for Whimbrel's own set, and no journal.
+func (db *Database) sameHeadText(schema, entry string) string {
 	history := table(schema, db.names.History)
-	return "SELECT 1 OPERATOR(pg_catalog./) (coalesce(" + newestText(history) + " OPERATOR(pg_catalog.=) pg_catalog.current_setting('" + keptHead +
-		"')::bigint, false) AND pg_catalog.max(id) OPERATOR(pg_catalog.=) $2 AND coalesce(" + versionText + ", 0) OPERATOR(pg_catalog.=) $3 AND NOT EXISTS (SELECT FROM " +
+	return "SELECT 1 OPERATOR(pg_catalog./) (coalesce(" + newestText(history) + ", 0) OPERATOR(pg_catalog.=) " + entry +
+		"::bigint AND pg_catalog.max(id) OPERATOR(pg_catalog.=) $2 AND coalesce(" + versionText + ", 0) OPERATOR(pg_catalog.=) $3 AND NOT EXISTS (SELECT FROM " +
 		table(schema, db.names.Journal) + " WHERE set_name OPERATOR(pg_catalog.=) $1))::int FROM " + history + " WHERE set_name OPERATOR(pg_catalog.=) '" + migration.ReservedSet + "'"
 }
 

@@ -43,10 +43,10 @@ func commitEachWith(t *testing.T, ctx context.Context, s database.Sequencer, opt
 		equal(t, fmt.Sprintf("whether %q fits", text), s.Fits(script(text)), true)
 		parts = append(parts, database.Part{Script: script(text), Entries: []database.Entry{event(int64(3 + i))}})
 	}
-	next, _, err = s.CommitEach(ctx, parts, true, opts, func(database.Recorded) {
+	next, _, err = s.CommitEach(ctx, parts, true, opts, database.PartReport{Begun: func() {}, Committed: func(database.Recorded) {
 		done++
 		committed()
-	})
+	}})
 	return done, next, err
 }
 

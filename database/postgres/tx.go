@@ -41,6 +41,7 @@ func (db *Database) beginOnce(ctx context.Context, set string, opts database.Loc
 		c.giveBack()
 		return nil, err
 	}
+	db.last.Store(&h)
 	b := &transaction{db: db, c: c, set: set, own: l, schema: l.schema, head: h, opts: opts}
 	b.app = db.ownApp(c)
 	b.watch()
@@ -74,6 +75,7 @@ type transaction struct {
 	passed   bool // the connection belongs to the next Tx
 	collects bool // queries are only queued: CommitEach sends them
 	follows  bool // what begins the Tx also names its script
+	unbegun  bool // it begins with CommitEach
 }
 
 // add queues queries, and sends a long queue.
