@@ -143,18 +143,18 @@ func foreignError(foreign string) error {
 
 func newStatements(n database.TableNames) statements {
 	all := literal(n.History) + ", " + literal(n.Settings) + ", " + literal(n.Journal) + ", " + literal(n.Metadata) + ", " + literal(n.Backfills) + ", " + literal(n.Lanes)
-	fill := strings.NewReplacer(
-		"{foreign}", strings.ReplaceAll(foreignObjects, "{all}", all),
-		"{views}", strings.ReplaceAll(foreignViews, "{all}", all),
-		"{history}", quote(n.History), "{settings}", quote(n.Settings),
-		"{history_set}", quote(n.History+"_set"),
-		"{own}", "'"+migration.ReservedSet+"'",
-		"{journal}", quote(n.Journal),
-		"{names}", literal(n.History)+", "+literal(n.Settings)+", "+literal(n.Journal),
-		"{metadata}", quote(n.Metadata),
-		"{backfills}", quote(n.Backfills), "{lanes}", quote(n.Lanes), "{fills}", literal(n.Backfills)+", "+literal(n.Lanes),
-		"{all}", all,
-	).Replace
+	fill := filler(map[string]string{
+		"foreign": strings.ReplaceAll(foreignObjects, "{all}", all),
+		"views":   strings.ReplaceAll(foreignViews, "{all}", all),
+		"history": quote(n.History), "settings": quote(n.Settings),
+		"history_set": quote(n.History + "_set"),
+		"own":         "'" + migration.ReservedSet + "'",
+		"journal":     quote(n.Journal),
+		"names":       literal(n.History) + ", " + literal(n.Settings) + ", " + literal(n.Journal),
+		"metadata":    quote(n.Metadata),
+		"backfills":   quote(n.Backfills), "lanes": quote(n.Lanes), "fills": literal(n.Backfills) + ", " + literal(n.Lanes),
+		"all": all,
+	})
 	s := statements{
 		exist: fill(`SELECT count(*) FROM main.sqlite_schema WHERE name COLLATE NOCASE IN ({names})`),
 		standing: fill(`SELECT
@@ -196,11 +196,30 @@ func newStatements(n database.TableNames) statements {
 		fills:       newFillStatements(fill),
 		addFact:     fill(`INSERT INTO main.{metadata} (kind, name, facts) VALUES (?, ?, ?)`),
 	}
-	s.newest = strings.NewReplacer("id > ?1", "id < ?1", "ORDER BY id", "ORDER BY id DESC").Replace(s.history)
+	s.newest = strings.Replace(strings.Replace(s.history, "id > ?1", "id < ?1", 1), "ORDER BY id", "ORDER BY id DESC", 1)
 	for _, text := range ddl {
 		s.create = append(s.create, fill(text))
 	}
 	return s
+}
+
+// filler returns a function that replaces the names in braces of a text. A strings.Replacer takes
+// several times as long, at each start.
+func filler(texts map[string]string) func(string) string {
+	return func(text string) string {
+		var b strings.Builder
+		b.Grow(len(text) + 128)
+		for {
+			before, rest, found := strings.Cut(text, "{")
+			b.WriteString(before)
+			if !found {
+				return b.String()
+			}
+			var name string
+			name, text, _ = strings.Cut(rest, "}")
+			b.WriteString(texts[name])
+		}
+	}
 }
 
 // quote formats an identifier, literal a string.
