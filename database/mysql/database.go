@@ -119,10 +119,11 @@ type facts struct {
 	cluster   bool     // a node of a Galera cluster
 	perf      bool     // performance_schema is on
 	oracle    bool     // sql_mode makes the server read Oracle's dialect
+	packet    int64    // the longest message that the server accepts
 	impatient []string // variables with which the server soon ends idle sessions
 }
 
-const factsQuery = `SELECT DATABASE(), VERSION(), @@lower_case_table_names, @@character_set_client, @@character_set_connection, ifnull(@@character_set_results, 'utf8mb4'), @@sql_mode, @@autocommit, @@performance_schema, @@sql_select_limit, ` + idleLimits
+const factsQuery = `SELECT DATABASE(), VERSION(), @@lower_case_table_names, @@character_set_client, @@character_set_connection, ifnull(@@character_set_results, 'utf8mb4'), @@sql_mode, @@autocommit, @@performance_schema, @@sql_select_limit, @@max_allowed_packet, ` + idleLimits
 
 // inCluster says whether a MariaDB server is part of a cluster: ON or OFF; "" is another server.
 const inCluster = `, CONCAT('' /*M!100000 , @@wsrep_on */)`
@@ -146,7 +147,7 @@ func (db *Database) learn(ctx context.Context, c *conn) (*facts, error) {
 	var idle string
 	var cluster sql.NullString // in the mode EMPTY_STRING_IS_NULL
 	read := func(query string) error {
-		return c.row(ctx, query, nil, &name, &f.version, &f.fold, &charset, &connection, &results, &mode, &autocommit, &f.perf, &limit, &idle, &cluster)
+		return c.row(ctx, query, nil, &name, &f.version, &f.fold, &charset, &connection, &results, &mode, &autocommit, &f.perf, &limit, &f.packet, &idle, &cluster)
 	}
 	err := read(factsQuery + inCluster)
 	if number(err) == erUnknownVariable { // built without clusters

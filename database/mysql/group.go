@@ -150,12 +150,16 @@ func (r *run) group(ctx context.Context, s *migration.Script, all []sqltext.Stat
 	e := executor{db: r.db, h: r.h, c: r.h.worker, script: s, n: r.executed}
 	limited, stop := context.WithTimeout(ctx, groupTime)
 	defer stop()
-	err = r.begun(limited, all[0])
-	if err == nil {
-		err = e.group(limited, all)
-	}
-	if err == nil {
-		err = r.h.putJournal(ctx, r.h.worker, done, r.h.head.mine)
+	if r.h.atOnceFits(all) {
+		err = r.groupAtOnce(limited, &e, all, done)
+	} else {
+		err = r.begun(limited, all[0])
+		if err == nil {
+			err = e.group(limited, all)
+		}
+		if err == nil {
+			err = r.h.putJournal(ctx, r.h.worker, done, r.h.head.mine)
+		}
 	}
 	if err == nil {
 		err = r.h.seal(ctx, r.h.worker)
@@ -182,37 +186,123 @@ func (r *run) group(ctx context.Context, s *migration.Script, all []sqltext.Stat
 // errOneByOne is the reason not to execute statements as a group.
 var errOneByOne = errors.New("the statements can't be a group")
 
-// group executes statements in the open transaction.
-func (e *executor) group(ctx context.Context, all []sqltext.Statement) error {
-	tables, size, err := groupTablesOf(all)
+// groupAtOnce begins a transaction, executes the statements of a group in it, and writes the
+// journal: all in one message, of which the server executes nothing more after a failure.
+func (r *run) groupAtOnce(ctx context.Context, e *executor, all []sqltext.Statement, done *database.Journal) error {
+	h, c := r.h, r.h.worker
+	may, err := e.mayGroup(all)
 	if err != nil {
 		return err
 	}
+	ctx, stop := e.within(ctx)
+	defer stop()
+	w := r.waits
+	if w == (waits{}) {
+		w = c.waits
+	}
+	begin, now := c.beginning(true, w)
+	drivers.Stamp(done, h.clock.now(), h.user, h.db.process)
+	journal := h.journalWrite(done, hexText(done.Before), h.head.mine)
+	texts := []string{begin, "SET @whimbrel_may = EXP(IF((" + may + "), 0, 1000))"}
+	before := len(texts)
+	texts = append(append(texts, textsOf(all)...), ownWaits(h.lockWait, journal.sql), ifWritten)
+	executed, err := e.sendAll(ctx, texts)
+	if len(executed) > 0 {
+		c.waits, r.waits = now, waits{}
+	}
+	switch {
+	case err != nil && len(executed) == len(texts)-1 && number(err) == erOutOfRange:
+		return h.overtaken(journal)
+	case err != nil:
+		return err
+	case len(executed) != len(texts):
+		return errOneByOne
+	}
+	return e.heed(executed[before : before+len(all)])
+}
+
+// textsOf returns the texts of statements.
+func textsOf(all []sqltext.Statement) (texts []string) {
 	for _, st := range all {
-		if e.db.Check(st) != "" {
+		texts = append(texts, st.Text)
+	}
+	return texts
+}
+
+// atOnceFits reports whether groupAtOnce can send a group: the server must accept a message with it
+// and with what is around it.
+func (h *hold) atOnceFits(all []sqltext.Statement) bool {
+	const around = 64 << 10
+	size := around
+	for _, st := range all {
+		size += len(st.Text) + len(terminator)
+	}
+	w := h.worker.wire
+	return h.compound() && w != nil && !w.refuses && int64(size) < h.db.learnt().packet
+}
+
+// listens reports whether somebody listens to the warnings of more statements.
+func (e *executor) listens(more int) bool {
+	return e.db.opts.Notice != nil && e.n+more <= manyStatements
+}
+
+// heed returns an error if statements of a group have caused warnings that somebody listens to.
+func (e *executor) heed(executed []answer) error {
+	for _, a := range executed {
+		if a.warnings > 0 && e.listens(len(executed)) {
 			return errOneByOne
 		}
 	}
+	return nil
+}
+
+// within returns a context that ends after the script's timeout for a statement.
+func (e *executor) within(ctx context.Context) (context.Context, func()) {
 	if d := e.script.StatementTimeout; d > 0 {
-		limited, stop := context.WithTimeout(ctx, d)
-		defer stop()
-		ctx = limited
+		return context.WithTimeout(ctx, d)
 	}
-	var may bool
-	if err := e.c.row(ctx, mayGroup(tables, size), nil, &may); err != nil {
+	return ctx, func() {}
+}
+
+// mayGroup returns an SQL condition that statements may be a group.
+func (e *executor) mayGroup(all []sqltext.Statement) (condition string, err error) {
+	tables, size, err := groupTablesOf(all)
+	if err != nil {
+		return "", err
+	}
+	for _, st := range all {
+		if e.db.Check(st) != "" {
+			return "", errOneByOne
+		}
+	}
+	return mayGroup(tables, size), nil
+}
+
+// group executes statements in the open transaction, one after the other.
+func (e *executor) group(ctx context.Context, all []sqltext.Statement) error {
+	condition, err := e.mayGroup(all)
+	if err != nil {
 		return err
 	}
-	listens := e.db.opts.Notice != nil && e.n+len(all) <= manyStatements // to their warnings
+	ctx, stop := e.within(ctx)
+	defer stop()
+	var may bool
+	if err := e.c.row(ctx, "SELECT "+condition, nil, &may); err != nil {
+		return err
+	}
 	switch {
 	case !may:
 		return errOneByOne
-	case e.c.wire != nil:
-		warnings, err := e.sendAll(ctx, all)
-		if err == nil && warnings > 0 && listens {
+	case e.c.wire != nil && !e.c.wire.refuses:
+		executed, err := e.sendAll(ctx, textsOf(all))
+		if err == nil && len(executed) != len(all) { // the server has read the text in another way
 			err = errOneByOne
 		}
-		return err
-	case listens:
+		if err != nil {
+			return err
+		}
+		return e.heed(executed)
+	case e.listens(len(all)):
 		return errOneByOne
 	}
 	for _, st := range all {
@@ -244,8 +334,8 @@ func groupTablesOf(all []sqltext.Statement) (tables []table, size int, err error
 // terminator ends a statement among several. The statement may end with a comment.
 const terminator = "\n;\n"
 
-// mayGroup returns a query whether a rollback undoes everything that rows for some tables change,
-// and whether the server accepts a message with them. It keeps the tables as they are: until the
+// mayGroup returns an SQL condition: a rollback undoes everything that rows for some tables change,
+// and the server accepts a message with them. It keeps the tables as they are: until the
 // transaction ends, no other session can change their engine or create a trigger. Who lacks the
 // privilege TRIGGER doesn't see triggers.
 func mayGroup(tables []table, size int) string {
@@ -259,26 +349,15 @@ func mayGroup(tables []table, size int) string {
 			"NOT EXISTS (SELECT 1 FROM information_schema.triggers WHERE "+t.in("event_object_schema", "event_object_table")+")",
 			"NOT EXISTS (SELECT 1 FROM "+t.quoted()+" WHERE FALSE)")
 	}
-	return "SELECT " + strings.Join(all, " AND ")
+	return strings.Join(all, " AND ")
 }
 
-// sendAll sends statements in one message, and returns how many warnings they caused. The server
-// stops at the first that fails.
-func (e *executor) sendAll(ctx context.Context, all []sqltext.Statement) (warnings int, err error) {
-	texts := make([]string, len(all))
-	for i, st := range all {
-		texts[i] = st.Text
-	}
-	var executed []answer
+// sendAll sends statements in one message, and returns what the server says of those that it has
+// executed. It stops at the first that fails.
+func (e *executor) sendAll(ctx context.Context, texts []string) (executed []answer, err error) {
 	err = e.c.do(ctx, func(ctx context.Context) (err error) {
 		executed, err = e.c.wire.exec(ctx, e.c, strings.Join(texts, terminator), nil)
 		return err
 	})
-	for _, p := range executed {
-		warnings += p.warnings
-	}
-	if err == nil && len(executed) != len(all) {
-		err = errOneByOne // the server has read the text in another way
-	}
-	return warnings, err
+	return executed, err
 }

@@ -128,15 +128,20 @@ func (c *conn) limitWaits(ctx context.Context, w waits) error {
 // beginLimited begins a transaction, and limits the session's waits for locks. MariaDB does both in
 // one round trip. A server that doesn't get the limits now gets them before the first script.
 func (c *conn) beginLimited(ctx context.Context, compound bool, w waits) error {
-	if c.waits == w || !compound {
-		_, err := c.exec(ctx, startTransaction)
-		return err
-	}
-	_, err := c.exec(ctx, "IF 1 THEN "+c.setWaits(w)+"; "+startTransaction+"; END IF")
+	begin, now := c.beginning(compound, w)
+	_, err := c.exec(ctx, begin)
 	if err == nil {
-		c.waits = w
+		c.waits = now
 	}
 	return err
+}
+
+// beginning returns the statement of beginLimited, and the session's limits after it.
+func (c *conn) beginning(compound bool, w waits) (statement string, now waits) {
+	if c.waits == w || !compound {
+		return startTransaction, c.waits
+	}
+	return "IF 1 THEN " + c.setWaits(w) + "; " + startTransaction + "; END IF", w
 }
 
 // compound reports whether the server executes IF … THEN … END IF outside of routines.
