@@ -240,7 +240,9 @@ func (r *run) execAhead(outer context.Context, s *migration.Script, st sqltext.S
 	}
 	if err == nil && len(executed) == ofNoticed {
 		for _, row := range executed[ofNoticed-1].rows {
-			r.db.opts.Notice(database.Notice{Severity: row[0], Code: row[1], Message: row[2]})
+			if len(row) == 3 {
+				r.db.opts.Notice(database.Notice{Severity: row[0], Code: row[1], Message: row[2]})
+			}
 		}
 	}
 	r.called(q, err)

@@ -208,3 +208,25 @@ func TestSyntaxErrorAmongCallsToldAhead(t *testing.T) {
 	equal(t, "what is announced", st.Interrupted.Begun, all[2].Statement.Text)
 	must(t, r.Close(background(t)))
 }
+
+// The warnings of a statement are read before the next one is executed.
+func TestWarningsAmongCallsToldAhead(t *testing.T) {
+	t.Parallel()
+	var got []string
+	db, err := database.Open(background(t), testdb.MariaDB(t), database.Options{Notice: func(n database.Notice) { got = append(got, n.Severity+" "+n.Code+" "+n.Message) }})
+	must(t, err)
+	t.Cleanup(func() { db.Close() })
+	r, _, err := db.Guard(background(t), "s", database.LockOptions{Timeout: waitLimit})
+	must(t, err)
+	all := callsOf(t, 1, "CREATE TABLE a (id int)", "DROP TABLE IF EXISTS missing, another", "CREATE TABLE b (id int)")
+	tellAhead(t, r, all)
+	for i, c := range all {
+		must(t, call(background(t), r, c))
+		if want := map[bool]int{true: 1}[i > 1]; len(got) != want {
+			t.Errorf("after call %d there are %d warnings, want %d: %q", i, len(got), want, got)
+		}
+	}
+	contains(t, "the warning", got[0], "1051")
+	contains(t, "the warning", got[0], "missing")
+	must(t, r.Close(background(t)))
+}
