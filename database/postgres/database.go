@@ -49,7 +49,7 @@ type Database struct {
 
 	wal walTimes // positions that Signals has seen
 
-	last    atomic.Pointer[head]   // of the last Tx that began
+	last    atomic.Pointer[head]   // that was read last
 	unknown atomic.Pointer[server] // the server that received a COMMIT whose answer was lost
 
 	url     string     // that Open was called with; "" for a caller's connections
@@ -226,7 +226,11 @@ func (db *Database) readState(ctx context.Context, c *conn, l location, set stri
 			return nil, err
 		}
 	}
-	return r.finish()
+	st, err := r.finish()
+	if err == nil {
+		db.last.Store(&r.head)
+	}
+	return st, err
 }
 
 // heldQuery looks for the lock of an interrupted run's process, by its key.

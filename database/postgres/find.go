@@ -16,7 +16,7 @@ import (
 
 const (
 	// aboutSession are columns that need no table.
-	aboutSession = `SELECT pg_catalog.current_database(), current_user, pg_catalog.pg_backend_pid(), pg_catalog.current_schemas(false), pg_catalog.set_config('lock_timeout', $1, true)`
+	aboutSession = `SELECT pg_catalog.current_database(), current_user, pg_catalog.pg_backend_pid(), pg_catalog.current_schemas(false), pg_catalog.set_config('lock_timeout', $1, true), ` + aboutServer
 	// pinAfter sets the path of quickQuery after the schemas of the search path are read.
 	pinAfter = `, pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true)`
 )
@@ -68,7 +68,7 @@ func (f *finder) quick(c *conn, steer bool) []query {
 	about := query{
 		sql:     aboutSession,
 		args:    []arg{number(f.db.lockTimeout().Milliseconds())},
-		formats: []int16{0, 0, 0, 1, 0},
+		formats: []int16{0, 0, 0, 1, 0, 0, 0, 0},
 		path:    callers,
 		quiet:   true,
 		often:   true,
@@ -76,6 +76,8 @@ func (f *finder) quick(c *conn, steer bool) []query {
 			f.database, f.user = r.text(), r.text()
 			c.prepareFromNowOn(r.number())
 			f.first = firstPermanent(r.names())
+			r.text()
+			c.onServer(r.server())
 			return r.err
 		},
 	}
