@@ -25,7 +25,7 @@ const (
 	fewStatements = 32
 	fewBytes      = 64 << 10
 	firstBytes    = 64 << 10 // of the first chunk, so that the server begins while the next is read
-	chunkBytes    = 512 << 10
+	chunkBytes    = 384 << 10
 )
 
 // scriptRunner executes one script in a Tx.
