@@ -88,11 +88,23 @@ func (a *applier) run(ctx context.Context) (err error) {
 		}
 	}
 	for next := 0; next < all; {
+		if a.doneByOthers(next) {
+			a.skip(next)
+			next++
+			continue
+		}
 		if next, err = a.advance(ctx, next); err != nil {
 			return err
 		}
 	}
 	return a.awaitDetached(ctx)
+}
+
+// doneByOthers reports whether nothing of a step remains to be done, as was found under the lock.
+// If each of many processes took the lock again for each such step, they would stand in each
+// other's way.
+func (a *applier) doneByOthers(index int) bool {
+	return !a.left[index] && !a.plan.Atomic && a.plan.Steps[index].Mode != InBatches
 }
 
 // steps does the steps from one index up to another, which share a transaction, and the batches of

@@ -41,6 +41,7 @@ func (a *applier) runOutside(ctx context.Context, index, _ int) (err error) {
 		todo, interrupted, err = a.pause(ctx, r, index, index+1)
 	}
 	if err != nil || len(todo) == 0 {
+		keep = err == nil && interrupted == nil && a.keeps(g, a.following(index))
 		return err
 	}
 	s := a.plan.Steps[index]
@@ -201,6 +202,13 @@ func (a *applier) guard(ctx context.Context) (guarded, database.Found, error) {
 	}
 	r, found, err := a.m.db.Guard(ctx, a.m.set.Name(), opts)
 	return guarded{run: r, opts: opts, since: time.Now()}, found, err
+}
+
+// following returns the index of the step that remains to be done after another.
+func (a *applier) following(index int) int {
+	for index++; index < len(a.left) && !a.left[index]; index++ {
+	}
+	return index
 }
 
 // keeps reports whether the next step has the same lock: it is a run, too, and follows soon enough.

@@ -65,6 +65,33 @@ func TestTwentyAtOnce(t *testing.T) {
 	}
 }
 
+// Who finds under the lock that others have done several steps takes it no second time to skip
+// them, and keeps it for the run that remains.
+func TestStepsOfOthersTakeNoLock(t *testing.T) {
+	t.Parallel()
+	scripts := []script{{1, "CREATE TABLE t ()", "-"}}
+	for v := int64(2); v <= 6; v++ {
+		scripts = append(scripts, script{v, fmt.Sprintf("CREATE INDEX CONCURRENTLY i%d ON t (x)", v), "-"})
+	}
+	set, target := newSet(t, scripts...), memdb.New()
+	db, other := open(t, target), open(t, target)
+	mustMigrate(t, whimbrel.New(other, set, whimbrel.Options{}), whimbrel.Version(1))
+	locks := 0
+	db.SetHook(func(op string) error {
+		if op != memdb.OpGuard {
+			return nil
+		}
+		if locks++; locks > 1 {
+			return nil
+		}
+		return tryMigrate(t, whimbrel.New(other, set, whimbrel.Options{}), whimbrel.Version(4))
+	})
+	r := mustUp(t, whimbrel.New(db, set, whimbrel.Options{}))
+	wantSkipped(t, r, 2, 3, 4)
+	wantApplied(t, r, 5, 6)
+	wantEqual(t, "how often it took the lock", locks, 1)
+}
+
 func TestLostCommitIsLookedUp(t *testing.T) {
 	t.Parallel()
 	for _, answer := range []error{memdb.ErrCommitted, memdb.ErrNotCommitted} {
