@@ -96,6 +96,7 @@ func (r *run) queue(ctx context.Context, next []database.Call) (*ahead, error) {
 	defer func() { h.row, h.next, h.hasRow = row, nil, hasRow }()
 	var texts []string
 	var last *database.Journal
+	size := 0
 	for i, of := range next {
 		c := &call{Call: of, index: i, first: len(texts)}
 		var statements []string
@@ -109,7 +110,10 @@ func (r *run) queue(ctx context.Context, next []database.Call) (*ahead, error) {
 		if err != nil {
 			return nil, err
 		}
-		if statements == nil {
+		for _, text := range statements {
+			size += len(text) + len(betweenCalls)
+		}
+		if statements == nil || int64(size) > r.db.learnt().packet-packetHead {
 			break
 		}
 		if last = nil; c.a != nil {
@@ -118,10 +122,13 @@ func (r *run) queue(ctx context.Context, next []database.Call) (*ahead, error) {
 		c.count = len(statements)
 		texts, q.calls = append(texts, statements...), append(q.calls, c)
 	}
-	// a statement can end in a comment up to the end of the line; each begins on its own first line
-	q.text = strings.Join(texts, "\n; ")
+	q.text = strings.Join(texts, betweenCalls)
 	return q, nil
 }
+
+// betweenCalls is between two statements of the message: the first can end in a comment. The second
+// begins on a line of its own.
+const betweenCalls = "\n; "
 
 // statementAhead returns the SQL of a statement with its announcement; nil if it needs more. last
 // is the journal of the statement before it in the same run.

@@ -230,3 +230,29 @@ func TestWarningsAmongCallsToldAhead(t *testing.T) {
 	contains(t, "the warning", got[0], "missing")
 	must(t, r.Close(background(t)))
 }
+
+// A message never exceeds the server's limit.
+func TestLimitOfCallsToldAhead(t *testing.T) {
+	t.Parallel()
+	url, pool := newDatabase(t)
+	r, _, err := open(t, url).Guard(background(t), "s", database.LockOptions{Timeout: waitLimit})
+	must(t, err)
+	all := callsOf(t, 1, "CREATE TABLE a (id int)", "CREATE TABLE b (id int)", "CREATE TABLE c (id int)")
+	for _, tt := range []struct {
+		limit       int64
+		least, most int
+	}{{64 << 10, 6, 6}, {4 << 10, 1, 5}, {512, 0, 0}} {
+		mysql.LimitMessages(r, tt.limit)
+		n, err := r.(database.RunSequencer).Ahead(background(t), all)
+		must(t, err)
+		if n < tt.least || n > tt.most {
+			t.Errorf("%d calls fit into %d bytes, want %d to %d", n, tt.limit, tt.least, tt.most)
+		}
+	}
+	mysql.LimitMessages(r, 512) // which is too short for a statement with its announcement
+	for _, c := range all {
+		must(t, call(background(t), r, c))
+	}
+	must(t, r.Close(background(t)))
+	equal(t, "the tables", value(t, pool, "SELECT COUNT(*) FROM information_schema.tables WHERE table_schema = DATABASE() AND LENGTH(table_name) = 1"), "3")
+}

@@ -121,7 +121,7 @@ func (r *run) ExecAnnounced(ctx context.Context, s *migration.Script, st sqltext
 		if err != nil {
 			return err
 		}
-		if r.together(st) {
+		if r.together(st) && int64(len(a.write.sql)+len(st.Text)+shortTexts) < r.db.learnt().packet {
 			err = r.exec(ctx, s, st, nil, a)
 			if a.state == unsure {
 				err = errors.Join(err, r.settle(ctx, a))
@@ -171,6 +171,9 @@ func (e *executor) sendAnnounced(ctx context.Context, st sqltext.Statement) erro
 	}
 	return e.h.answered(ctx, a, executed, err, begun)
 }
+
+// shortTexts is more than the length of what else is in such a message.
+const shortTexts = 1 << 10
 
 // ofAnnouncement is how many statements announce a statement.
 const ofAnnouncement = 2

@@ -33,3 +33,11 @@ func Lose(ctx context.Context, r database.Run) error {
 	_, err := h.guard.c.exec(ctx, query)
 	return err
 }
+
+// LimitMessages sets what is known of the server's limit for messages, in bytes.
+func LimitMessages(r database.Run, longest int64) {
+	db := r.(*run).db
+	db.mu.Lock()
+	defer db.mu.Unlock()
+	db.facts.packet = longest
+}
