@@ -88,12 +88,14 @@ func (a *applier) commitEach(ctx context.Context, tx database.Sequencer, parts [
 	more := a.follows(end)
 	a.retry = a.newRetrier(from, min(end+1, len(a.plan.Steps))) // with the step that may follow
 	a.current.Store(a.retry)
+	last := -1      // the step that has begun last
 	var wrong error // the driver's
 	report := database.PartReport{
 		Begun: func() {
 			if wrong == nil {
 				a.retry.start()
 				a.start(next)
+				last = next
 			}
 		},
 		Committed: func(r database.Recorded) {
@@ -114,6 +116,9 @@ func (a *applier) commitEach(ctx context.Context, tx database.Sequencer, parts [
 	}
 	if err = cmp.Or(wrong, err); err != nil {
 		a.drop(ctx)
+		if last != next {
+			a.begins(next)
+		}
 		return next, a.failed([]int{next}, next, nil, err)
 	}
 	return next, nil

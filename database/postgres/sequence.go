@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"strings"
 
@@ -128,7 +129,7 @@ func (b *transaction) commitEach(ctx context.Context, parts []database.Part, mor
 		switch {
 		case m.committed:
 		case !m.begun:
-			return nil, nil
+			return nil, notBegun(b.c, err)
 		default:
 			return nil, notCommitted(b.c, err, m.reached)
 		}
@@ -138,6 +139,15 @@ func (b *transaction) commitEach(ctx context.Context, parts []database.Part, mor
 	}
 	b.passed = true
 	return n, nil
+}
+
+// notBegun returns what CommitEach returns if the server did not say that a transaction has begun:
+// an error if the connection broke and the server may have committed it nevertheless.
+func notBegun(c *conn, err error) error {
+	if unknown := (*database.CommitUnknownError)(nil); errors.As(notCommitted(c, err, false), &unknown) {
+		return unknown
+	}
+	return nil
 }
 
 // following returns a transaction that begins after b on the same connection.

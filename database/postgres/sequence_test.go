@@ -1,6 +1,7 @@
 package postgres_test
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"strings"
@@ -230,4 +231,21 @@ func TestSequenceIsCancelled(t *testing.T) {
 	equal(t, "whether a Tx follows", next != nil, false)
 	becomesFree(t, db, "s")
 	equal(t, "what is applied", versions(t, db, "s"), "[1 2 3]")
+}
+
+// If the connection breaks before the answers of a transaction, the server may have committed it
+// nevertheless.
+func TestSequenceLosesTheConnection(t *testing.T) {
+	t.Parallel()
+	url := testdb.Postgres(t)
+	proxy := testdb.NewProxy(t, url)
+	s := sequencer(t, open(t, proxy.URL))
+	proxy.CutWhenAnswered(func(message []byte) bool { return bytes.Contains(message, []byte("BEGIN")) })
+	done, next, err := commitEach(t, s, "CREATE TABLE a (x int)", "CREATE TABLE b (x int)", "CREATE TABLE c (x int)")
+	as[*database.CommitUnknownError](t, err)
+	equal(t, "how many are known to be committed", done, 1)
+	equal(t, "whether a Tx follows", next != nil, false)
+	db := open(t, url)
+	becomesFree(t, db, "s")
+	equal(t, "what is applied", versions(t, db, "s"), "[1 2 3 4 5]")
 }
