@@ -238,13 +238,16 @@ func (b *transaction) mayTakeLong(s *migration.Script) bool {
 	return false
 }
 
+// isBrief reports whether a statement is one of those. It waits for no other session, either.
 func isBrief(st sqltext.Statement) bool {
 	switch st.Verb() {
-	case "DROP", "COMMENT", "GRANT", "REVOKE":
+	case "GRANT", "REVOKE":
 		return true
 	case "CREATE":
-		words := strings.Fields(strings.ToUpper(st.Text))
-		return len(words) > 2 && slices.Contains([]string{"TABLE", "SCHEMA", "TYPE", "SEQUENCE", "DOMAIN"}, words[1]) && !slices.Contains(words, "SELECT")
+		text := strings.ToUpper(st.Text)
+		words := strings.Fields(text)
+		return len(words) > 2 && slices.Contains([]string{"TABLE", "SCHEMA", "TYPE", "SEQUENCE", "DOMAIN"}, words[1]) &&
+			!slices.ContainsFunc([]string{"SELECT", "REFERENCES", "INHERITS", "LIKE", "PARTITION", "OWNED"}, func(word string) bool { return strings.Contains(text, word) })
 	}
 	return false
 }

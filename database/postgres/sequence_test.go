@@ -249,3 +249,33 @@ func TestSequenceLosesTheConnection(t *testing.T) {
 	becomesFree(t, db, "s")
 	equal(t, "what is applied", versions(t, db, "s"), "[1 2 3 4 5]")
 }
+
+// The server reports a COMMIT before a script that waits for another session.
+func TestSequenceWaits(t *testing.T) {
+	for name, waits := range map[string]string{
+		"DROP":        "DROP TABLE locked",
+		"COMMENT":     "COMMENT ON TABLE locked IS 'x'",
+		"a key":       "CREATE TABLE b (x int REFERENCES locked)",
+		"inheritance": "CREATE TABLE b () INHERITS (locked)",
+		"LIKE":        "CREATE TABLE b (LIKE locked)",
+		"a sequence":  "CREATE SEQUENCE b OWNED BY locked.x",
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			url := testdb.Postgres(t)
+			other := connect(t, url)
+			do(t, other, "CREATE TABLE locked (x int PRIMARY KEY)")
+			do(t, other, "BEGIN; LOCK TABLE locked")
+			opts := database.LockOptions{LockTimeout: waitLimit / 2}
+			done := 0
+			_, next, err := commitEachWith(t, t.Context(), sequencer(t, open(t, url)), opts, func() {
+				if done++; done == 1 {
+					do(t, other, "COMMIT")
+				}
+			}, "CREATE TABLE a (x int)", waits)
+			must(t, err)
+			equal(t, "how many were committed", done, 2)
+			must(t, next.Rollback(t.Context()))
+		})
+	}
+}
