@@ -101,8 +101,7 @@ func (a *applier) run(ctx context.Context) (err error) {
 }
 
 // doneByOthers reports whether nothing of a step remains to be done, as was found under the lock.
-// If each of many processes took the lock again for each such step, they would stand in each
-// other's way.
+// Many processes that took the lock again for each such step would delay each other.
 func (a *applier) doneByOthers(index int) bool {
 	return !a.left[index] && !a.plan.Atomic && a.plan.Steps[index].Mode != InBatches
 }

@@ -355,7 +355,7 @@ func (r *run) recordAhead(ctx context.Context, entries []database.Entry) (record
 	return recorded, true, nil
 }
 
-// sendAhead sends the message. It goes on after ctx, until outer ends or the lock is lost.
+// sendAhead sends the message. Sending continues after ctx, until outer ends or the lock is lost.
 func (r *run) sendAhead(ctx, outer context.Context, q *ahead, s *migration.Script) error {
 	h := r.h
 	under, release := h.under(ctx)
