@@ -196,7 +196,6 @@ type alteredTx struct {
 	query    func(context.Context, string) (*database.Rows, error)
 	commit   func(context.Context) (database.Recorded, error)
 	chain    func(context.Context, database.LockOptions) (database.Recorded, database.Tx, database.Found, error)
-	each     func(context.Context, []database.Part, bool, database.LockOptions, database.PartReport) (database.Tx, database.Found, error)
 	rollback func(context.Context) error
 	start    func(context.Context, database.BackfillStart) error
 	finish   func(context.Context, int64) error
@@ -272,8 +271,8 @@ func (tx *alteredTx) Rollback(ctx context.Context) error {
 	return or(tx.rollback, tx.Tx.Rollback)(ctx)
 }
 
-func (db *alteredDB) StartSequence(ctx context.Context, set string, head int64, opts database.LockOptions) database.Sequence {
-	return or(db.start, db.Database.StartSequence)(ctx, set, head, opts)
+func (d *alteredDB) StartSequence(ctx context.Context, set string, head int64, opts database.LockOptions) database.Sequence {
+	return or(d.start, d.Database.StartSequence)(ctx, set, head, opts)
 }
 
 // commitEachFunc is the type of Sequencer.CommitEach.

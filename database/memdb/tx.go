@@ -170,8 +170,8 @@ func (tx *transaction) CommitEach(ctx context.Context, parts []database.Part, mo
 }
 
 // StartSequence implements database.SequenceStarter.
-func (db *Database) StartSequence(_ context.Context, set string, head int64, _ database.LockOptions) database.Sequence {
-	return &sequence{db: db, set: set, head: head}
+func (d *Database) StartSequence(_ context.Context, set string, head int64, _ database.LockOptions) database.Sequence {
+	return &sequence{db: d, set: set, head: head}
 }
 
 // sequence is a Sequence.
