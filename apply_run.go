@@ -380,7 +380,10 @@ func (x *runner) settle(ctx context.Context, an *migration.Analysis) error {
 	}
 	x.recordLost(ctx)
 	now := *x.journal
-	now.Begun, now.Before, now.Error = "", "", ""
+	now.Error = ""
+	if !o.Remains { // otherwise it remains begun until it is announced again
+		now.Begun, now.Before = "", ""
+	}
 	if o.Verdict == database.Happened {
 		now.Add(sqltext.Statement{Text: an.Mask(st.Text)})
 	}

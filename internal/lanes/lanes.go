@@ -157,7 +157,7 @@ func (r *run) coordinate(ctx context.Context) (end End, err error) {
 	}
 	blind := 0 // how many looks in a row have failed
 	speed := speedometer{}
-	speed.add(r.latest)
+	speed.add(r.seen())
 	running := r.start(work, 0)
 	for running > 0 {
 		select {
@@ -180,7 +180,7 @@ func (r *run) coordinate(ctx context.Context) (end End, err error) {
 				continue
 			}
 			blind = 0
-			speed.add(r.latest)
+			speed.add(r.seen())
 			if r.Progress != nil {
 				r.Progress(r.latest, speed.rowsPerSecond())
 			}
