@@ -8,9 +8,9 @@ import (
 	"github.com/whimbrel-db/whimbrel/sqltext"
 )
 
-// A run is told of at most aheadLimit steps, aheadCalls calls and aheadBytes of text at a time, and
-// first of one step. As long as they are done within aheadQuick, it is told of twice as many the
-// next time, otherwise of half as many: a slow statement never has much behind it.
+// The applier tells a run of one step first, and never of more than aheadLimit steps, aheadCalls
+// calls and aheadBytes of text. After steps that took at most aheadQuick it tells of twice as many,
+// otherwise of half as many: a slow statement never has much behind it.
 const (
 	aheadLimit = 32
 	aheadCalls = 96

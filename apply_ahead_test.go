@@ -176,24 +176,3 @@ func TestAnyInterleavingOfRunsToldAhead(t *testing.T) {
 	})
 	t.Logf("runs were resumed %d times", resumed.Load())
 }
-
-// A DROP INDEX CONCURRENTLY that was killed leaves an invalid index. A process that resumes it, and
-// is killed before it announces the statement again, leaves the run as it was.
-func TestKilledBeforeAnotherAnnouncement(t *testing.T) {
-	t.Parallel()
-	set, target := newSet(t, pairs(1)...), memdb.New()
-	mustUp(t, migrator(t, target, set))
-	db := open(t, target)
-	failAt(db, memdb.OpRunExec, memdb.ErrHalfway)
-	wantErrorIs(t, tryMigrate(t, whimbrel.New(db, set, whimbrel.Options{}), whimbrel.By(-1)), memdb.ErrKilled)
-	db = open(t, target)
-	failAt(db, memdb.OpRunAnnounce, memdb.ErrKilled)
-	wantErrorIs(t, tryMigrate(t, whimbrel.New(db, set, whimbrel.Options{}), whimbrel.By(-1)), memdb.ErrKilled)
-	mustUp(t, migrator(t, target, set))
-	invalid, err := target.Invalid(t.Context())
-	noError(t, err)
-	wantEqual(t, "the invalid indexes", invalid, nil)
-	indexes, err := target.Indexes(t.Context())
-	noError(t, err)
-	wantEqual(t, "the indexes", indexes, []string{"i2", "j2"})
-}

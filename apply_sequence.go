@@ -54,7 +54,7 @@ func (a *applier) sequence(ctx context.Context, from int) (next int, err error) 
 		if err := a.giveTurn(ctx); err != nil {
 			return from, err
 		}
-		if s := database.StartSequence(ctx, a.m.db, a.m.set.Name(), a.expect.Head, a.retry.lockOptions()); s != nil {
+		if s := database.StartSequence(ctx, a.m.db, a.m.set.Name(), a.expect.Head); s != nil {
 			a.began = time.Now()
 			if parts := a.parts(s, from); len(parts) > 0 {
 				return a.commitEach(ctx, s, parts, from)

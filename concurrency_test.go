@@ -65,8 +65,8 @@ func TestTwentyAtOnce(t *testing.T) {
 	}
 }
 
-// Who finds under the lock that others have done several steps takes it no second time to skip
-// them, and keeps it for the run that remains.
+// A process that finds under the lock that others have done several steps skips them without taking
+// the lock again, and keeps it for the run that remains.
 func TestStepsOfOthersTakeNoLock(t *testing.T) {
 	t.Parallel()
 	scripts := []script{{1, "CREATE TABLE t ()", "-"}}

@@ -33,8 +33,8 @@ func (db *sequenceDB) noting(tx database.Tx) database.Tx {
 	return &sequenceTx{tx.(noted), db}
 }
 
-func (db *sequenceDB) StartSequence(ctx context.Context, set string, head int64, opts database.LockOptions) database.Sequence {
-	return &sequence{db.Database.StartSequence(ctx, set, head, opts), db}
+func (db *sequenceDB) StartSequence(ctx context.Context, set string, head int64) database.Sequence {
+	return &sequence{db.Database.StartSequence(ctx, set, head), db}
 }
 
 type sequence struct {

@@ -336,7 +336,7 @@ type SequenceStarter interface {
 	// StartSequence prepares CommitEach, and sends no query. The first transaction begins only if the
 	// lock of the set is free at that moment, no run is interrupted, and the head is the given one.
 	// It returns nil if that is not possible, for whatever reason.
-	StartSequence(ctx context.Context, set string, head int64, opts LockOptions) Sequence
+	StartSequence(ctx context.Context, set string, head int64) Sequence
 }
 
 // Sequence is a [Sequencer] that has not begun. CommitEach or Rollback ends it.
@@ -347,9 +347,9 @@ type Sequence interface {
 }
 
 // StartSequence prepares a sequence. It returns nil if the database is no [SequenceStarter].
-func StartSequence(ctx context.Context, db Database, set string, head int64, opts LockOptions) Sequence {
+func StartSequence(ctx context.Context, db Database, set string, head int64) Sequence {
 	if s, ok := db.(SequenceStarter); ok {
-		return s.StartSequence(ctx, set, head, opts)
+		return s.StartSequence(ctx, set, head)
 	}
 	return nil
 }

@@ -79,7 +79,7 @@ type alteredDB struct {
 	opts     database.Options
 
 	tables   func() []string
-	start    func(context.Context, string, int64, database.LockOptions) database.Sequence
+	start    func(context.Context, string, int64) database.Sequence
 	state    func(context.Context, string) (*database.State, error)
 	history  func(context.Context, database.HistoryQuery) iter.Seq2[database.Entry, error]
 	begin    func(context.Context, string, database.LockOptions) (database.Tx, database.Found, error)
@@ -271,8 +271,8 @@ func (tx *alteredTx) Rollback(ctx context.Context) error {
 	return or(tx.rollback, tx.Tx.Rollback)(ctx)
 }
 
-func (d *alteredDB) StartSequence(ctx context.Context, set string, head int64, opts database.LockOptions) database.Sequence {
-	return or(d.start, d.Database.StartSequence)(ctx, set, head, opts)
+func (d *alteredDB) StartSequence(ctx context.Context, set string, head int64) database.Sequence {
+	return or(d.start, d.Database.StartSequence)(ctx, set, head)
 }
 
 // commitEachFunc is the type of Sequencer.CommitEach.

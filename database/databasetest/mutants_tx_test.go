@@ -305,12 +305,12 @@ var txMutants = []mutant{
 		}
 	})),
 	ofDB("StartSequence begins whatever the head is", txStart, func(db *alteredDB) {
-		db.start = func(ctx context.Context, set string, _ int64, opts database.LockOptions) database.Sequence {
+		db.start = func(ctx context.Context, set string, _ int64) database.Sequence {
 			st, err := db.Database.State(ctx, set)
 			if err != nil {
 				return nil
 			}
-			return db.Database.StartSequence(ctx, set, st.Head, opts)
+			return db.Database.StartSequence(ctx, set, st.Head)
 		}
 	}),
 	ofTx("Commit after an error commits the statements before it", txCommitFails, func(tx *alteredTx) {

@@ -164,7 +164,7 @@ func startSequence(c *check) {
 	// each begins a sequence of one part, and returns whether it was committed.
 	each := func(head int64) (done bool) {
 		c.Helper()
-		s := database.StartSequence(c.ctx, db, "s", head, database.LockOptions{})
+		s := database.StartSequence(c.ctx, db, "s", head)
 		if s == nil || !s.Fits(part.Script) {
 			return false
 		}
@@ -187,7 +187,7 @@ func startSequence(c *check) {
 	c.hasRows("t", 0)
 	c.isFree("s")
 
-	if s := database.StartSequence(c.ctx, db, "s", head, database.LockOptions{}); s != nil {
+	if s := database.StartSequence(c.ctx, db, "s", head); s != nil {
 		c.ok(s.Rollback(c.ctx), "Sequence.Rollback")
 	}
 	c.isFree("s")

@@ -170,7 +170,7 @@ func (tx *transaction) CommitEach(ctx context.Context, parts []database.Part, mo
 }
 
 // StartSequence implements database.SequenceStarter.
-func (d *Database) StartSequence(_ context.Context, set string, head int64, _ database.LockOptions) database.Sequence {
+func (d *Database) StartSequence(_ context.Context, set string, head int64) database.Sequence {
 	return &sequence{db: d, set: set, head: head}
 }
 

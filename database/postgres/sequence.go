@@ -64,7 +64,7 @@ func (b *transaction) CommitEach(ctx context.Context, parts []database.Part, mor
 
 // StartSequence implements database.SequenceStarter. It needs a connection whose server process is
 // known, and the head of Whimbrel's own set as this Database has seen it last.
-func (db *Database) StartSequence(ctx context.Context, set string, head int64, opts database.LockOptions) database.Sequence {
+func (db *Database) StartSequence(ctx context.Context, set string, head int64) database.Sequence {
 	l, last := db.located(), db.last.Load()
 	if !l.made() || last == nil || last.own > head || db.unknown.Load() != nil {
 		return nil
@@ -73,7 +73,7 @@ func (db *Database) StartSequence(ctx context.Context, set string, head int64, o
 	if err != nil { // Begin returns it
 		return nil
 	}
-	b := &transaction{db: db, c: c, set: set, own: l, schema: l.schema, opts: opts, unbegun: true}
+	b := &transaction{db: db, c: c, set: set, own: l, schema: l.schema, unbegun: true}
 	b.head = *last
 	b.head.mine, b.head.journal = head-last.own, 0
 	if !c.knownServer() || c.server.standby || c.unusable {
