@@ -731,7 +731,7 @@ func (x *runner) stopped(ctx context.Context, st sqltext.Statement, err error) e
 	return err
 }
 
-// undone cleans up after a statement that failed, and reports whether nothing of it remains.
+// undone cleans up after a statement that failed, and reports whether it can be executed again.
 func (x *runner) undone(ctx context.Context, st sqltext.Statement, err error) bool {
 	if x.owed != nil { // the journal could not be written
 		return false
@@ -739,8 +739,12 @@ func (x *runner) undone(ctx context.Context, st sqltext.Statement, err error) bo
 	if x.journal == nil || x.journal.Begun == "" { // it was in a transaction
 		return true
 	}
-	if !errors.As(err, new(*database.StatementError)) || !x.cleanedUp(ctx, st, x.journal.Before) {
+	if !errors.As(err, new(*database.StatementError)) {
 		return false
+	}
+	again, remains := x.cleanedUp(ctx, st, x.journal.Before)
+	if !again || remains { // then it remains begun until it is announced again
+		return again
 	}
 	j := *x.journal
 	j.Begun, j.Before = "", ""
@@ -748,11 +752,15 @@ func (x *runner) undone(ctx context.Context, st sqltext.Statement, err error) bo
 	return x.write(ctx, j) == nil
 }
 
-// cleanedUp reports whether a failed statement had no effect and left nothing behind. It waits for
-// other sessions no longer than for the lock, since the next run can clean up as well.
-func (x *runner) cleanedUp(ctx context.Context, st sqltext.Statement, before string) bool {
+// cleanedUp cleans up after a failed statement. It reports whether the statement can be executed
+// again, and whether something of it remains until then. It waits for other sessions no longer than
+// for the lock, since the next run can clean up as well.
+func (x *runner) cleanedUp(ctx context.Context, st sqltext.Statement, before string) (again, remains bool) {
 	ctx, cancel := context.WithTimeout(ctx, max(x.opts.Timeout, lastWords))
 	defer cancel()
 	o, err := x.r.Outcome(ctx, st, before, x.opts)
-	return err == nil && o.Verdict == database.NotHappened && x.repair(ctx, st, o) == nil
+	if err != nil || o.Verdict != database.NotHappened {
+		return false, false
+	}
+	return x.repair(ctx, st, o) == nil, o.Remains
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/whimbrel-db/whimbrel"
 	"github.com/whimbrel-db/whimbrel/database"
@@ -478,4 +479,50 @@ func TestKilledBeforeAnotherAnnouncement(t *testing.T) {
 	indexes, err := target.Indexes(t.Context())
 	noError(t, err)
 	wantEqual(t, "the indexes", indexes, []string{"i2", "j2"})
+}
+
+// A DROP INDEX CONCURRENTLY that fails leaves an invalid index, too. The run remains interrupted
+// until the index is gone, also while the process waits before it tries again.
+func TestAFailedStatementOfWhichSomethingRemains(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name  string
+		retry time.Duration
+		pause error // of the call in the pause
+		want  error // nil: it succeeds
+	}{
+		{"is not tried again", -1, nil, database.ErrDeadlock},
+		{"is tried again", time.Minute, nil, nil},
+		{"is killed in the pause", time.Minute, memdb.ErrKilled, memdb.ErrKilled},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			bubble(t, func(t *testing.T, target *memdb.Target) {
+				set := withRetried(t, script{2, "CREATE INDEX i ON t1 (x)", "-"}, script{3, "DROP INDEX CONCURRENTLY i", "-"})
+				db, failed := open(t, target), false
+				db.SetHook(func(op string) error {
+					switch {
+					case op == memdb.OpRunExec && !failed:
+						failed = true
+						return memdb.ErrDeadlocked
+					case op == memdb.OpRunState && failed:
+						return tt.pause
+					}
+					return nil
+				})
+				err := tryUp(t, whimbrel.New(db, set, whimbrel.Options{RetryFor: tt.retry}))
+				m := migrator(t, target, set)
+				if tt.want == nil {
+					noError(t, err)
+				} else {
+					wantErrorIs(t, err, tt.want)
+					wantInvalid(t, target, "i")
+					wantEqual(t, "the statement that was begun", wantInterrupted(t, m).Begun, "DROP INDEX CONCURRENTLY i")
+					mustUp(t, m)
+				}
+				wantIndexes(t, target)
+				wantNotInterrupted(t, m)
+			})
+		})
+	}
 }

@@ -76,7 +76,7 @@ func (t *Target) blocking(st sqltext.Statement) (*tableLock, error) {
 		if l.deadlocks--; l.deadlocks == 0 {
 			t.unblock(l)
 		}
-		return nil, &codeError{code: "40P01", msg: "deadlock detected", lock: database.ErrDeadlock}
+		return nil, errDeadlock
 	}
 	return nil, nil
 }

@@ -57,12 +57,14 @@ var (
 
 // If a hook returns ErrDone for OpRunExec, OpRunJournal, OpRunAnnounce, OpRunRecord, OpClaimLane,
 // OpLaneBatch, OpLaneClose or OpChangeBackfill, the process is killed after the call took effect
-// and before it returns. ErrHalfway, for OpRunExec, kills it
-// in the middle of a statement that can't be in a transaction: CREATE INDEX CONCURRENTLY and DROP
-// INDEX CONCURRENTLY leave an invalid index. Any other statement then has no effect.
+// and before it returns. ErrHalfway, for OpRunExec, kills it in the middle of a statement that
+// can't be in a transaction: CREATE INDEX CONCURRENTLY and DROP INDEX CONCURRENTLY leave an invalid
+// index. Any other statement then has no effect. With ErrDeadlocked, the process lives, and the
+// statement fails there because of a deadlock.
 var (
-	ErrDone    = errors.New("memdb: the process was killed after the call took effect")
-	ErrHalfway = errors.New("memdb: the process was killed in the middle of a statement")
+	ErrDone       = errors.New("memdb: the process was killed after the call took effect")
+	ErrHalfway    = errors.New("memdb: the process was killed in the middle of a statement")
+	ErrDeadlocked = errors.New("memdb: the statement failed in its middle")
 )
 
 // SetHook sets a function that is called with one of the Op names before each call of this

@@ -48,13 +48,16 @@ func (r *run) Exec(ctx context.Context, s *migration.Script, st sqltext.Statemen
 	}
 	ctx, stop := limit(ctx, s.Directives)
 	defer stop()
-	if err := r.exec(ctx, st, data, done, end == ErrHalfway, waiter{r.opts, s.Directives}); err != nil {
-		if errors.Is(err, ErrKilled) {
-			return &database.LockLostError{Set: r.set, Err: err}
-		}
-		return statementError(st, err)
+	err = r.exec(ctx, st, data, done, end == ErrHalfway || end == ErrDeadlocked, waiter{r.opts, s.Directives})
+	switch {
+	case err == nil && end == ErrDeadlocked:
+		return statementError(st, errDeadlock)
+	case err == nil:
+		return nil
+	case errors.Is(err, ErrKilled):
+		return &database.LockLostError{Set: r.set, Err: err}
 	}
-	return nil
+	return statementError(st, err)
 }
 
 func (r *run) exec(ctx context.Context, st sqltext.Statement, data io.Reader, done *database.Journal, halfway bool, w waiter) error {
@@ -216,7 +219,7 @@ func (r *run) enter(ctx context.Context, op string) error {
 // error as end. If it returns err, the call must have no effect.
 func (r *run) enterUntil(ctx context.Context, op string) (end, err error) {
 	err = r.enter(ctx, op)
-	for _, end := range []error{ErrDone, ErrHalfway, ErrCommitted, ErrNotCommitted} {
+	for _, end := range []error{ErrDone, ErrHalfway, ErrDeadlocked, ErrCommitted, ErrNotCommitted} {
 		if errors.Is(err, end) {
 			if err = ctx.Err(); err == nil {
 				err = r.db.isOver(r.hold)
@@ -231,7 +234,7 @@ func (r *run) enterUntil(ctx context.Context, op string) (end, err error) {
 // commits: if the connection is cut, the caller can't know the outcome.
 func (r *run) left(end error, committing bool, err error) error {
 	switch end {
-	case nil:
+	case nil, ErrDeadlocked:
 		return err
 	case ErrDone, ErrHalfway:
 		r.db.Kill()

@@ -101,6 +101,8 @@ type codeError struct {
 
 func (e *codeError) Error() string { return fmt.Sprintf("%s (%s)", e.msg, e.code) }
 
+var errDeadlock = &codeError{code: "40P01", msg: "deadlock detected", lock: database.ErrDeadlock}
+
 func sqlError(code, format string, args ...any) error {
 	return &codeError{code: code, msg: fmt.Sprintf(format, args...)}
 }

@@ -156,6 +156,41 @@ func (tt interruption) resume(t *testing.T, db database.Database, c *pgx.Conn, r
 	equal(t, "the applied versions", versions(t, db, "s"), "[1]")
 }
 
+// A statement that is cancelled on the server leaves the same. The attempt cleans up, or the run
+// remains interrupted at the statement, and the next attempt completes it.
+func TestCancelledStatementIsCleanedUp(t *testing.T) {
+	t.Parallel()
+	for _, tt := range interruptions {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			url := testdb.Postgres(t)
+			c := connect(t, url)
+			do(t, c, "CREATE TABLE t (x int, y text); "+tt.before)
+			b := block(t, url, tt.blocker)
+			db, set := open(t, url), setOf(t, "s", tt.script)
+			failed := make(chan error, 1)
+			go func() {
+				_, err := up(t, db, set, whimbrel.Options{LockTimeout: whimbrel.NoTimeout})
+				failed <- err
+			}()
+			becomesBlocked(t, c)
+			do(t, c, "SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'")
+			b.end(t)
+			if err := <-failed; err == nil {
+				t.Fatal("the statement was not cancelled")
+			}
+			const incomplete = "SELECT EXISTS (SELECT FROM pg_index WHERE NOT indisvalid OR NOT indislive) OR EXISTS (SELECT FROM pg_inherits h WHERE to_jsonb(h) @> '{\"inhdetachpending\": true}')"
+			if st, err := db.State(background(t), "s"); err != nil || (st.Interrupted == nil || st.Interrupted.Begun == "") && value(t, c, incomplete) == "true" {
+				t.Errorf("the interrupted run is %+v (%v), but something remains of the statement", st.Interrupted, err)
+			}
+			_, err := up(t, db, set)
+			must(t, err)
+			equal(t, "the number of invalid indexes", value(t, c, invalidIndexes), "0")
+			equal(t, "that "+tt.want, value(t, c, "SELECT "+tt.want), "true")
+		})
+	}
+}
+
 // blocker is a transaction that blocks others.
 type blocker struct{ c *pgx.Conn }
 
