@@ -10,13 +10,17 @@ import (
 	"github.com/whimbrel-db/whimbrel/sqltext"
 )
 
+// taskQuery reads from the journal what the holder of a set's lock executes. The row of a run can
+// remain after its history entry.
+const taskQuery = "SELECT version, name, LEFT(begun, 200), CAST(updated_at AS char(26)) FROM {journal} AS j USE INDEX (PRIMARY) WHERE set_name = ? AND " + isHeld +
+	" AND NOT EXISTS (SELECT 1 FROM {history} AS h WHERE h.id > since_id AND h.set_name = j.set_name AND h.version = j.version AND h.name = j.name AND h.direction = j.direction)"
+
 // task adds to the holder of a set's lock what it executes, as far as the journal knows it: the
 // script, its statement, and since when. A transaction has no journal.
 func (db *Database) task(ctx context.Context, c *conn, set string, h database.Holder) database.Holder {
 	var version int64
 	var name, begun, since string
-	err := c.row(ctx, quickly(db.sql.fill("SELECT version, name, LEFT(begun, 200), CAST(updated_at AS char(26)) FROM {journal} AS j USE INDEX (PRIMARY) WHERE set_name = ? AND "+isHeld)), []any{set},
-		&version, &name, &begun, &since)
+	err := c.row(ctx, quickly(db.sql.fill(taskQuery)), []any{set}, &version, &name, &begun, &since)
 	if err != nil {
 		return h // the holder is only informative
 	}

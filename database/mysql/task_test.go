@@ -1,9 +1,13 @@
 package mysql_test
 
 import (
+	"context"
+	"fmt"
+	"strings"
 	"testing"
 	"time"
 
+	"github.com/whimbrel-db/whimbrel"
 	"github.com/whimbrel-db/whimbrel/database"
 	"github.com/whimbrel-db/whimbrel/migration"
 )
@@ -40,6 +44,31 @@ func TestHolderSaysWhatItExecutes(t *testing.T) {
 			h = as[*database.LockedError](t, errOf2(open(t, url).Begin(background(t), "s", database.LockOptions{}))).Holder
 			equal(t, "the task and statement between the statements of a transaction", h.Task+h.Query, "")
 			must(t, b.Rollback(background(t)))
+		})
+	}
+}
+
+// A step that is recorded is not one that its process executes, although its journal remains until
+// the process does something else.
+func TestHolderHasDoneItsTask(t *testing.T) {
+	t.Parallel()
+	for _, lock := range []string{"advisory", "lease"} {
+		t.Run(lock, func(t *testing.T) {
+			t.Parallel()
+			url, _ := newDatabase(t)
+			url += "?lock=" + lock
+			other := open(t, url)
+			opts := whimbrel.Options{Observe: func(_ context.Context, e whimbrel.Event) {
+				if done, ok := e.(whimbrel.StepDone); ok {
+					h, held, err := database.LockHolder(background(t), other, "s")
+					must(t, err)
+					if !held || strings.HasPrefix(h.Task, fmt.Sprintf("%04d", done.Step.Version)) {
+						t.Errorf("after step %d, the lock is held: %t, by a process that executes %q", done.Step.Version, held, h.Task)
+					}
+				}
+			}}
+			_, err := whimbrel.New(open(t, url), setOf(t, "s", "CREATE TABLE a (x int)", "CREATE TABLE b (x int)"), opts).Up(background(t))
+			must(t, err)
 		})
 	}
 }
