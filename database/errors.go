@@ -144,6 +144,8 @@ type StatementError struct {
 	// OwnHint reports that Hint is what the driver says about every error with this Code, not what
 	// the server says about this one.
 	OwnHint bool
+	// Elsewhere reports that the script need not be changed: Hint says what to do before it can run.
+	Elsewhere bool
 	// Role is who lacks a privilege, as GRANT writes it, if the driver knows that better than Message.
 	Role string
 	// Where is the server's call stack: functions with line numbers, or the line of a COPY.

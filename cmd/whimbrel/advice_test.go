@@ -117,6 +117,16 @@ func TestAdviceOnPostgres(t *testing.T) {
 		a.expects("whimbrel up", script, want)
 	}
 
+	// A failed build left an invalid index.
+	a.exec("INSERT INTO s.a VALUES (1), (1)")
+	if _, err := admin.ExecContext(t.Context(), "CREATE UNIQUE INDEX CONCURRENTLY i ON s.a (x)"); err == nil {
+		t.Fatal("the index was built")
+	}
+	const build = "CREATE INDEX CONCURRENTLY i ON s.a (x);"
+	a.write("2_b.up.sql", build)
+	a.expects("whimbrel up", build, "No statement of migration 2 b took effect.\nThe file is not the cause. Do what the hint says, then run the command again.")
+	a.exec("DROP INDEX s.i")
+
 	// The history entry can't be inserted.
 	const entry = "CREATE TABLE s.b (x int);"
 	a.write("2_b.up.sql", entry)

@@ -49,9 +49,9 @@ func (r *run) createIndex(ctx context.Context, st sqltext.Statement, what *pgddl
 		}
 		switch {
 		case err != nil:
-			return x.explain(err)
+			return x.explain(err, "that index is invalid; "+x.advice())
 		case !x.fits(what) || try == tries:
-			return refused(st, fmt.Sprintf("an invalid index %s exists, and IF NOT EXISTS would accept it", x), x.advice())
+			return x.explain(refused(st, fmt.Sprintf("an invalid index %s exists, and IF NOT EXISTS would accept it", x), ""), x.advice())
 		}
 		_, found, err := r.another(ctx, worksOn("$1::oid"), number(x.Table))
 		if err != nil {
@@ -89,10 +89,10 @@ func (x *index) advice() string {
 	return fmt.Sprintf("an interrupted build may have left it: check that no session is still building it, then run DROP INDEX CONCURRENTLY %s", x)
 }
 
-// explain adds to an error that the existing index is invalid.
-func (x *index) explain(err error) error {
+// explain adds to an error of a statement what to do about the invalid index.
+func (x *index) explain(err error, hint string) error {
 	if e, ok := drivers.AsType[*database.StatementError](err); ok {
-		e.Hint = "that index is invalid; " + x.advice()
+		e.Hint, e.Elsewhere = hint, true
 	}
 	return err
 }

@@ -273,7 +273,9 @@ func TestExistingInvalidIndex(t *testing.T) {
 			_, err := up(t, db, setOf(t, "s", tt.script))
 			same := value(t, c, "SELECT 'i'::regclass::oid") == oid
 			if tt.problem != "" {
-				contains(t, "the error", as[*database.StatementError](t, err).Error(), tt.problem, `DROP INDEX CONCURRENTLY "public"."i"`)
+				failed := as[*database.StatementError](t, err)
+				equal(t, "that the cause is elsewhere", failed.Elsewhere, true)
+				contains(t, "the error", failed.Error(), tt.problem, `DROP INDEX CONCURRENTLY "public"."i"`)
 				equal(t, "that the index is the same", same, true)
 				equal(t, "the applied versions", versions(t, db, "s"), "[]")
 				return

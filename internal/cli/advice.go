@@ -50,6 +50,9 @@ func say(what string) func(*database.StatementError) string {
 
 // adviceFor returns what to do about a statement's error, "" if the file must be fixed.
 func adviceFor(e *database.StatementError) string {
+	if e.Elsewhere {
+		return "The file is not the cause. Do what the hint says, then " + runAgain + "."
+	}
 	codes := codesOf(e)
 	for _, c := range causes {
 		if !slices.ContainsFunc(c.codes, func(begin string) bool { return startsAny(codes, begin) }) {
