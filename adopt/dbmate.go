@@ -13,7 +13,7 @@ import (
 var dbmate = &reader{
 	tool: Dbmate, tables: []string{"schema_migrations"}, columns: []string{"version"},
 	is: func(t *table, beside []*table) bool {
-		return isText(t.types["version"]) && !hasBeside(t, beside, "ar_internal_metadata") // Rails
+		return isText(t.types["version"]) && !hasBeside(t, beside, railsMetadata)
 	},
 	read: readDbmate, write: writeDbmate,
 	block: &block{

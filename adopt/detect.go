@@ -148,10 +148,10 @@ type found struct {
 }
 
 // ownSchemas are the schemas that tools create for themselves.
-var ownSchemas = []string{"sqitch", "drizzle", "hdb_catalog", "atlas_schema_revisions"}
+var ownSchemas = []string{"sqitch", "drizzle", "hdb_catalog", "atlas_schema_revisions", "godwit"}
 
-// owns reports whether an object of a snapshot is the tool's: its history table, what belongs to
-// that, and a schema that only the tool uses.
+// owns reports whether an object of a snapshot is the tool's: its history table, the tables beside
+// it, what belongs to these, and a schema that only the tool uses.
 func (f *found) owns(o *catalog.Object) bool {
 	if slices.Contains(ownSchemas, f.table.schema) {
 		return o.Schema == f.table.schema || o.Kind == catalog.Schema && o.Name == f.table.schema
@@ -162,7 +162,7 @@ func (f *found) owns(o *catalog.Object) bool {
 	if isBlock(o.Name) || isBlock(o.Of) || f.reader.prefix != "" && strings.HasPrefix(o.Name, f.reader.prefix) {
 		return true
 	}
-	names := []string{f.table.name, f.table.name + "lock"} // Liquibase has DATABASECHANGELOGLOCK
+	names := append([]string{f.table.name, f.table.name + "lock"}, f.reader.beside...) // Liquibase has DATABASECHANGELOGLOCK
 	return slices.ContainsFunc(names, func(name string) bool {
 		return strings.EqualFold(o.Name, name) || strings.EqualFold(o.Of, name)
 	})

@@ -13,7 +13,8 @@ import (
 // the same transaction if there is one.
 var goose = &reader{
 	tool: Goose, tables: []string{"goose_db_version"}, columns: []string{"id", "version_id", "is_applied", "tstamp"},
-	read: readGoose, lock: onPostgres(4097083626), write: writeGoose, // the lock of its library
+	beside: []string{"goose_lock"},
+	read:   readGoose, lock: onPostgres(4097083626), write: writeGoose, // the lock of its library
 	block: &block{how: "a version above all others, with which every file is missing, and a trigger on its table", trigger: true, marks: func(q *querier, t *table) *mark {
 		return &mark{
 			put:  []string{fmt.Sprintf("INSERT INTO %s (version_id, is_applied) VALUES (%d, true)", q.full(t), gooseBlock)},

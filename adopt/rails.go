@@ -9,15 +9,18 @@ import (
 	"github.com/whimbrel-db/whimbrel/sqltext"
 )
 
+const railsMetadata = "ar_internal_metadata"
+
 // rails is Rails: schema_migrations(version) beside ar_internal_metadata. Its migrations are Ruby,
 // so the set begins with db/structure.sql as a baseline, or as a migration, of the newest version;
 // what is below counts as applied.
 var rails = &reader{
 	tool: Rails, tables: []string{"schema_migrations"}, columns: []string{"version"},
 	is: func(t *table, beside []*table) bool {
-		return isText(t.types["version"]) && hasBeside(t, beside, "ar_internal_metadata")
+		return isText(t.types["version"]) && hasBeside(t, beside, railsMetadata)
 	},
-	read: readRails, lock: lockRails,
+	beside: []string{railsMetadata},
+	read:   readRails, lock: lockRails,
 	block: &block{
 		how: "a trigger on its table", trigger: true,
 		except: map[sqltext.Dialect]string{sqltext.MySQL: "Rails writes to its table only after a migration has run, which MySQL can't roll back"},

@@ -74,7 +74,9 @@ type reader struct {
 	tables, columns, optional []string
 	anyColumns                bool
 	is                        func(t *table, beside []*table) bool
-	dialects                  []sqltext.Dialect // none means all
+	// beside are the other tables that the tool makes for itself.
+	beside   []string
+	dialects []sqltext.Dialect // none means all
 	// read reads the table; nil for a tool that is only detected, why then says what the reason is.
 	read func(ctx context.Context, q *querier, t *table) (*history, error)
 	why  string
@@ -98,7 +100,7 @@ var readers = []*reader{
 }
 
 // companions are tables that distinguish tools whose history tables look alike.
-var companions = []string{"ar_internal_metadata"}
+var companions = []string{railsMetadata}
 
 func readerOf(tool Tool) *reader {
 	for _, r := range readers {

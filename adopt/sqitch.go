@@ -17,7 +17,8 @@ var sqitch = &reader{
 	columns: []string{
 		"change_id", "script_hash", "change", "project", "note", "committed_at", "committer_name", "committer_email", "planned_at", "planner_name", "planner_email",
 	},
-	read: readSqitch, lock: lockSqitch,
+	beside: []string{"dependencies", "events", "projects", "releases", "tags"},
+	read:   readSqitch, lock: lockSqitch,
 	block: &block{
 		how: "a release of the registry that no Sqitch knows, and a trigger on its table of changes", trigger: true, beside: sqitchReleases,
 		marks: func(q *querier, t *table) *mark {
