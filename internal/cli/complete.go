@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/whimbrel-db/whimbrel"
 	"github.com/whimbrel-db/whimbrel/database"
@@ -152,7 +153,7 @@ func (a *app) completeGlobals(root *cobra.Command) {
 		schemes = append(schemes, d+":")
 	}
 	must(root.RegisterFlagCompletionFunc("format", oneOf(formats())))
-	must(root.RegisterFlagCompletionFunc("database", oneOf(schemes)))
+	must(root.RegisterFlagCompletionFunc("database", cobra.FixedCompletions(schemes, cobra.ShellCompDirectiveNoFileComp|cobra.ShellCompDirectiveNoSpace)))
 	must(root.RegisterFlagCompletionFunc("lock", oneOf(lockKinds)))
 	must(root.RegisterFlagCompletionFunc("env", a.completeEnvironments))
 	must(root.MarkPersistentFlagDirname("dir"))
@@ -160,6 +161,32 @@ func (a *app) completeGlobals(root *cobra.Command) {
 	for _, name := range []string{"set", "schema", "history-table", "tables-owner", "migration-lock-timeout"} {
 		must(root.RegisterFlagCompletionFunc(name, cobra.NoFileCompletions))
 	}
+	a.completeFiles(root)
+}
+
+// completeFiles offers files only where the command takes some. Otherwise shells offer them
+// wherever nothing else is known. Descriptions lack the marks of the help.
+func (a *app) completeFiles(cmd *cobra.Command) {
+	if cmd.ValidArgsFunction == nil && cmd.ValidateArgs(nil) == nil && cmd.ValidateArgs([]string{"x"}) != nil {
+		cmd.ValidArgsFunction = cobra.NoFileCompletions
+	}
+	flags := func(f *pflag.Flag) {
+		if kind, _ := pflag.UnquoteUsage(f); kind != "file" && kind != "folder" {
+			_ = cmd.RegisterFlagCompletionFunc(f.Name, cobra.NoFileCompletions) // fails if it has another
+		}
+		if a.completes() {
+			f.Usage = strings.ReplaceAll(f.Usage, "`", "")
+		}
+	}
+	cmd.LocalFlags().VisitAll(flags)
+	for _, c := range cmd.Commands() {
+		a.completeFiles(c)
+	}
+}
+
+// completes reports whether a shell asks for completions.
+func (a *app) completes() bool {
+	return len(a.Args) > 0 && strings.HasPrefix(a.Args[0], cobra.ShellCompRequestCmd)
 }
 
 // completeEnvironments offers the environments of the configuration file, in its order.

@@ -153,3 +153,20 @@ func TestBackfillsAreCompleted(t *testing.T) {
 		}
 	}
 }
+
+// Shells offer files only where the command takes some.
+func TestFilesAreCompletedWhereTheyBelong(t *testing.T) {
+	t.Parallel()
+	f := newFolder(t, nil)
+	for line, files := range map[string]bool{
+		"redo": false, "up": false, "metadata reload": false, "new x": false, "settings set frozen": false, "up --steps": false, "up --lock-timeout": false, "up --reason": false,
+		"load": true, "diff": true, "diff a": true, "convert": true, "convert a": true, "sql": true, "up --schema-file": true, "snapshot --out": true, "up --env-file": true,
+	} {
+		got := f.run(append([]string{"__complete"}, append(strings.Fields(line), "")...)...)
+		if strings.HasPrefix(got, ":0\n") != files {
+			t.Errorf("%s offers files: %t, want %t:\n%s", line, !files, files, got)
+		}
+	}
+	wantContains(t, "the description of a flag", f.run("__complete", "up", "--config"), "--config\tconfiguration file (default")
+	wantContains(t, "the offers for a URL", f.run("__complete", "up", "--database", "sqlite:"), ":6\n") // no space after it
+}
