@@ -68,6 +68,10 @@ func (s *Set) sort(all []Migration) error {
 			replaced[r.Version] = m // the newest; addOriginal checks its own originals
 		}
 	}
+	if len(replaced) == 0 {
+		s.all = all
+		return nil
+	}
 	for _, m := range all {
 		q, ok := replaced[m.Version]
 		if !ok || q.Up == m.Up {

@@ -3,7 +3,6 @@ package source
 import (
 	"cmp"
 	"io"
-	"io/fs"
 	"slices"
 	"strconv"
 	"strings"
@@ -75,14 +74,14 @@ func atlasHead(text string) (all []atlasDirective) {
 }
 
 // atlasShows recognizes a folder by its sum; see Detect.
-func atlasShows(f *folder, e fs.DirEntry) string {
+func atlasShows(f *folder, e *listed) string {
 	if e.Name() == atlasSumFile && !e.IsDir() {
 		return "the checksums of Atlas"
 	}
 	return ""
 }
 
-func isAtlasFile(e fs.DirEntry) bool {
+func isAtlasFile(e *listed) bool {
 	return !e.IsDir() && strings.HasSuffix(e.Name(), ".sql")
 }
 
@@ -105,7 +104,7 @@ func (f *folder) atlas() []migration.Migration {
 	var last numbered
 	lastFile := ""
 	for _, name := range atlasScripts(f) {
-		file := f.files[name]
+		file := f.fileOf(name)
 		n, ok := f.atlasVersion(name)
 		if f.reported(file) || !ok {
 			verifiable = verifiable && file.err == nil

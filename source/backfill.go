@@ -26,7 +26,7 @@ func isBackfill(name string) bool { return strings.HasSuffix(strings.ToLower(nam
 
 // after returns the directive of a file that waits for a version.
 func (f *file) after(version int64) (directive, bool) {
-	if f.skim == nil {
+	if f.skimmed == nil {
 		return directive{}, false
 	}
 	for i := range f.parts {

@@ -28,11 +28,15 @@ func thousandFiles(tb testing.TB) fs.FS {
 
 func BenchmarkRead1000Files(b *testing.B) {
 	fsys := thousandFiles(b)
-	b.ReportAllocs()
-	for b.Loop() {
-		if _, err := source.Read(fsys, source.Options{}); err != nil {
-			b.Fatal(err)
-		}
+	for name, opts := range map[string]source.Options{"all": {}, "without downs": {DeferDowns: true}} {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := source.Read(fsys, opts); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
 	}
 }
 

@@ -70,21 +70,21 @@ func baselineName(name string) (n numbered, err error) {
 }
 
 // beside reads a baseline or a repeatable script, and reports whether the file is one.
-func (f *folder) beside(name string) bool {
-	file := f.files[name]
+func (f *folder) beside(e *listed) bool {
+	name := e.name
 	switch {
 	case isBaseline(name):
 		n, err := baselineName(name)
 		if err != nil {
 			f.add(f.path(name), "%v", err)
-		} else if s := f.besideScript(file); s != nil {
+		} else if s := f.besideScript(e.file); s != nil {
 			f.others.Baselines = append(f.others.Baselines, migration.Migration{Version: n.version, Name: n.name, Up: s})
 		}
 	case isRepeatable(name):
 		stem, err := besideName("a repeatable script", name[len(repeatableStart):len(name)-len(".sql")])
 		if err != nil {
 			f.add(f.path(name), "%v", err)
-		} else if s := f.besideScript(file); s != nil {
+		} else if s := f.besideScript(e.file); s != nil {
 			f.others.Repeatables = append(f.others.Repeatables, migration.Named{Name: stem, Script: s})
 		}
 	default:

@@ -198,7 +198,7 @@ func (c *converter) native(text string, s *migration.Script) (content string, ch
 
 // skim reads a text as detecting the format of a folder does.
 func (c *converter) skim(text string) *skim {
-	s := newSkim(func(Format) bool { return true }, c.dialect, nil)
+	s := newSkim(func(Format) bool { return true }, c.dialect)
 	_, _ = s.Write([]byte(text)) // which never fails
 	s.finish()
 	return s

@@ -2,7 +2,6 @@ package source
 
 import (
 	"fmt"
-	"io/fs"
 	"path"
 	"slices"
 )
@@ -14,7 +13,7 @@ func (f *folder) detect() (Format, error) {
 		i := slices.IndexFunc(seen, func(s Seen) bool { return s.Format == format })
 		if i < 0 {
 			i = len(seen)
-			seen = append(seen, Seen{Format: format, What: what})
+			seen = append(seen, Seen{Format: format, What: what, Files: make([]string, 0, len(f.entries))})
 		}
 		seen[i].Files = append(seen[i].Files, file)
 	}
@@ -23,7 +22,7 @@ func (f *folder) detect() (Format, error) {
 	for _, e := range f.entries {
 		name := e.Name()
 		switch {
-		case e.IsDir() || f.files[name] == nil:
+		case e.IsDir() || e.file == nil:
 			if path.Ext(name) == ".go" && startsWithDigit(name) {
 				goFiles = true
 			}
@@ -36,7 +35,7 @@ func (f *folder) detect() (Format, error) {
 				}
 			}
 		default:
-			shown, tools := f.files[name].path, f.files[name].tools()
+			shown, tools := e.file.path, e.file.tools()
 			for _, m := range tools {
 				note(m.tool, shown, fmt.Sprintf("line %d is a marker", m.line))
 			}
@@ -44,7 +43,7 @@ func (f *folder) detect() (Format, error) {
 				note(Native, shown, "a name of up and down files")
 			} else if !startsWithDigit(name) {
 				continue // a baseline or a repeatable script, or another tool's own
-			} else if len(tools) == 0 && f.files[name].sqlxNoTransaction() {
+			} else if len(tools) == 0 && e.file.sqlxNoTransaction() {
 				note(Sqlx, shown, "its first line is sqlx's")
 			} else if len(tools) == 0 {
 				_, _, pair := cutDirection(name[:len(name)-len(".sql")])
@@ -81,7 +80,7 @@ func (f *folder) detect() (Format, error) {
 // tools returns the first mark of each tool that the file has marks of.
 func (f *file) tools() []mark {
 	var first []mark
-	if f.skim == nil {
+	if f.skimmed == nil {
 		return nil
 	}
 	for _, m := range f.marks {
@@ -94,7 +93,7 @@ func (f *file) tools() []mark {
 
 // listed reports whether a folder of the root has a file of that name.
 func (f *folder) listed(dir, name string) bool {
-	return slices.ContainsFunc(f.subs[dir], func(e fs.DirEntry) bool { return e.Name() == name && !e.IsDir() })
+	return slices.ContainsFunc(f.subs[dir], func(e *listed) bool { return e.Name() == name && !e.IsDir() })
 }
 
 // hasuraSeen says what of a folder is Hasura's, "" for nothing.

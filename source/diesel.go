@@ -1,7 +1,6 @@
 package source
 
 import (
-	"io/fs"
 	"path"
 
 	"github.com/whimbrel-db/whimbrel/migration"
@@ -23,7 +22,7 @@ import (
 //   - Hasura's folders look the same. They are read as Diesel's if one of them has a version with
 //     dashes, or a metadata.toml.
 
-func dieselShows(f *folder, e fs.DirEntry) string {
+func dieselShows(f *folder, e *listed) string {
 	switch {
 	case hasuraShows(f, e) == "":
 		return ""

@@ -42,3 +42,21 @@ func TestReadClosesTheFolder(t *testing.T) {
 		t.Errorf("%d files are open after reading, %d before", after, before)
 	}
 }
+
+// Reading a folder allocates little for each migration: a folder is read at every start.
+func TestReadAllocatesLittle(t *testing.T) {
+	fsys := thousandFiles(t)
+	for _, c := range []struct {
+		opts source.Options
+		most float64 // for a pair of files
+	}{{source.Options{DeferDowns: true}, 9}, {source.Options{}, 13}} {
+		n := testing.AllocsPerRun(3, func() {
+			if _, err := source.Read(fsys, c.opts); err != nil {
+				t.Fatal(err)
+			}
+		})
+		if n /= 500; n > c.most {
+			t.Errorf("reading a pair of files allocates %.1f times, want at most %v (DeferDowns: %t)", n, c.most, c.opts.DeferDowns)
+		}
+	}
+}

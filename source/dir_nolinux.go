@@ -14,4 +14,6 @@ func openRoot(fs.FS) root { return root{} }
 
 func (root) close() {}
 
+func listOnDisk(fs.FS, string) ([]*listed, bool) { return nil, false }
+
 func (root) openText(fsys fs.FS, name string) (io.ReadCloser, error) { return openText(fsys, name) }

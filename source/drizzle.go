@@ -35,7 +35,7 @@ const (
 )
 
 // drizzleShows recognizes a folder by its journal, or a migration by the snapshot beside it.
-func drizzleShows(f *folder, e fs.DirEntry) string {
+func drizzleShows(f *folder, e *listed) string {
 	switch {
 	case !e.IsDir():
 	case e.Name() == drizzleMeta && f.hasJournal():
@@ -48,7 +48,7 @@ func drizzleShows(f *folder, e fs.DirEntry) string {
 
 func (f *folder) hasJournal() bool {
 	entries, err := readDir(f.fsys, drizzleMeta)
-	return err == nil && slices.ContainsFunc(entries, func(e fs.DirEntry) bool { return path.Join(drizzleMeta, e.Name()) == drizzleJournal && !e.IsDir() })
+	return err == nil && slices.ContainsFunc(entries, func(e *listed) bool { return path.Join(drizzleMeta, e.Name()) == drizzleJournal && !e.IsDir() })
 }
 
 // journal reads the journal, once.
@@ -101,7 +101,7 @@ func (f *folder) drizzle() []migration.Migration {
 	var latest time.Time
 	for _, e := range f.readDrizzle().entries {
 		fail := func(format string, args ...any) { f.at(shown, e.line, e.column, format, args...) }
-		file := f.files[e.tag+".sql"]
+		file := f.fileOf(e.tag + ".sql")
 		first := tags[e.tag]
 		if first == 0 {
 			tags[e.tag] = e.line
@@ -153,7 +153,7 @@ func (f *folder) drizzleFolders() []migration.Migration {
 	seen := map[int64]string{}
 	for _, e := range f.entries {
 		name := e.Name()
-		file := f.files[path.Join(name, prismaFile)]
+		file := f.fileOf(path.Join(name, prismaFile))
 		switch {
 		case !e.IsDir():
 			continue

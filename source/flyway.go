@@ -141,7 +141,7 @@ func (n flywayFile) number(dotted bool) (numbered, error) {
 	return v, nil
 }
 
-func flywayShows(_ *folder, e fs.DirEntry) string {
+func flywayShows(_ *folder, e *listed) string {
 	n, ok := flywayName(e.Name())
 	if e.IsDir() || !ok || n.end != ".sql" || n.kind != 'V' && n.kind != 'U' || !strings.Contains(e.Name(), "__") {
 		return ""
@@ -165,7 +165,7 @@ func (f *folder) tree() []string {
 // maxDepth is how deep folders are read.
 const maxDepth = 32
 
-func (f *folder) walk(dir string, entries []fs.DirEntry, depth int) {
+func (f *folder) walk(dir string, entries []*listed, depth int) {
 	for _, e := range entries {
 		name := path.Join(dir, e.Name())
 		switch {
@@ -174,7 +174,7 @@ func (f *folder) walk(dir string, entries []fs.DirEntry, depth int) {
 			if hasSQLSuffix(e.Name()) {
 				f.add(f.path(name), "the name is not UTF-8: %q; rename it", e.Name())
 			}
-		case depth > 0 && e.Type()&fs.ModeSymlink != 0 && f.linksToFolder(name):
+		case depth > 0 && e.kind&fs.ModeSymlink != 0 && f.linksToFolder(name):
 			f.add(f.path(name), "is a link to a folder, which is not read below the first folder; replace it by the folder")
 		case len(f.walked) >= maxNames:
 			return
@@ -226,7 +226,7 @@ func (f *folder) flyway() []migration.Migration {
 	raw := map[string]bool{}          // the paths of scripts in which ${name} is text
 	origin := map[string]flywayFile{} // by path
 	for _, n := range files {
-		file := f.files[n.path]
+		file := f.fileOf(n.path)
 		raw[file.path] = f.flywaySettings(file, confs)
 		origin[file.path] = n
 		v, err := numbered{name: n.name}, error(nil)

@@ -22,15 +22,16 @@ import (
 type folder struct {
 	fsys     fs.FS
 	opts     Options
-	format   Format                   // as which it is read
-	layout   layout                   // of the format
-	held     atomic.Int64             // the length of all texts that are kept in memory
-	entries  []fs.DirEntry            // of the root, in order, without the hidden ones
-	subs     map[string][]fs.DirEntry // of the sub-folders that may be migrations
-	files    map[string]*file         // by name within fsys
-	others   migration.Contents       // baselines and repeatable scripts
-	deferred bool                     // there are down scripts that are not read yet
-	walked   []string                 // see tree
+	format   Format               // as which it is read
+	layout   layout               // of the format
+	held     atomic.Int64         // the length of all texts that are kept in memory
+	entries  []*listed            // of the root, in order, without the hidden ones
+	subs     map[string][]*listed // of the sub-folders that may be migrations
+	files    []*file              // that may be migrations
+	named    map[string]*file     // the same, once byName has been called
+	others   migration.Contents   // baselines and repeatable scripts
+	deferred bool                 // there are down scripts that are not read yet
+	walked   []string             // see tree
 
 	journal     *journal // Drizzle's, if it has been read
 	journalText string
@@ -43,17 +44,17 @@ type folder struct {
 
 // file is one .sql file that may be a migration.
 type file struct {
-	name string // within fsys
-	path string // as messages show it
-	*skim
-	deferred bool // it has not been read yet, so what follows is empty
+	name     string // within fsys
+	path     string // as messages show it
+	*skimmed        // nil if it has not been read
+	deferred bool   // it has not been read yet, so what follows is empty
 	whole    *migration.Script
 	keep     int64 // up to which size its text stays in memory
 	err      error
 }
 
 func newFolder(fsys fs.FS, opts Options) *folder {
-	return &folder{fsys: fsys, opts: opts, subs: map[string][]fs.DirEntry{}, files: map[string]*file{}}
+	return &folder{fsys: fsys, opts: opts, subs: map[string][]*listed{}}
 }
 
 // load lists a folder and reads the files that the format, or any format, may need.
@@ -67,7 +68,7 @@ func load(fsys fs.FS, opts Options) (*folder, error) {
 		return nil, err
 	}
 	wanted := make([]*file, 0, len(f.entries))
-	f.files = make(map[string]*file, len(f.entries))
+	f.files = make([]*file, 0, len(f.entries))
 	for _, e := range f.entries {
 		if e.IsDir() {
 			for _, sub := range f.subs[e.Name()] {
@@ -99,13 +100,35 @@ func (f *folder) hasFolders() bool {
 func (f *folder) readAlso(names []string) {
 	wanted := make([]*file, 0, len(names))
 	for _, name := range names {
-		if f.files[name] == nil {
-			file := &file{name: name, path: f.path(name)}
-			f.files[name] = file
-			wanted = append(wanted, file)
+		if f.fileOf(name) == nil {
+			wanted = append(wanted, f.addFile(name))
 		}
 	}
 	f.readFiles(wanted)
+}
+
+// addFile adds a file that has not been read.
+func (f *folder) addFile(name string) *file {
+	file := &file{name: name, path: f.path(name)}
+	f.files = append(f.files, file)
+	if f.named != nil {
+		f.named[name] = file
+	}
+	return file
+}
+
+// fileOf returns the file with a name within fsys, nil for none.
+func (f *folder) fileOf(name string) *file { return f.byName()[name] }
+
+// byName returns the files by their names within fsys.
+func (f *folder) byName() map[string]*file {
+	if f.named == nil {
+		f.named = make(map[string]*file, len(f.files))
+		for _, file := range f.files {
+			f.named[file.name] = file
+		}
+	}
+	return f.named
 }
 
 // loadAs loads a folder and detects its format, unless the options have it.
@@ -121,13 +144,13 @@ func loadAs(fsys fs.FS, opts Options) (*folder, error) {
 }
 
 // want adds a file to those that will be read, if it is one.
-func (f *folder) want(wanted []*file, name string, e fs.DirEntry, ok bool) []*file {
+func (f *folder) want(wanted []*file, name string, e *listed, ok bool) []*file {
 	if !ok || e.IsDir() {
 		return wanted
 	}
-	file := &file{name: name, path: f.path(name)}
-	f.files[name] = file
-	if kind := e.Type() &^ fs.ModeSymlink; kind != 0 {
+	file := f.addFile(name)
+	e.file = file
+	if kind := e.kind &^ fs.ModeSymlink; kind != 0 {
 		file.err = filekind.Regular(kind)
 		return wanted
 	}
@@ -165,7 +188,7 @@ func (f *folder) list() error {
 	case err != nil:
 		return &Error{File: shown, Msg: "can't be read as a folder: " + cause(err), Err: err}
 	}
-	f.entries = make([]fs.DirEntry, 0, len(all))
+	f.entries = make([]*listed, 0, len(all))
 	for _, e := range all {
 		if strings.HasPrefix(e.Name(), ".") {
 			continue
@@ -192,9 +215,12 @@ func (f *folder) list() error {
 	return nil
 }
 
-// readDir lists a folder. It reads the kind of an entry once, so that a faulty file system can't
-// change it, and drops entries that repeat a name.
-func readDir(fsys fs.FS, name string) ([]fs.DirEntry, error) {
+// readDir lists a folder. It reads the kind of an entry once, so that a
+// faulty file system can't change it, and drops entries that repeat a name.
+func readDir(fsys fs.FS, name string) ([]*listed, error) {
+	if all, ok := listOnDisk(fsys, name); ok {
+		return all, nil
+	}
 	if _, ok := fsys.(fs.ReadDirFS); !ok { // fs.ReadDir would close a nil file
 		f, err := open(fsys, name)
 		if err != nil {
@@ -206,7 +232,7 @@ func readDir(fsys fs.FS, name string) ([]fs.DirEntry, error) {
 	if err != nil {
 		return nil, err
 	}
-	all := make([]fs.DirEntry, 0, len(entries))
+	all := make([]*listed, 0, len(entries))
 	shown := make([]listed, 0, len(entries)) // one allocation for all; it never grows
 	sorted := true
 	for _, e := range entries {
@@ -218,42 +244,41 @@ func readDir(fsys fs.FS, name string) ([]fs.DirEntry, error) {
 			kind = fs.ModeDir
 		}
 		sorted = sorted && (len(shown) == 0 || shown[len(shown)-1].name < e.Name())
-		shown = append(shown, listed{e.Name(), kind})
+		shown = append(shown, listed{name: e.Name(), kind: kind})
 		all = append(all, &shown[len(shown)-1])
 	}
 	if sorted { // so no name repeats
 		return all, nil
 	}
 	seen := make(map[string]bool, len(all))
-	return slices.DeleteFunc(all, func(e fs.DirEntry) bool {
-		repeats := seen[e.Name()]
-		seen[e.Name()] = true
+	return slices.DeleteFunc(all, func(e *listed) bool {
+		repeats := seen[e.name]
+		seen[e.name] = true
 		return repeats
 	}), nil
 }
 
 // follow returns the target of a symlink, and any other entry unchanged.
-func (f *folder) follow(e fs.DirEntry) (fs.DirEntry, error) {
-	if e.Type()&fs.ModeSymlink == 0 {
+func (f *folder) follow(e *listed) (*listed, error) {
+	if e.kind&fs.ModeSymlink == 0 {
 		return e, nil
 	}
-	info, err := stat(f.fsys, e.Name())
+	info, err := stat(f.fsys, e.name)
 	if err != nil {
 		return e, err
 	}
-	return listed{e.Name(), info.Mode().Type() &^ fs.ModeSymlink}, nil
+	return &listed{name: e.name, kind: info.Mode().Type() &^ fs.ModeSymlink}, nil
 }
 
 // listed is an entry of a folder; a link has its own name and the kind of what it points at.
 type listed struct {
 	name string
 	kind fs.FileMode
+	file *file // nil if it can't be a migration
 }
 
-func (l listed) Name() string               { return l.name }
-func (l listed) IsDir() bool                { return l.kind.IsDir() }
-func (l listed) Type() fs.FileMode          { return l.kind }
-func (l listed) Info() (fs.FileInfo, error) { return nil, fs.ErrInvalid }
+func (l *listed) Name() string { return l.name }
+func (l *listed) IsDir() bool  { return l.kind.IsDir() }
 
 // path returns a file's name as messages show it.
 func (f *folder) path(name string) string {
@@ -274,10 +299,9 @@ func readers() int { return max(1, min(maxReaders, runtime.GOMAXPROCS(0)-1)) }
 
 // reader has what one goroutine needs to read one file after another.
 type reader struct {
-	heeds  func(Format) bool
-	root   root
-	buf    []byte
-	lexers []lexer
+	root root
+	buf  []byte
+	skim *skim
 }
 
 func (f *folder) readFiles(files []*file) {
@@ -287,7 +311,7 @@ func (f *folder) readFiles(files []*file) {
 	defer root.close()
 	for range min(readers(), len(files)) {
 		wg.Go(func() {
-			r := &reader{heeds: f.heeds, root: root, buf: make([]byte, shortText)}
+			r := &reader{root: root, buf: make([]byte, shortText), skim: newSkim(f.heeds, f.opts.Dialect)}
 			for i := int(next.Add(1)); i <= len(files); i = int(next.Add(1)) {
 				files[i-1].read(f, r)
 			}
@@ -303,7 +327,8 @@ func (f *folder) heeds(format Format) bool {
 
 // read reads the file once: for its checksum, for its encoding, and for its marks.
 func (f *file) read(in *folder, r *reader) {
-	f.skim = newSkim(r.heeds, in.opts.Dialect, r.lexers)
+	r.skim.begin()
+	f.skimmed = r.skim.skimmed
 	f.keep = migration.KeepInMemory
 	if in.held.Load() > maxKeptTexts {
 		f.keep = 0
@@ -313,13 +338,12 @@ func (f *file) read(in *folder, r *reader) {
 	case err != nil:
 		f.err = err
 	case rest == nil && f.keep > 0:
-		_, _ = f.skim.Write(text) // which never fails
+		_, _ = r.skim.Write(text) // which never fails
 		f.whole, f.err = migration.Bytes(f.path, text)
 	default:
-		f.whole, f.err = f.stream(in, text, rest)
+		f.whole, f.err = f.stream(in, r.skim, text, rest)
 	}
-	f.finish()
-	f.skim.lexers, r.lexers = nil, f.skim.lexers
+	r.skim.finish()
 	if f.err == nil && f.whole.Size <= f.keep {
 		in.held.Add(f.whole.Size)
 	}
@@ -327,7 +351,7 @@ func (f *file) read(in *folder, r *reader) {
 
 // stream reads a file that is not kept in memory, or may be too long to be. Its beginning has been
 // read; rest is nil if that is all of it.
-func (f *file) stream(in *folder, beginning []byte, rest io.ReadCloser) (*migration.Script, error) {
+func (f *file) stream(in *folder, s *skim, beginning []byte, rest io.ReadCloser) (*migration.Script, error) {
 	first := true
 	return migration.StreamKeeping(f.path, f.keep, func() (io.ReadCloser, error) {
 		if !first {
@@ -341,7 +365,7 @@ func (f *file) stream(in *folder, beginning []byte, rest io.ReadCloser) (*migrat
 		return struct {
 			io.Reader
 			io.Closer
-		}{io.TeeReader(whole, f.skim), c}, nil
+		}{io.TeeReader(whole, s), c}, nil
 	})
 }
 
@@ -522,7 +546,7 @@ func (f *folder) elsewhere() {
 		if !e.IsDir() {
 			continue
 		}
-		f.below(e.Name(), func(dir string, sub fs.DirEntry) bool {
+		f.below(e.Name(), func(dir string, sub *listed) bool {
 			if startsWithDigit(path.Base(dir)) && isFolderScript(sub.Name()) {
 				dir = path.Dir(dir)
 			}
@@ -546,7 +570,7 @@ const (
 // below calls visit for the entries of a sub-folder of the root and of those below it, as far as
 // they are searched, until visit returns false. It skips entries that begin with "." or "_", and
 // folders that can't be read.
-func (f *folder) below(dir string, visit func(dir string, e fs.DirEntry) bool) {
+func (f *folder) below(dir string, visit func(dir string, e *listed) bool) {
 	next, depth := []string{dir}, 0
 	for searched := 0; len(next) > 0 && depth < searchedDepth; depth++ {
 		level := next

@@ -39,7 +39,7 @@ func (f *folder) golangMigrate() []migration.Migration {
 			f.add(f.path(name), "%v", err)
 			continue
 		}
-		h.version, h.file = n.version, f.files[name]
+		h.version, h.file = n.version, e.file
 		halves = append(halves, h)
 	}
 	return f.pairs(halves)

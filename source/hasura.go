@@ -2,7 +2,6 @@ package source
 
 import (
 	"fmt"
-	"io/fs"
 	"path"
 	"strings"
 
@@ -28,7 +27,7 @@ const (
 
 func isHasuraFile(name string) bool { return name == "up.sql" || name == "down.sql" }
 
-func hasuraShows(f *folder, e fs.DirEntry) string {
+func hasuraShows(f *folder, e *listed) string {
 	if !e.IsDir() || f.prismaSeen(e.Name()) != "" { // Prisma's may have a down.sql
 		return ""
 	}
@@ -49,7 +48,7 @@ func (f *folder) hasura() []migration.Migration {
 		case e.IsDir():
 			halves = append(halves, f.hasuraFolder(name)...)
 		default:
-			halves = f.appendHalf(halves, name)
+			halves = f.appendHalf(halves, e)
 		}
 	}
 	for _, h := range halves {
@@ -68,7 +67,7 @@ func (f *folder) hasuraFolder(name string) []half {
 	n.name = strings.TrimPrefix(rest, "_")
 	var halves []half
 	for _, e := range f.subs[name] {
-		file := f.files[path.Join(name, e.Name())]
+		file := e.file
 		switch {
 		case isHasuraFile(e.Name()) && e.IsDir():
 			f.add(f.path(path.Join(name, e.Name())), "is a folder; a migration has to be a file")

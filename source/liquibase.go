@@ -3,7 +3,6 @@ package source
 import (
 	"cmp"
 	"fmt"
-	"io/fs"
 	"path"
 	"slices"
 	"strconv"
@@ -70,7 +69,7 @@ type reference struct {
 }
 
 // liquibaseShows recognizes a changelog whose name has no number; the others have marks.
-func liquibaseShows(f *folder, e fs.DirEntry) string {
+func liquibaseShows(f *folder, e *listed) string {
 	name := e.Name()
 	switch {
 	case e.IsDir():
@@ -170,7 +169,7 @@ func (f *folder) ofChangesets(all []*changeset) (migrations []migration.Migratio
 // changelogs returns the changelogs of the folder in the order of their numbers.
 func (f *folder) changelogs() (all []*changelog) {
 	for _, name := range liquibaseScripts(f) {
-		file := f.files[name]
+		file := f.fileOf(name)
 		if f.reported(file) {
 			continue
 		}
@@ -569,7 +568,7 @@ func (f *folder) onlyChangelog() (name string, sets int) {
 		return "", 0
 	}
 	f.readAlso(names)
-	file := f.files[names[0]]
+	file := f.fileOf(names[0])
 	if f.reported(file) || !file.liquibase {
 		return "", 0
 	}
@@ -592,12 +591,12 @@ func liquibaseFiles(f *folder, version, name string) []File {
 		}
 		return []File{{Name: version + "_" + name + ".sql", Content: "--liquibase formatted sql\n" + set, version: fmt.Sprint(n*positions + 1)}}
 	}
-	text, err := readAll(f.files[only].whole)
+	text, err := readAll(f.fileOf(only).whole)
 	if err != nil {
 		f.wrap(f.path(only), err)
 		return nil
 	}
-	if f.files[only].bom {
+	if f.fileOf(only).bom {
 		text = byteOrderMark + text
 	}
 	return []File{{Name: only, Content: strings.TrimRight(text, blanks) + "\n\n" + set, Rewrite: true, version: fmt.Sprint(sets + 1)}}

@@ -174,7 +174,7 @@ func (f *folder) misspellings(file *file, all []misspelling) {
 
 // misspeltMarks reports the lines of a file that are almost markers of the folder's tool.
 func (f *folder) misspeltMarks(file *file) {
-	if file.skim == nil {
+	if file.skimmed == nil {
 		return
 	}
 	for _, m := range file.misspelt {
@@ -187,7 +187,7 @@ func (f *folder) misspeltMarks(file *file) {
 // otherwiseNamed warns of a first line that requests no transaction in the words of another tool,
 // or almost in those of the folder's tool.
 func (f *folder) otherwiseNamed(file *file) {
-	if file.skim == nil {
+	if file.skimmed == nil {
 		return
 	}
 	line := strings.TrimSpace(file.firstLine)

@@ -3,7 +3,6 @@ package source
 import (
 	"cmp"
 	"fmt"
-	"io/fs"
 	"path"
 	"slices"
 	"strings"
@@ -125,10 +124,10 @@ func (f *folder) native() []migration.Migration {
 			carried = append(carried, c)
 			continue
 		}
-		if !hasSQLSuffix(name) || f.beside(name) {
+		if !hasSQLSuffix(name) || f.beside(e) {
 			continue
 		}
-		halves = f.appendHalf(halves, name)
+		halves = f.appendHalf(halves, e)
 	}
 	all := f.pairs(halves)
 	f.carry(all, carried)
@@ -136,13 +135,13 @@ func (f *folder) native() []migration.Migration {
 }
 
 // appendHalf adds a file, or reports what is wrong with its name.
-func (f *folder) appendHalf(halves []half, name string) []half {
-	h, err := nativeName(name)
+func (f *folder) appendHalf(halves []half, e *listed) []half {
+	h, err := nativeName(e.name)
 	if err != nil {
-		f.add(f.path(name), "%v", err)
+		f.add(f.path(e.name), "%v", err)
 		return halves
 	}
-	h.file = f.files[name]
+	h.file = e.file
 	return append(halves, h)
 }
 
@@ -156,7 +155,7 @@ func (f *folder) nativeSub(name string) {
 		return
 	}
 	found := ""
-	f.below(name, func(dir string, e fs.DirEntry) bool {
+	f.below(name, func(dir string, e *listed) bool {
 		if _, err := nativeName(e.Name()); err == nil {
 			found = strings.TrimPrefix(path.Join(dir, e.Name()), name+"/")
 		}
@@ -170,14 +169,17 @@ func (f *folder) nativeSub(name string) {
 // pairs joins ups and downs by version.
 func (f *folder) pairs(halves []half) (all []migration.Migration) {
 	order.StableBy(halves, func(a, b half) int { return cmp.Compare(a.version, b.version) })
+	all = make([]migration.Migration, 0, len(halves))
 	for len(halves) > 0 {
 		n := slices.IndexFunc(halves, func(h half) bool { return h.version != halves[0].version })
 		if n < 0 {
 			n = len(halves)
 		}
-		for _, p := range split(halves[:n]) {
-			if m, ok := f.pair(p); ok {
-				all = append(all, m)
+		if p, ok := simplePair(halves[:n]); ok {
+			all = f.appendPair(all, p)
+		} else {
+			for _, p := range split(halves[:n]) {
+				all = f.appendPair(all, p)
 			}
 		}
 		halves = halves[n:]
@@ -185,12 +187,17 @@ func (f *folder) pairs(halves []half) (all []migration.Migration) {
 	return all
 }
 
+// appendPair adds the migration of one version, or reports why there is none.
+func (f *folder) appendPair(all []migration.Migration, p pair) []migration.Migration {
+	if m, ok := f.pair(p); ok {
+		return append(all, m)
+	}
+	return all
+}
+
 // split separates a squash from the original that has its version: by the directive, and by the
 // names, which differ.
 func split(halves []half) []pair {
-	if p, ok := simplePair(halves); ok {
-		return []pair{p}
-	}
 	all := pairOf(halves, func(half) bool { return true })
 	i := slices.IndexFunc(all.ups, func(h half) bool { return h.file.replaces(all.version) })
 	if i < 0 || len(all.ups) != 2 || all.ups[0].name == all.ups[1].name {
@@ -235,7 +242,7 @@ func pairOf(halves []half, in func(half) bool) pair {
 
 // replaces reports whether the file's directives say that it replaces a version.
 func (f *file) replaces(version int64) bool {
-	if f.skim == nil {
+	if f.skimmed == nil {
 		return false
 	}
 	if !slices.ContainsFunc(f.parts, func(p part) bool { return len(p.directives) > 0 }) {

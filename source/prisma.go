@@ -1,7 +1,6 @@
 package source
 
 import (
-	"io/fs"
 	"path"
 	"slices"
 	"strings"
@@ -27,7 +26,7 @@ const (
 	prismaLock = "migration_lock.toml"
 )
 
-func prismaShows(f *folder, e fs.DirEntry) string {
+func prismaShows(f *folder, e *listed) string {
 	switch {
 	case e.IsDir() && !f.listed(e.Name(), drizzleSnapshot):
 		return f.prismaSeen(e.Name())
@@ -87,7 +86,7 @@ func (f *folder) prismaFolder(name string, n numbered) (halves []half) {
 		return nil
 	}
 	for _, script := range []string{prismaFile, "down.sql"} {
-		if file := f.files[path.Join(name, script)]; file != nil {
+		if file := f.fileOf(path.Join(name, script)); file != nil {
 			halves = append(halves, half{numbered: n, up: script == prismaFile, file: file})
 		}
 	}
@@ -101,7 +100,7 @@ var providers = map[string]sqltext.Dialect{
 
 // prismaProvider compares the lock file with the dialect of the scripts.
 func (f *folder) prismaProvider() {
-	if !slices.ContainsFunc(f.entries, func(e fs.DirEntry) bool { return e.Name() == prismaLock && !e.IsDir() }) {
+	if !slices.ContainsFunc(f.entries, func(e *listed) bool { return e.Name() == prismaLock && !e.IsDir() }) {
 		return
 	}
 	all, err := f.settings(prismaLock)

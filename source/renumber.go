@@ -252,7 +252,7 @@ func (r *renumbering) choose() {
 // it replaces.
 func (r *renumbering) squashed(same []*group) bool {
 	return slices.ContainsFunc(same, func(g *group) bool {
-		return slices.ContainsFunc(g.files, func(name string) bool { return r.files[name] != nil && r.files[name].replaces(g.version) })
+		return slices.ContainsFunc(g.files, func(name string) bool { f := r.fileOf(name); return f != nil && f.replaces(g.version) })
 	})
 }
 
@@ -274,8 +274,8 @@ func (r *renumbering) keeper(same []*group) *group {
 
 // refuseSquash reports a migration that can't move because a squash names its version.
 func (r *renumbering) refuseSquash(g *group) {
-	for _, name := range slices.Sorted(maps.Keys(r.files)) {
-		if r.files[name].replaces(g.version) {
+	for _, name := range slices.Sorted(maps.Keys(r.byName())) {
+		if r.fileOf(name).replaces(g.version) {
 			r.add(r.path(g.files[0]), "can't get another version: %s replaces version %d", r.path(name), g.version)
 			return
 		}
@@ -289,8 +289,8 @@ func (r *renumbering) follow(g *group) (more bool) {
 		return false
 	}
 	g.edits = []*Edit{}
-	for _, name := range slices.Sorted(maps.Keys(r.files)) {
-		d, ok := r.files[name].after(g.version)
+	for _, name := range slices.Sorted(maps.Keys(r.byName())) {
+		d, ok := r.fileOf(name).after(g.version)
 		if !ok {
 			continue
 		}

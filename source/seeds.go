@@ -23,7 +23,7 @@ func ReadSeeds(fsys fs.FS, opts Options) ([]migration.Named, error) {
 	f.readFiles(wanted)
 	var all []migration.Named
 	for _, e := range f.entries {
-		file := f.files[e.Name()]
+		file := e.file
 		if file == nil || f.reported(file) {
 			continue
 		}

@@ -39,7 +39,7 @@ func (f *folder) singles(looks string, name func(rest string) (string, bool)) []
 			f.add(f.path(e.Name()), "is a folder; a migration has to be a file")
 			continue
 		}
-		all = append(all, single{numbered: n, file: f.files[e.Name()]})
+		all = append(all, single{numbered: n, file: e.file})
 	}
 	order.StableBy(all, func(a, b single) int { return cmp.Compare(a.version, b.version) })
 	var good []single

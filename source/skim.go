@@ -15,16 +15,9 @@ import (
 // dialects here. Block comments nest only in PostgreSQL, so for these it needs the dialect; see
 // newPart.
 type skim struct {
+	*skimmed
 	formats func(Format) bool // whose marker lines are heeded
 	dialect sqltext.Dialect   // 0: not known
-
-	parts     []part        // parts[0] is the text before the first section
-	marks     []mark        // the lines that are markers of a tool, sections and others
-	misspelt  []misspelling // lines that are nearly markers of a tool
-	tooMany   int           // the line of the first marker that is not kept; 0: all are
-	firstLine string        // at most lineLimit bytes of it
-	bom       bool
-	liquibase bool // the first line is that of a changelog of Liquibase
 
 	rest    []byte // of the text, without its end of line
 	indent  int    // the white space at the beginning of the line, in bytes
@@ -34,13 +27,24 @@ type skim struct {
 	offset  int64   // of the line, without the byte-order mark
 	inkEnd  int64   // after the last byte before the line that is not white space
 	lexers  []lexer // of the present part
+}
+
+// skimmed is what a skim has found in a file. There is one for each file of a folder.
+type skimmed struct {
+	parts     []part        // parts[0] is the text before the first section
+	marks     []mark        // the lines that are markers of a tool, sections and others
+	misspelt  []misspelling // lines that are nearly markers of a tool
+	tooMany   int           // the line of the first marker that is not kept; 0: all are
+	firstLine string        // if it is a comment, at most lineLimit bytes of it
+	bom       bool
+	liquibase bool // the first line is that of a changelog of Liquibase
 
 	first [1]part // of most files, the only one
 }
 
 // part is the text between two marker lines that begin sections.
 type part struct {
-	mark       mark  // the line that opens it; the zero mark for parts[0]
+	mark       *mark // the line that opens it; nil for parts[0]
 	start, end int64 // without the marker lines; end is behind the last ink
 	line       int   // of start
 
@@ -92,12 +96,17 @@ const maxKept = 100_000
 // lineLimit is how much of a line is kept to see whether it is a marker.
 const lineLimit = 512
 
-// newSkim returns a skim. It may use the memory of the lexers of another that has finished.
-func newSkim(formats func(Format) bool, d sqltext.Dialect, lexers []lexer) *skim {
-	s := &skim{formats: formats, dialect: d, lexers: lexers}
+func newSkim(formats func(Format) bool, d sqltext.Dialect) *skim {
+	s := &skim{formats: formats, dialect: d}
+	s.begin()
+	return s
+}
+
+// begin prepares the skim for another file. It keeps the memory that no file needs any more.
+func (s *skim) begin() {
+	*s = skim{skimmed: &skimmed{}, formats: s.formats, dialect: s.dialect, rest: s.rest[:0], lexers: s.lexers}
 	s.parts = s.first[:0]
 	s.newPart(part{line: 1})
-	return s
 }
 
 // newPart begins a part. If the dialect is unknown, two lexers read it: one in which comments nest,
@@ -150,7 +159,9 @@ func (s *skim) next(p []byte) {
 	if s.line == 1 {
 		p, s.bom = bytes.CutPrefix(p, []byte(byteOrderMark))
 		head = p[:min(len(p), lineLimit)]
-		s.firstLine = strings.TrimRight(string(head), "\r\n")
+		if bytes.HasPrefix(bytes.TrimSpace(head), []byte("--")) {
+			s.firstLine = strings.TrimRight(string(head), "\r\n")
+		}
 	}
 	from, to := ink(p)
 	s.indent, s.counted, s.runes = from, 0, 0
@@ -226,7 +237,8 @@ func (s *skim) marker(line []byte, end int64) {
 	if m.section() {
 		m.part++
 		s.endPart()
-		s.newPart(part{mark: m, start: end, line: s.line + 1})
+		opens := m
+		s.newPart(part{mark: &opens, start: end, line: s.line + 1})
 	}
 	s.marks = append(s.marks, m)
 }

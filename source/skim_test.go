@@ -23,7 +23,7 @@ func FuzzSkim(f *testing.F) {
 		d := sqltext.Dialect(size / 7 % 4)
 		size = size%7 + 1
 		all := func(Format) bool { return true }
-		whole, pieces := newSkim(all, d, nil), newSkim(all, d, nil)
+		whole, pieces := newSkim(all, d), newSkim(all, d)
 		whole.Write([]byte(text)) // never fails
 		whole.finish()
 		for p := []byte(text); len(p) > 0; p = p[min(len(p), int(size)):] {

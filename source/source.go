@@ -68,7 +68,7 @@ type layout struct {
 	scripts func(*folder) []string
 	// shows says what of an entry of the root shows the format, "" for nothing. It is not asked
 	// about .sql files that begin with a number: what they show is in their marker lines.
-	shows func(*folder, fs.DirEntry) string
+	shows func(*folder, *listed) string
 	// newest returns the newest version of a folder; nil means that its files, or folders, begin
 	// with the versions.
 	newest func(*folder) numbered
@@ -257,6 +257,9 @@ func (f *folder) otherwise(err error) error {
 
 // addFuncs appends the migrations that are Go functions.
 func addFuncs(p *problems, all *[]migration.Migration, funcs []migration.Migration) {
+	if len(funcs) == 0 {
+		return
+	}
 	from := make(map[int64]string, len(*all))
 	for _, m := range *all {
 		from[m.Version] = m.Up.File

@@ -34,7 +34,7 @@ const (
 )
 
 // sqitchShows recognizes a folder by Sqitch's files.
-func sqitchShows(f *folder, e fs.DirEntry) string {
+func sqitchShows(f *folder, e *listed) string {
 	switch {
 	case e.IsDir():
 	case e.Name() == sqitchConf:
@@ -78,7 +78,7 @@ func (f *folder) readSqitch() (sqitchProject, plan) {
 
 // isListed reports whether the root has an entry of that name.
 func (f *folder) isListed(name string) bool {
-	return slices.ContainsFunc(f.entries, func(e fs.DirEntry) bool { return e.Name() == name })
+	return slices.ContainsFunc(f.entries, func(e *listed) bool { return e.Name() == name })
 }
 
 // sqitchFile returns the name of a change's script within fsys: of a reworked one the first that
@@ -158,7 +158,7 @@ func (f *folder) sqitch() []migration.Migration {
 			f.at(f.path(s.plan), c.line, c.column, "the change %s has no deploy script: there is no file %s", c.name, name)
 			continue
 		}
-		deploy := f.files[deploys[i]]
+		deploy := f.fileOf(deploys[i])
 		if f.reported(deploy) {
 			continue
 		}
@@ -170,7 +170,7 @@ func (f *folder) sqitch() []migration.Migration {
 		m := migration.Migration{Version: int64(i) + 1, Name: c.name, Up: f.script(deploy), Origin: &migration.Origin{ID: id, When: c.when}}
 		f.needStatement(deploy, m.Up, deploy.empty())
 		if reverts[i] != "" {
-			if revert := f.files[reverts[i]]; f.reported(revert) {
+			if revert := f.fileOf(reverts[i]); f.reported(revert) {
 				continue
 			} else if down := f.script(revert); down.Empty || !revert.empty() {
 				m.Down = down
@@ -185,7 +185,7 @@ func (f *folder) sqitch() []migration.Migration {
 
 // sqitchVerify warns that the verify scripts do not run.
 func (f *folder) sqitchVerify(s sqitchProject) {
-	f.below(s.dirs["verify"], func(_ string, e fs.DirEntry) bool {
+	f.below(s.dirs["verify"], func(_ string, e *listed) bool {
 		if !strings.HasSuffix(e.Name(), s.extension) {
 			return true
 		}
@@ -202,7 +202,7 @@ func (f *folder) sqitchUnplanned(s sqitchProject, names []string) {
 	}
 	for _, kind := range []string{"deploy", "revert"} {
 		for _, dir := range []string{s.dirs[kind], s.dirs["reworked_"+kind]} {
-			f.below(dir, func(dir string, e fs.DirEntry) bool {
+			f.below(dir, func(dir string, e *listed) bool {
 				name := path.Join(dir, e.Name())
 				if !e.IsDir() && strings.HasSuffix(name, s.extension) && !planned[name] {
 					planned[name] = true

@@ -22,7 +22,7 @@ const sqlxNoTx = "-- no-transaction"
 
 // sqlxNoTransaction reports whether sqlx runs the file outside a transaction.
 func (f *file) sqlxNoTransaction() bool {
-	return f.skim != nil && strings.HasPrefix(f.firstLine, sqlxNoTx)
+	return f.skimmed != nil && strings.HasPrefix(f.firstLine, sqlxNoTx)
 }
 
 // sqlxFiles are of the kind that the folder has; an empty folder begins with pairs.
@@ -77,7 +77,7 @@ func (f *folder) sqlx() []migration.Migration {
 		case err != nil:
 			f.add(f.path(name), "%v", err)
 		case ok:
-			h.file = f.files[name]
+			h.file = e.file
 			if h.file.err == nil {
 				h.file.whole.NoTransaction = h.file.sqlxNoTransaction()
 			}

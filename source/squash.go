@@ -252,8 +252,8 @@ func (s *squasher) file(direction string) string {
 func (s *squasher) fileName(script *migration.Script) string {
 	if s.names == nil {
 		s.names = make(map[string]string, len(s.folder.files))
-		for name, f := range s.folder.files {
-			s.names[f.path] = name
+		for _, f := range s.folder.files {
+			s.names[f.path] = f.name
 		}
 	}
 	return cmp.Or(s.names[script.File], script.File)
@@ -337,7 +337,7 @@ func (s *squasher) after() (all []int64) {
 }
 
 func (s *squasher) isEmpty(script *migration.Script) bool {
-	f := s.folder.files[s.fileName(script)]
+	f := s.folder.fileOf(s.fileName(script))
 	return f != nil && f.empty()
 }
 

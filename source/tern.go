@@ -1,7 +1,6 @@
 package source
 
 import (
-	"io/fs"
 	"strings"
 
 	"github.com/whimbrel-db/whimbrel/migration"
@@ -35,7 +34,7 @@ func ternMark(line string) (mark, bool) {
 	return mark{}, false
 }
 
-func ternShows(_ *folder, e fs.DirEntry) string {
+func ternShows(_ *folder, e *listed) string {
 	if e.Name() == ternConf && !e.IsDir() {
 		return "tern's configuration"
 	}

@@ -38,6 +38,8 @@ type Database struct {
 	known map[string]bool
 	lanes map[int64]bool // the connections that work on lanes
 
+	events atomic.Int64 // how many entries the last state was made of, at least 1; 0: not known
+
 	counters samples
 
 	unknown atomic.Pointer[string] // the server that received a COMMIT whose answer was lost

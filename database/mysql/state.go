@@ -54,6 +54,9 @@ var errNoHistory = errors.New("the history table does not exist: it was dropped"
 
 func (db *Database) readState(ctx context.Context, c *conn, set string) (*database.State, error) {
 	r := newStateReader(set)
+	const usual = 1 << 10 // growing a slice would touch several times the memory
+	r.events = make([]event, 0, cmp.Or(db.events.Load(), usual))
+	defer func() { db.events.Store(int64(max(len(r.events), 1))) }()
 	err := c.each(ctx, bounded(db.opts.ReadTimeout(), db.sql.state), []any{set, set, set, set}, r.row)
 	c.uncommitted = r.isolation == "READ-UNCOMMITTED"
 	switch {

@@ -45,7 +45,7 @@ type Database struct {
 	first  atomic.Int64              // the entry with which it created its tables; 0: it did not
 	fully  atomic.Bool               // the tables were once not location.untouched
 
-	events atomic.Int64 // how many entries the last state was made of
+	events atomic.Int64 // how many entries the last state was made of, at least 1; 0: not known
 
 	wal walTimes // positions that Signals has seen
 
@@ -216,8 +216,9 @@ func (db *Database) findState(ctx context.Context, c *conn, set string) (st *dat
 // readState reads a state from tables at a known place.
 func (db *Database) readState(ctx context.Context, c *conn, l location, set string, before ...query) (*database.State, error) {
 	r := stateReader{st: &database.State{Set: set, Applied: &database.AppliedSet{}, Database: l.database, ServerMajor: c.serverMajor()}}
-	r.events = make([]event, 0, db.events.Load())
-	defer func() { db.events.Store(int64(len(r.events))) }()
+	const usual = 1 << 10 // growing a slice would touch several times the memory
+	r.events = make([]event, 0, cmp.Or(db.events.Load(), usual))
+	defer func() { db.events.Store(int64(max(len(r.events), 1))) }()
 	if err := c.pipeline(ctx, append(before, db.stateQuery(l.schema, set, &r))...); err != nil {
 		return nil, err
 	}
