@@ -15,13 +15,13 @@ func TestChunkKeepsPlaces(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	k := &chunk{}
+	k := newChunk(0)
 	k.begin("SET LOCAL application_name = 'x'")
 	for _, st := range all {
 		k.add(st)
 	}
 	for i, want := range all {
-		got := k.statement(i)
+		got := k.statement(k.text(), i)
 		if got.Raw != want.Raw || got.Text != want.Text || got.Start != want.Start || got.Pos != want.Pos || got.Index != want.Index {
 			t.Errorf("statement %d is %+v, want %+v", i, got, want)
 		}
@@ -38,8 +38,7 @@ func TestChunksTakeFewAllocations(t *testing.T) {
 		t.Fatal(err)
 	}
 	if n := testing.AllocsPerRun(5, func() {
-		k := &chunk{}
-		k.text.Grow(chunkBytes)
+		k := newChunk(chunkBytes)
 		for _, st := range all {
 			k.add(st)
 		}

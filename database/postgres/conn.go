@@ -83,6 +83,17 @@ type query struct {
 	path  searchPath // pg_catalog by default
 }
 
+// size returns about how many bytes it takes to send the query.
+func (q *query) size() int {
+	n := len(q.sql)
+	for _, a := range q.args {
+		if a != nil {
+			n += len(*a)
+		}
+	}
+	return n
+}
+
 // pipeline sends the queries together and reads the answers in order, in one round trip. The first
 // error ends it, and the server ignores the rest. Only pipeline sends Whimbrel's own queries; it
 // pins their search path.

@@ -27,8 +27,9 @@
 // State takes one round trip. A migration in a transaction of its own takes two if its script has
 // few statements and doesn't change the session: one that begins, locks and reads the head of the
 // history, and one with the script, the history row and COMMIT. A longer script is sent in chunks
-// of some hundred kilobytes, one round trip each. A script that may change the session takes one
-// more, to find the changes and revert them.
+// of some hundred statements or kilobytes. Chunks are sent before those before them are answered,
+// so only the last one takes a round trip. A script that may change the session takes one more, to
+// find the changes and revert them.
 //
 // On PostgreSQL 14 and later on Linux, a Tx sets client_connection_check_interval to 1 s for its
 // transaction, so that the server ends the statement of a client that is gone.

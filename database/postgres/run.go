@@ -289,10 +289,11 @@ func (r *run) execute(ctx context.Context, st sqltext.Statement, data io.Reader,
 	if data != nil {
 		return r.worker.copyIn(ctx, st, data, limit)
 	}
-	one := chunk{limit: limit}
+	one := newChunk(len(st.Text))
+	one.limit = limit
 	st.Raw, st.Start = st.Text, st.Pos // others recognize it by its text, see isThis
 	one.add(st)
-	return r.worker.simple(ctx, &one)
+	return r.worker.simple(ctx, one)
 }
 
 // broke turns a broken connection into a *database.StatementError.

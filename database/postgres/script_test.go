@@ -16,6 +16,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5/pgproto3"
+
 	"github.com/whimbrel-db/whimbrel/database"
 	"github.com/whimbrel-db/whimbrel/database/postgres"
 	"github.com/whimbrel-db/whimbrel/internal/testdb"
@@ -242,4 +244,54 @@ func TestPoolGetsItsConnectionBackUnchanged(t *testing.T) {
 	db := postgres.NewPool(pool, database.Options{})
 	must(t, apply(t, db, "s", 1, script(dump)))
 	equal(t, "the search path", poolValue(t, pool, "current_setting('search_path')"), `"$user", public`)
+}
+
+// The chunks of a long script do not wait for each other, and its entry, however long, is sent
+// together with COMMIT.
+func TestLongScriptRoundTrips(t *testing.T) {
+	t.Parallel()
+	url := testdb.Postgres(t)
+	create := "CREATE TABLE a (x int, y text)"
+	_, err := up(t, open(t, url), setOf(t, "s", create))
+	must(t, err)
+	gate := connect(t, url)
+	do(t, gate, "BEGIN; LOCK TABLE a")
+
+	var mu sync.Mutex
+	var sent []string // what the client sends on the connection with the script
+	tap := testdb.NewTap(t, url, func(_ int, m any) {
+		mu.Lock()
+		defer mu.Unlock()
+		switch m := m.(type) {
+		case *pgproto3.Query:
+			sent = append(sent, "chunk")
+		case *pgproto3.Parse:
+			for what, text := range map[string]string{"entry": `INSERT INTO "public"."whimbrel_history"`, "COMMIT": "COMMIT"} {
+				if strings.Contains(m.Query, text) {
+					sent = append(sent, what)
+				}
+			}
+		case *pgproto3.Sync:
+			sent = append(sent, "Sync")
+		}
+	})
+	done := make(chan error, 1)
+	go func() {
+		const statements = 5000
+		_, err := up(t, open(t, tap.URL), setOf(t, "s", create, strings.Repeat("INSERT INTO a VALUES (1, '"+strings.Repeat("x", 60)+"');\n", statements)))
+		done <- err
+	}()
+	eventually(t, "chunks are sent while the first one waits", func() bool {
+		mu.Lock()
+		defer mu.Unlock()
+		return strings.Count(strings.Join(sent, " "), "chunk") == 8
+	})
+	do(t, gate, "COMMIT")
+	must(t, <-done)
+	mu.Lock()
+	defer mu.Unlock()
+	all := strings.Join(sent, " ")
+	if want := strings.Repeat("chunk ", 13) + "entry COMMIT Sync"; !strings.HasSuffix(all, want) {
+		t.Errorf("the client sent %q, want %q at the end", all, want)
+	}
 }

@@ -78,21 +78,19 @@ type transaction struct {
 	unbegun  bool // it begins with CommitEach
 }
 
-// add queues queries, and sends a long queue.
+// add queues queries, and sends a long queue. One long query stays in the queue, so that COMMIT may
+// follow it in the same round trip.
 func (b *transaction) add(ctx context.Context, queries ...query) error {
 	for _, q := range b.named(queries...) {
-		b.queue = append(b.queue, q)
-		b.queued += len(q.sql)
-		for _, a := range q.args {
-			if a != nil {
-				b.queued += len(*a)
+		size := q.size()
+		if !b.collects && (len(b.queue) >= queueQueries || b.queued > 0 && b.queued+size > queueBytes) {
+			if err := b.flush(ctx); err != nil {
+				return err
 			}
 		}
+		b.queue, b.queued = append(b.queue, q), b.queued+size
 	}
-	if b.collects || len(b.queue) < queueQueries && b.queued < queueBytes {
-		return nil
-	}
-	return b.flush(ctx)
+	return nil
 }
 
 // flush sends the queue, and waits for the answers.
