@@ -22,6 +22,7 @@ type conn struct {
 	server   server          // the server it leads to, once known
 	watch    *watcher        // of the statements of scripts; nil: none
 	backend  int64           // the server process of the open transaction, once known
+	lost     error           // why the connection broke, if that is known
 }
 
 // do calls f with the connection. If ctx ends, do cancels f's statement on the server and waits for
@@ -33,11 +34,16 @@ func (c *conn) do(ctx context.Context, f func(context.Context, *pgconn.PgConn) e
 		return drivers.Reason(ctx)
 	}
 	return c.use(func(pc *pgconn.PgConn) error {
+		if c.lost != nil {
+			return c.lost
+		}
 		k := cancelWhenDone(ctx, pc)
 		defer k.end() // in case f panics
 		err := f(context.WithoutCancel(ctx), pc)
 		if k.end() {
 			closeNow(pc)
+		} else if pc.IsClosed() {
+			c.lost = err
 		}
 		return drivers.Stopped(ctx, err)
 	})
@@ -59,6 +65,8 @@ func (c *conn) within(d time.Duration, f func(context.Context, *pgconn.PgConn) e
 		err := f(context.Background(), pc)
 		if !tooLate.Stop() {
 			closeNow(pc)
+		} else if pc.IsClosed() {
+			c.lost = err
 		}
 		return err
 	})

@@ -219,3 +219,15 @@ func TestWrongPassword(t *testing.T) {
 		want.check(t, err)
 	}
 }
+
+// Every call on a connection that the server has closed says why it did.
+func TestABrokenConnectionSaysWhy(t *testing.T) {
+	t.Parallel()
+	url := testdb.Postgres(t)
+	b := begin(t, open(t, url), "s")
+	do(t, connect(t, url), "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()")
+	for range 2 {
+		_, err := b.State(background(t))
+		equal(t, "the code of the error", as[*database.StatementError](t, err).Code, "57P01")
+	}
+}

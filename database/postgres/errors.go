@@ -134,10 +134,10 @@ func commitError(pg *pgconn.PgError, last sqltext.Statement) error {
 func afterError(pg *pgconn.PgError, last sqltext.Statement) error {
 	e := serverError(last, pg)
 	e.Own, e.Message = true, "after the script, in a statement of Whimbrel's own: "+e.Message
-	switch pg.Code {
-	case "42P01", "3F000", "42703":
+	switch {
+	case slices.Contains([]string{"42P01", "3F000", "42703"}, pg.Code):
 		e.OwnHint, e.Hint = false, "the script dropped or changed Whimbrel's tables or their schema: don't change these, or keep the tables in another schema"
-	case "57014":
+	case pg.Code == "57014" && strings.Contains(pg.Message, "timeout"): // nobody cancelled it
 		e.OwnHint, e.Hint = false, "the script set a timeout that also applies to later statements: reset it, or use the directive statement-timeout, which ends with the script"
 	}
 	return e
