@@ -66,7 +66,7 @@ func adviceFor(e *database.StatementError) string {
 	}
 	switch {
 	case e.Code == "" && brokenOff(e):
-		return "The connection broke. Wait until the server accepts connections, then run the command again."
+		return brokeOff
 	case e.Own && !slices.Contains([]string{"42P01", "3F000", "42703"}, e.Code): // the script dropped a table of Whimbrel's
 		return "The file is not the cause. Remove what keeps Whimbrel from writing its own tables, then run the command again."
 	}

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"strings"
 	"sync"
@@ -301,6 +302,14 @@ func TestHintsDoNotRepeatTheAdvice(t *testing.T) {
 		f, _ := explain(t.Context(), &whimbrel.MigrationError{Err: e}, 0)
 		wantEqual(t, "hint of "+tt.code, f.Hint, tt.want)
 	}
+}
+
+// A connection that breaks between two statements has advice, too.
+func TestAdviceAboutABrokenConnection(t *testing.T) {
+	t.Parallel()
+	f, _ := explain(t.Context(), fmt.Errorf("reading: %w", io.ErrUnexpectedEOF), 0)
+	wantEqual(t, "the message", f.Message, "lost the connection to the database: reading: unexpected EOF")
+	wantEqual(t, "what to do", f.Next, brokeOff)
 }
 
 // Each way in which a run can't resume has advice.

@@ -532,6 +532,8 @@ func statementRules() []rule {
 	}
 }
 
+const brokeOff = "The connection broke. Wait until the server accepts connections, then " + runAgain + "."
+
 // brokenOff reports whether a statement failed because its connection broke.
 func brokenOff(err error) bool {
 	var network net.Error
@@ -649,6 +651,13 @@ func otherRules() []rule {
 			f.Next = `Check "whimbrel status", then run the command again.`
 		}),
 		on(kindConflict, advice[*database.TablesNewerError]("Use a newer version of whimbrel.")),
+		func(f *render.Failure, err error) bool {
+			broken := brokenOff(err) && !errors.Is(err, context.DeadlineExceeded)
+			if broken {
+				f.Message, f.Next = "lost the connection to the database: "+f.Message, brokeOff
+			}
+			return broken
+		},
 	}
 }
 
