@@ -79,7 +79,7 @@ func (s *Script) keep(text string) {
 }
 
 // KeepInMemory is the maximum size in bytes of a text that Stream keeps in memory.
-const KeepInMemory = 256 << 10
+const KeepInMemory = 512 << 10
 
 var readBuffers = sync.Pool{New: func() any { b := make([]byte, 64<<10); return &b }}
 
