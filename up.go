@@ -50,6 +50,9 @@ func Up(ctx context.Context, db database.Database, files fs.FS, opts ...UpOption
 	start := time.Now()
 	state := readAhead(ctx, db, o.Set)
 	set, err := readFolder(files, o, db)
+	if err == nil {
+		go set.AnalyzeNewest(db.Dialect(), db.Tables())
+	}
 	st, serr := state() // also after an error, so that nothing is left running
 	if err = cmp.Or(err, serr); err != nil {
 		return &Result{}, err

@@ -107,6 +107,21 @@ func (s *Script) Analyze(d sqltext.Dialect, reserved []string) (*Analysis, error
 	return a, nil
 }
 
+// leastAhead is the size of a script from which AnalyzeNewest analyzes it.
+const leastAhead = 32 << 10
+
+// AnalyzeNewest calls [Script.Analyze] for the newest up script, which is the most likely to be
+// pending, for a program that waits for the state of the database. It does nothing for a short
+// script, of which that takes no time, and for one that is not kept in memory.
+func (s *Set) AnalyzeNewest(d sqltext.Dialect, reserved []string) {
+	if len(s.all) == 0 {
+		return
+	}
+	if up := s.all[len(s.all)-1].Up; up.Size >= leastAhead && up.Size <= KeepInMemory {
+		_, _ = up.Analyze(d, reserved) // the next call returns the same error
+	}
+}
+
 // Mask is [Script.Mask] in the dialect of the analysis.
 func (a *Analysis) Mask(text string) string { return a.script.Mask(text, a.dialect) }
 

@@ -3,6 +3,7 @@ package migration_test
 import (
 	"errors"
 	"fmt"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -286,4 +287,48 @@ func TestAnalyzeKeepsItsAnswer(t *testing.T) {
 	if other, _ := s.Analyze(sqltext.SQLite, []string{"c"}); other == first {
 		t.Error("the answer for another dialect was given")
 	}
+}
+
+// TestAnalyzeNewest: it analyzes the newest script of a set, if that takes time and the text is in
+// memory. Analyze then takes no memory.
+func TestAnalyzeNewest(t *testing.T) {
+	const line = "INSERT INTO t VALUES (1);\n"
+	long := func(size int) *migration.Script {
+		text := strings.Repeat(line, size/len(line))
+		s, err := migration.Stream("x.sql", (&opener{data: []byte(text)}).open)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
+	for name, tt := range map[string]struct {
+		newest  *migration.Script
+		another bool // it is not the newest
+		want    bool
+	}{
+		"a long script":                    {newest: long(100 << 10), want: true},
+		"a short script":                   {newest: long(1 << 10)},
+		"a script that is not in memory":   {newest: long(migration.KeepInMemory + 1<<10)},
+		"a long script that is not newest": {newest: long(100 << 10), another: true},
+	} {
+		all := []migration.Migration{{Version: 1, Name: "a", Up: tt.newest}}
+		if tt.another {
+			all = append(all, migration.Migration{Version: 2, Name: "b", Up: migration.Text("b.sql", line)})
+		}
+		set, err := migration.NewSet("s", all...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		set.AnalyzeNewest(sqltext.PostgreSQL, []string{"own"})
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		if _, err := tt.newest.Analyze(sqltext.PostgreSQL, []string{"own"}); err != nil {
+			t.Fatal(err)
+		}
+		runtime.ReadMemStats(&after)
+		if done := after.TotalAlloc-before.TotalAlloc < 1<<10; done != tt.want && tt.newest.Size > 1<<10 {
+			t.Errorf("%s: analyzed ahead: %v, want %v", name, done, tt.want)
+		}
+	}
+	(&migration.Set{}).AnalyzeNewest(sqltext.PostgreSQL, nil) // it has none
 }

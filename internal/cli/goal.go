@@ -120,7 +120,7 @@ func chosen(cmd *cobra.Command, name string, flag, configured bool) bool {
 // migrate migrates to a goal or, with --dry-run, shows the plan.
 func (a *app) migrate(cmd *cobra.Command, m *migrateFlags, goal whimbrel.Goal, idle string) error {
 	ctx := cmd.Context()
-	t, err := a.openTo(ctx, &target{app: a, ahead: make(chan stateRead, 1), deferDowns: !m.dryRun})
+	t, err := a.openTo(ctx, &target{app: a, ahead: make(chan stateRead, 1), deferDowns: !m.dryRun, goesUp: !m.all && !m.down})
 	if err != nil {
 		return err
 	}

@@ -33,6 +33,7 @@ type target struct {
 	// ahead is the state of the set if it is read while the folder is read.
 	ahead      chan stateRead
 	deferDowns bool // down scripts are read when they are needed
+	goesUp     bool // the newest migration is probably pending
 	// showsHolder says that the state includes the process that migrates.
 	showsHolder bool
 	// options for the Migrator. Commands add to them.
@@ -103,6 +104,9 @@ func (a *app) openTo(ctx context.Context, t *target) (*target, error) {
 		return nil, err
 	}
 	t.set = set
+	if t.goesUp {
+		go set.AnalyzeNewest(t.db.Dialect(), t.db.Tables())
+	}
 	a.print().SetDigits(set)
 	a.print().Warn(set.Warnings())
 	return t, nil
