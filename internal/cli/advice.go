@@ -26,7 +26,11 @@ type cause struct {
 var causes = []cause{
 	{[]string{"42501", "mysql 1044", "mysql 1142", "mysql 1143", "mysql 1227", "mysql 1370"}, grant},
 	{
-		[]string{"57P01", "57P02", "57P03", "57P05", "08", "mysql 1053", "mysql 1152", "mysql 1184", "mysql 1927", "mysql 2006", "mysql 2013"},
+		[]string{"25P03", "25P04", "57P05"},
+		say("A timeout of the server ended the session. Raise it for this role: idle_in_transaction_session_timeout, transaction_timeout or idle_session_timeout"),
+	},
+	{
+		[]string{"57P01", "57P02", "57P03", "08", "mysql 1053", "mysql 1152", "mysql 1184", "mysql 1927", "mysql 2006", "mysql 2013"},
 		say("The server closed the connection. Wait until it accepts connections"),
 	},
 	{[]string{"25006", "mysql 1290", "mysql 1792", "mysql 1836"}, say("The server, the role or the session is read-only. Name the primary in the URL, with a role that can write")},

@@ -272,7 +272,7 @@ func TestParseVersion(t *testing.T) {
 func TestCircumstancesAreNotTheFile(t *testing.T) {
 	t.Parallel()
 	for sqlstate, circumstance := range map[string]bool{
-		"53100": true, "57014": true, "55P03": true, "40P01": true, "SQLITE_FULL": true, "57P01": true, "57P02": true, "08006": true, "42501": true, "25006": true, "XX000": true, "SQLITE_READONLY": true,
+		"53100": true, "57014": true, "55P03": true, "40P01": true, "SQLITE_FULL": true, "57P01": true, "57P02": true, "08006": true, "42501": true, "25006": true, "25P03": true, "25P04": true, "57P05": true, "XX000": true, "SQLITE_READONLY": true,
 		"42601": false, "P0001": false, "22012": false, "SQLITE_MISMATCH": false, "SQLITE_BUSY_SNAPSHOT": true,
 		"42703": false, "23505": false, "SQLITE_ERROR": false, "SQLITE_CONSTRAINT": false, "": false,
 	} {
