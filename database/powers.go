@@ -298,7 +298,7 @@ type Backender interface {
 // Chainer is a Tx that can begin the next one together with its COMMIT.
 type Chainer interface {
 	// CommitAndBegin is Commit, followed by one attempt at Begin for the same set with opts, which
-	// should need no further round trip. Between the two, the lock is free. If the next Tx has not
+	// should need no further round trip. Between the two, the lock may be free. If the next Tx has not
 	// begun, for whatever reason, next is nil: the caller calls Begin, which returns the reason. A
 	// driver does not begin it if that could keep the caller from using the Database meanwhile.
 	CommitAndBegin(ctx context.Context, opts LockOptions) (r Recorded, next Tx, found Found, err error)

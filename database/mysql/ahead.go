@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -180,21 +179,6 @@ func (h *hold) entryAhead(c *call) (statements []string, err error) {
 	return []string{ownWaits(h.lockWait, w.sql) + " RETURNING " + storedColumns}, nil
 }
 
-// storedColumns are those of an entry that only the server knows.
-const storedColumns = "id, CAST(started_at AS char(26)), duration_us"
-
-// store sets what the server knows of an entry.
-func (c *call) store(values []string) error {
-	if len(values) < 3 {
-		return errors.New("the server did not return the history entry")
-	}
-	id, err1 := strconv.ParseInt(values[0], 10, 64)
-	at, err2 := parseTime(values[1])
-	took, err3 := strconv.ParseInt(values[2], 10, 64)
-	c.entry.ID, c.entry.StartedAt, c.entry.Duration = id, at, time.Duration(took)*time.Microsecond
-	return errors.Join(err1, err2, err3)
-}
-
 // following returns the call that was told ahead if it is the one that is made now; nil otherwise.
 func (r *run) following(is func(*call) bool) *call {
 	if r.ahead == nil || !is(r.ahead.calls[r.ahead.next]) {
@@ -331,7 +315,7 @@ func (r *run) recordAhead(ctx context.Context, entries []database.Entry) (record
 		case err == nil && len(executed[0].rows) == 0:
 			err = r.h.overtaken(write{})
 		case err == nil:
-			err = c.store(executed[0].rows[0])
+			err = store(&c.entry, executed[0].rows[0])
 		case number(err) == 0, number(err) == erInterrupted, q.ctx.Err() != nil:
 			if err = r.resolve(ctx, q, c); err == nil && q.known < c.index {
 				r.withdraw()
@@ -470,7 +454,7 @@ func (r *run) resolve(ctx context.Context, q *ahead, from *call) (err error) {
 			continue
 		}
 		if values := stored[fmt.Sprintf("%d %s", c.entry.Version, c.entry.Direction)]; values != nil {
-			if err := c.store(values); err != nil {
+			if err := store(&c.entry, values); err != nil {
 				return err
 			}
 			q.known = c.index

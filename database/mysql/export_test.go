@@ -21,9 +21,17 @@ func AskGuard(ctx context.Context, r database.Run, query string) (value string, 
 	return value, err
 }
 
-// Lose makes a run lose its lock, as if another process had acquired it.
-func Lose(ctx context.Context, r database.Run) error {
-	h := r.(*run).h
+// holdOf returns the lock of a Tx or a Run.
+func holdOf(held any) *hold {
+	if r, ok := held.(*run); ok {
+		return r.h
+	}
+	return held.(*transaction).h
+}
+
+// Lose makes a Tx or a Run lose its lock, as if another process had acquired it.
+func Lose(ctx context.Context, held any) error {
+	h := holdOf(held)
 	h.guard.mu.Lock()
 	defer h.guard.mu.Unlock()
 	query := "DO RELEASE_LOCK(" + literal(h.guard.names.guards(h.set)) + ")"
@@ -35,9 +43,17 @@ func Lose(ctx context.Context, r database.Run) error {
 }
 
 // LimitMessages sets what is known of the server's limit for messages, in bytes.
-func LimitMessages(r database.Run, longest int64) {
-	db := r.(*run).db
+func LimitMessages(held any, longest int64) {
+	db := holdOf(held).db
 	db.mu.Lock()
 	defer db.mu.Unlock()
 	db.facts.packet = longest
+}
+
+// BeMySQL makes a Tx treat the server as one of MySQL.
+func BeMySQL(tx database.Tx) {
+	db := holdOf(tx).db
+	db.mu.Lock()
+	defer db.mu.Unlock()
+	db.facts.maria, db.facts.version = false, "8.0.36"
 }

@@ -80,9 +80,15 @@ func (s *session) see(text string) {
 // dropShadows drops temporary tables named like Whimbrel's, which would hide these: a trigger or
 // routine may have created some. It ends no transaction.
 func (db *Database) dropShadows(ctx context.Context, c *conn) error {
-	_, err := c.exec(ctx, db.sql.fill("DROP TEMPORARY TABLE IF EXISTS {history}, {settings}, {journal}, {metadata}, {backfills}, {lanes}, {lease}"))
-	return ownError("dropping temporary tables named like Whimbrel's", err)
+	_, err := c.exec(ctx, db.sql.fill(dropShadows))
+	return ownError(droppingShadows, err)
 }
+
+const (
+	dropTemporary   = "DROP TEMPORARY TABLE IF EXISTS "
+	dropShadows     = dropTemporary + "{history}, {settings}, {journal}, {metadata}, {backfills}, {lanes}, {lease}"
+	droppingShadows = "dropping temporary tables named like Whimbrel's"
+)
 
 // putBack restores the session. First come settings that affect what is read, then the variables
 // including the character sets, then the database and the user variables, whose names are read in

@@ -232,7 +232,7 @@ func (db *Database) insert(ctx context.Context, c *conn, e database.Entry, user,
 	}
 	res, err := c.exec(ctx, query, drivers.EntryValues(e, formatTime)...)
 	if err != nil {
-		return e, ownError(fmt.Sprintf("recording %s of version %d", e.Direction, e.Version), err)
+		return e, ownError(recording(e), err)
 	}
 	if n, err := res.RowsAffected(); err != nil || n == 0 {
 		return e, &database.LockLostError{Set: e.Set, Err: errNotHeld}

@@ -28,6 +28,8 @@ type transaction struct {
 	waits     waits    // the limits of that session
 	later     *later   // what Commit executes after the COMMIT
 	committed bool
+	chained   bool // COMMIT begins the transaction of the next Tx
+	passed    bool // the connections and the lock belong to the next Tx
 }
 
 // startTransaction permits the history row, whatever the session's default is.
@@ -244,11 +246,15 @@ func (b *transaction) commit(ctx context.Context) error {
 	if err := b.h.seal(under, b.h.worker); err != nil {
 		return err
 	}
-	if err := b.h.unknownCommit(b.h.worker.commit(under)); err != nil {
+	statement := "COMMIT"
+	if b.chained {
+		statement = commitAndChain
+	}
+	if err := b.h.unknownCommit(b.h.worker.commitWith(under, statement)); err != nil {
 		if _, ok := drivers.AsType[*database.CommitUnknownError](err); ok {
 			return err
 		}
-		return b.commitError(err)
+		return commitError(b.last, err)
 	}
 	b.committed = true
 	if b.later != nil {
@@ -257,13 +263,16 @@ func (b *transaction) commit(ctx context.Context) error {
 	return nil
 }
 
-// commit sends COMMIT. It isn't interrupted when a context is done: its outcome would be unknown.
-func (c *conn) commit(ctx context.Context) error {
+// commit sends COMMIT.
+func (c *conn) commit(ctx context.Context) error { return c.commitWith(ctx, "COMMIT") }
+
+// commitWith commits. It isn't interrupted when a context is done: its outcome would be unknown.
+func (c *conn) commitWith(ctx context.Context, statement string) error {
 	if c.gone {
 		return errBroken
 	}
 	return c.uninterrupted(ctx, func(ctx context.Context) error {
-		_, err := c.ExecContext(ctx, "COMMIT")
+		_, err := c.ExecContext(ctx, statement)
 		return err
 	})
 }
@@ -273,9 +282,9 @@ var errBroken = errors.New("the connection is broken")
 // commitTimeout is how long a COMMIT may take.
 const commitTimeout = 10 * time.Minute
 
-// commitError is an error of COMMIT itself, which belongs to no statement.
-func (b *transaction) commitError(err error) error {
-	err = statementError(b.last, err)
+// commitError is an error of COMMIT itself, which belongs to no statement. last is the one before.
+func commitError(last sqltext.Statement, err error) error {
+	err = statementError(last, err)
 	if e, ok := drivers.AsType[*database.StatementError](err); ok {
 		e.Message = "at COMMIT: " + e.Message
 	}
@@ -302,6 +311,9 @@ func (b *transaction) Rollback(context.Context) error {
 }
 
 func (b *transaction) end() {
+	if b.passed {
+		return
+	}
 	if !b.committed {
 		b.h.worker.finish("ROLLBACK")
 		b.dropSynced()

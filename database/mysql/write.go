@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -202,8 +203,14 @@ func (h *hold) entryWrite(e *database.Entry) (write, error) { return h.entryWrit
 // entryWriteOf is entryWrite with SQL expressions for when the step began and how long it took,
 // unless they are "".
 func (h *hold) entryWriteOf(e *database.Entry, began, took string) (write, error) {
+	query, err := h.entryInsert(e, began, took)
+	return write{doing: recording(*e), sql: query + " WHERE " + h.guard.form.fence(h.guard, h.set), fenced: true, insert: true}, err
+}
+
+// entryInsert completes an entry and returns the statement of entryWriteOf, without its condition.
+func (h *hold) entryInsert(e *database.Entry, began, took string) (query string, err error) {
 	if err := checkSet(e.Set); err != nil {
-		return write{}, err
+		return "", err
 	}
 	*e = drivers.Complete(*e, h.user, h.db.process)
 	var values []string
@@ -214,8 +221,27 @@ func (h *hold) entryWriteOf(e *database.Entry, began, took string) (write, error
 		values[drivers.EntryStartedAt], values[drivers.EntryStartedAt+1] = began, took
 	}
 	e.UpText, e.DownText = "", ""
-	query := h.db.sql.fill(drivers.InsertEntry("{history}")) + "SELECT " + strings.Join(values, ", ") + " FROM DUAL WHERE " + h.guard.form.fence(h.guard, h.set)
-	return write{doing: fmt.Sprintf("recording %s of version %d", e.Direction, e.Version), sql: query, fenced: true, insert: true}, nil
+	return h.db.sql.fill(drivers.InsertEntry("{history}")) + "SELECT " + strings.Join(values, ", ") + " FROM DUAL", nil
+}
+
+// recording says what a write of an entry does.
+func recording(e database.Entry) string {
+	return fmt.Sprintf("recording %s of version %d", e.Direction, e.Version)
+}
+
+// storedColumns are those of an entry that only the server knows.
+const storedColumns = "id, CAST(started_at AS char(26)), duration_us"
+
+// store sets what the server knows of an entry.
+func store(e *database.Entry, values []string) error {
+	if len(values) < 3 {
+		return errors.New("the server did not return the history entry")
+	}
+	id, err1 := strconv.ParseInt(values[0], 10, 64)
+	at, err2 := parseTime(values[1])
+	took, err3 := strconv.ParseInt(values[2], 10, 64)
+	e.ID, e.StartedAt, e.Duration = id, at, time.Duration(took)*time.Microsecond
+	return errors.Join(err1, err2, err3)
 }
 
 // literalOf returns a value of a row as an SQL constant.
