@@ -315,7 +315,7 @@ func (q *sequence) send(ctx context.Context) (err error) {
 			_, err := c.wire.exec(ctx, c, strings.Join(texts, terminator), q.hear)
 			return err
 		})
-		if q.at().kind == ofScript {
+		if k := q.at().kind; k == ofScript || k == commits {
 			return nil
 		}
 		return err

@@ -374,15 +374,18 @@ func TestSequenceIsAsLongAsAMessage(t *testing.T) {
 	}
 }
 
-// A statement that waits for another session is reported as by itself.
+// A statement that waits for another session is reported as by itself, and is what others see.
 func TestSequenceIsBlocked(t *testing.T) {
 	t.Parallel()
 	url, pool := newDatabase(t)
 	executeAll(t, pool, "CREATE TABLE t (x int)", "CREATE TABLE locked (x int)", "INSERT INTO locked VALUES (1)")
 	end := block(t, pool, "START TRANSACTION", "UPDATE locked SET x = 3")
 	var seen []database.Blockage
+	var holder database.Holder
+	other := open(t, url)
 	opts := database.LockOptions{Blocked: func(b database.Blockage) {
 		if seen = append(seen, b); len(seen) == 1 {
+			holder, _, _ = database.LockHolder(background(t), other, "s")
 			go end()
 		}
 	}}
@@ -393,6 +396,7 @@ func TestSequenceIsBlocked(t *testing.T) {
 	if len(seen) == 0 || seen[0].SQL != "UPDATE locked SET x = 4" {
 		t.Errorf("the blockages are %+v", seen)
 	}
+	equal(t, "what the holder of the lock executes", holder.Query, "UPDATE locked SET x = 4")
 }
 
 // A Tx that needs its connections for itself, or may not keep them, is followed by none.

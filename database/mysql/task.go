@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/whimbrel-db/whimbrel/database"
@@ -36,11 +37,15 @@ func (db *Database) task(ctx context.Context, c *conn, set string, h database.Ho
 // scripts returns a statement of the process list without its literals if it is one of a script,
 // and "" if it is one of Whimbrel's own.
 func (db *Database) scripts(query string) string {
+	query = strings.TrimSpace(query)
 	head := strings.ToLower(query)
-	for _, own := range append(db.Tables(), "get_lock(", "release_lock(", strings.ToLower(startTransaction), "commit") {
-		if strings.Contains(head, own) && (own != "commit" || head == own) {
+	for _, own := range append(db.Tables(), "get_lock(", "release_lock(", "select connection_id(), ", strings.ToLower(startTransaction), saved("")) {
+		if strings.Contains(head, own) {
 			return ""
 		}
+	}
+	if slices.Contains([]string{"commit", strings.ToLower(commitAndChain), "show warnings"}, head) {
+		return ""
 	}
 	return sqltext.MaskLiterals(query, sqltext.MySQL)
 }
