@@ -309,14 +309,16 @@ func (f *folder) readFiles(files []*file) {
 	var wg sync.WaitGroup
 	root := openRoot(f.fsys)
 	defer root.close()
-	for range min(readers(), len(files)) {
-		wg.Go(func() {
-			r := &reader{root: root, buf: make([]byte, shortText), skim: newSkim(f.heeds, f.opts.Dialect)}
-			for i := int(next.Add(1)); i <= len(files); i = int(next.Add(1)) {
-				files[i-1].read(f, r)
-			}
-		})
+	read := func() {
+		r := &reader{root: root, buf: make([]byte, shortText), skim: newSkim(f.heeds, f.opts.Dialect)}
+		for i := int(next.Add(1)); i <= len(files); i = int(next.Add(1)) {
+			files[i-1].read(f, r)
+		}
 	}
+	for range min(readers(), len(files)) - 1 {
+		wg.Go(read)
+	}
+	read()
 	wg.Wait()
 }
 
