@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"database/sql/driver"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
@@ -34,11 +35,12 @@ type conn struct {
 	id   int64 // the server's connection id; 0: unknown
 	// cancels statements on this connection; nil: use another connection of the pool
 	killer      *guard
-	waits       waits // the session's limits, if they are not its own
-	decides     bool  // the session's limits are those of a decision about a backfill
-	uncommitted bool  // the isolation level is READ UNCOMMITTED
-	unusable    bool  // must not be reused
-	gone        bool  // it broke, or was given up
+	waits       waits    // the session's limits, if they are not its own
+	decides     bool     // the session's limits are those of a decision about a backfill
+	uncommitted bool     // the isolation level is READ UNCOMMITTED
+	ending      []string // is executed together with what releases its lock
+	unusable    bool     // must not be reused
+	gone        bool     // it broke, or was given up
 }
 
 // acquire takes a connection from the pool. It waits only for a limited time, since the users of
@@ -247,9 +249,24 @@ func (c *conn) finish(statements ...string) error {
 	}
 	ctx, stop := context.WithTimeout(context.Background(), cancelGrace)
 	defer stop()
+	err := c.execAll(ctx, statements...)
+	if err != nil {
+		c.drop()
+	}
+	return err
+}
+
+// execAll executes statements until one fails: in one message, if it may contain several. They must
+// not end with a comment.
+func (c *conn) execAll(ctx context.Context, statements ...string) error {
+	if w := c.wire; w != nil && !w.refuses && len(statements) > 1 {
+		_, err := w.exec(ctx, c, strings.Join(statements, "; "), nil)
+		if err == nil || !w.refuses {
+			return err
+		}
+	}
 	for _, s := range statements {
 		if _, err := c.ExecContext(ctx, s); err != nil {
-			c.drop()
 			return err
 		}
 	}

@@ -98,6 +98,21 @@ func TestRoundTripsOfNothing(t *testing.T) {
 	equal(t, "the connections", fmt.Sprint(proxy.Connections()), "1")
 }
 
+// Applying one more migration takes ten round trips besides its own: two connections, the state,
+// what the server is, the limits of the waits and the lock, the head and its limits, and what ends
+// the work on either connection.
+func TestRoundTripsOfOneMore(t *testing.T) {
+	t.Parallel()
+	url, _ := newDatabase(t)
+	_, err := up(t, open(t, url), setOf(t, "s", "CREATE TABLE t (id int)"))
+	must(t, err)
+	proxy := testdb.NewProxy(t, url)
+	_, err = up(t, open(t, proxy.URL), setOf(t, "s", "CREATE TABLE t (id int)", "CREATE TABLE u (id int); CREATE INDEX u_id ON u (id)"))
+	must(t, err)
+	equal(t, "the round trips", fmt.Sprint(proxy.Turns()), "11")
+	equal(t, "the connections", fmt.Sprint(proxy.Connections()), "2")
+}
+
 // State tells whether a database without a history has tables or views.
 func TestStateOfABareDatabase(t *testing.T) {
 	t.Parallel()

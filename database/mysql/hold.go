@@ -38,7 +38,7 @@ type hold struct {
 	row, next   []string          // the values of that row, if this hold wrote it, and those that it writes now
 	clock       clock
 	locked      []string  // the sets whose locks the guard holds, in order
-	checked     time.Time // the guard's last check
+	checked     time.Time // when the guard certainly held them
 
 	lost      context.Context // done when the guard is lost, with the cause
 	stopWatch func()
@@ -95,7 +95,9 @@ func (h *hold) take(ctx context.Context, set string, opts database.LockOptions) 
 	err := h.db.take(ctx, h.guard, set, opts)
 	if err == nil {
 		h.guard.mu.Lock() // the watch holds it while it reads the list
-		h.locked = append(h.locked, set)
+		if h.locked = append(h.locked, set); len(h.locked) == 1 {
+			h.checked = time.Now()
+		}
 		h.guard.mu.Unlock()
 	}
 	return err
@@ -321,7 +323,7 @@ func (h *hold) free() {
 	defer stop()
 	if h.ended { // if it fails, the entry still says that the run has ended
 		for _, w := range h.runEnds() {
-			_ = h.guard.exec(ctx, w.sql)
+			h.guard.ending = append(h.guard.ending, w.sql)
 		}
 	}
 	for i, set := range slices.Backward(h.locked) {

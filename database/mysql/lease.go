@@ -152,6 +152,14 @@ func (l *lease) freeing(set string) string {
 func (l *lease) free(ctx context.Context, g *guard, worker *conn, set string) error {
 	query := l.freeing(set)
 	if worker != nil && !worker.gone {
+		_ = worker.finish(worker.ending...)
+		worker.ending = nil
+	}
+	for _, s := range g.ending {
+		_ = g.exec(ctx, s)
+	}
+	g.ending = nil
+	if worker != nil && !worker.gone {
 		if _, err := worker.ExecContext(ctx, worker.releasing("RELEASE_LOCK("+literal(l.names.works(set))+")")); broken(err) {
 			worker.drop()
 		}

@@ -67,21 +67,30 @@ type guard struct {
 	form  form
 	names lockNames
 
-	short   bool   // the session has the short timeout
-	last    bool   // the next lock to release is the last one
-	commits int64  // how many compound statements with a COMMIT it has sent
-	server  string // the server's identity; "" if the lock doesn't belong to one server
+	short   bool     // the session has the short timeout
+	last    bool     // the next lock to release is the last one
+	ending  []string // is executed together with what releases the last one; it may fail
+	commits int64    // how many compound statements with a COMMIT it has sent
+	server  string   // the server's identity; "" if the lock doesn't belong to one server
 }
 
-// exec executes a statement on the guard's connection.
-func (g *guard) exec(ctx context.Context, statement string) error {
+// exec executes statements on the guard's connection until one fails.
+func (g *guard) exec(ctx context.Context, statements ...string) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	_, err := g.c.ExecContext(ctx, statement)
+	err := g.c.execAll(ctx, statements...)
 	if broken(err) {
 		g.c.gone = true
 	}
 	return err
+}
+
+// finish executes the guard's last statement, and before it what ends its work.
+func (g *guard) finish(ctx context.Context, last string) error {
+	if len(g.ending) > 0 && g.exec(ctx, append(g.ending, last)...) == nil {
+		return nil
+	}
+	return g.exec(ctx, last)
 }
 
 // lockNames creates the names of locks. They must be the same for all processes that use one
@@ -265,16 +274,15 @@ func (a advisory) beat(ctx context.Context, g *guard, set string) error {
 // the worker for an orphan.
 func (a advisory) free(ctx context.Context, g *guard, worker *conn, set string) error {
 	if worker != nil && !worker.gone {
-		if _, err := worker.ExecContext(ctx, worker.releasing("RELEASE_LOCK("+literal(a.names.works(set))+")")); err != nil {
-			worker.drop()
-		}
+		_ = worker.finish(append(worker.ending, worker.releasing("RELEASE_LOCK("+literal(a.names.works(set))+")"))...)
+		worker.ending = nil
 	}
 	release := "RELEASE_LOCK(" + literal(a.names.guards(set)) + ")"
 	if !g.last {
 		return g.exec(ctx, "DO "+release)
 	}
 	g.short = false
-	return g.exec(ctx, restoreTimeout(release))
+	return g.finish(ctx, restoreTimeout(release))
 }
 
 func (a advisory) holders(ctx context.Context, c *conn, sets []string) (map[string]database.Holder, error) {

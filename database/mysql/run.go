@@ -309,6 +309,6 @@ func (r *run) Close(context.Context) error {
 
 func (r *run) end() {
 	r.withdraw()
-	r.h.worker.finish("ROLLBACK", "UNLOCK TABLES")
+	r.h.worker.ending = []string{"ROLLBACK", "UNLOCK TABLES"}
 	r.h.free()
 }
