@@ -117,6 +117,9 @@ func (a *applier) steps(ctx context.Context, from, to int) error {
 	if a.plan.Steps[from].Mode != InBatches {
 		return a.perform(ctx, from, to, nil)
 	}
+	if err := a.letGo(ctx); err != nil {
+		return err
+	}
 	return a.backfill(ctx, from)
 }
 

@@ -57,11 +57,12 @@ func (a *applier) tellAhead(ctx context.Context, g guarded, index int) error {
 		return nil
 	}
 	n, err := run.Ahead(ctx, all)
-	for a.ahead.next = index; n > 0 && a.ahead.next < index+len(ends); a.ahead.next++ {
-		if n < ends[a.ahead.next-index] {
-			a.ahead.next++ // it was told of a part
-			break
-		}
+	a.ahead.next = index
+	for start := 0; start < n; a.ahead.next++ { // it was told of this step, or of a part
+		start = ends[a.ahead.next-index]
+	}
+	if n < len(all) {
+		a.ahead.most = max(1, a.ahead.next-index)
 	}
 	return err
 }

@@ -211,9 +211,29 @@ func (a *applier) following(index int) int {
 	return index
 }
 
-// keeps reports whether the next step has the same lock: it is a run, too, and follows soon enough.
+// keeps reports whether the next step has the same lock: it is a run, too, or part of a sequence
+// that a run follows, and follows soon enough.
 func (a *applier) keeps(g guarded, next int) bool {
-	return a.holds(g.since, next) && a.plan.Steps[next].Mode == OutsideTransaction
+	if g.run == nil || !a.holds(g.since, next) {
+		return false
+	}
+	if _, can := g.run.(database.SequenceRun); can {
+		for end := next + longestSequence; next < end && a.short(next); {
+			next++
+		}
+	}
+	return next < len(a.plan.Steps) && a.left[next] && a.plan.Steps[next].Mode == OutsideTransaction
+}
+
+// letGo ends a run that keeps the lock for the next step.
+func (a *applier) letGo(ctx context.Context) error {
+	g := a.kept
+	if a.kept = (guarded{}); g.run == nil {
+		return nil
+	}
+	a.ahead.next = 0
+	g.next.withdraw(ctx, g.run)
+	return g.run.Close(ctx)
 }
 
 // recordRun records a run that has executed all its statements. With next, it announces that, too.

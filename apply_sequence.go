@@ -48,6 +48,22 @@ func (a *applier) sequence(ctx context.Context, from int) (next int, err error) 
 		return from, nil
 	}
 	a.together = max(a.together, 1)
+	if a.kept.run != nil {
+		if s := database.StartSequenceUnder(ctx, a.kept.run, a.expect.Head); s != nil {
+			a.retry = a.newRetrier(from, from+1)
+			a.begins(from)
+			a.began = a.kept.since
+			if parts := a.parts(s, from); len(parts) > 0 {
+				return a.commitEach(ctx, s, parts, from)
+			}
+			if err := s.Rollback(ctx); err != nil {
+				return from, err
+			}
+		}
+		if err := a.letGo(ctx); err != nil { // the step needs the lock for itself
+			return from, err
+		}
+	}
 	if a.begun.tx == nil {
 		a.retry = a.newRetrier(from, from+1)
 		a.begins(from)
@@ -85,7 +101,7 @@ func (a *applier) sequence(ctx context.Context, from int) (next int, err error) 
 // commitEach does the steps of a sequence. It returns what sequence does.
 func (a *applier) commitEach(ctx context.Context, tx database.Sequencer, parts []database.Part, from int) (next int, err error) {
 	end := from + len(parts)
-	more := a.follows(end)
+	more := a.follows(end) && a.kept.run == nil
 	a.retry = a.newRetrier(from, min(end+1, len(a.plan.Steps))) // with the step that may follow
 	a.current.Store(a.retry)
 	last := -1      // the step that has begun last
@@ -114,7 +130,10 @@ func (a *applier) commitEach(ctx context.Context, tx database.Sequencer, parts [
 	if b.tx, b.found, err = tx.CommitEach(ctx, parts, more, a.retry.lockOptions(), report); b.tx != nil {
 		a.begun = b
 	}
-	if err = cmp.Or(wrong, err); err != nil {
+	if err = cmp.Or(wrong, err); err == nil && (next < end || !a.keeps(a.kept, next)) {
+		err = a.letGo(ctx)
+	}
+	if err != nil {
 		a.drop(ctx)
 		if last != next {
 			a.begins(next)

@@ -105,6 +105,9 @@ func (a *applier) begin(ctx context.Context) (database.Tx, database.Found, error
 		a.begun = begun{}
 		return b.tx, b.found, nil
 	}
+	if err := a.letGo(ctx); err != nil {
+		return nil, database.Found{}, err
+	}
 	if err := a.giveTurn(ctx); err != nil {
 		return nil, database.Found{}, err
 	}
@@ -127,8 +130,9 @@ func (a *applier) commit(ctx context.Context, tx database.Tx, next int) (databas
 	return recorded, err
 }
 
-// drop ends a transaction that no step has used.
+// drop ends a transaction or a run that no step has used.
 func (a *applier) drop(ctx context.Context) {
+	_ = a.letGo(ctx)
 	if tx := a.begun.tx; tx != nil {
 		a.begun = begun{}
 		_ = tx.Rollback(ctx)

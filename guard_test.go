@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/whimbrel-db/whimbrel"
+	"github.com/whimbrel-db/whimbrel/database"
 	"github.com/whimbrel-db/whimbrel/database/memdb"
 	"github.com/whimbrel-db/whimbrel/source"
 )
@@ -67,6 +68,78 @@ func TestRunsShareTheGuard(t *testing.T) {
 		wantUnlocked(t, target)
 		wantNotInterrupted(t, whimbrel.New(db, newSet(t), whimbrel.Options{}))
 	})
+}
+
+// between returns migrations of which some are runs, with short transactions around them.
+func between() (all []script) {
+	for v, up := range []string{
+		"CREATE TABLE t (x int)", "CREATE INDEX CONCURRENTLY i ON t (x)", "INSERT INTO t VALUES (1)", "INSERT INTO t VALUES (2)", "INSERT INTO t VALUES (3)",
+		"CREATE INDEX CONCURRENTLY j ON t (x)", "INSERT INTO t VALUES (4)", "CREATE INDEX CONCURRENTLY k ON t (x)", "INSERT INTO t VALUES (5)",
+	} {
+		all = append(all, script{int64(v + 1), up, "-"})
+	}
+	return all
+}
+
+// Short transactions between runs share the guard of the first. Those before it and after the last
+// one take the lock by themselves.
+func TestRunsAndTransactionsShareTheGuard(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		target := memdb.New()
+		db := open(t, target)
+		count := calls(db, func(string) {})
+		wantApplied(t, mustUp(t, whimbrel.New(db, newSet(t, between()...), whimbrel.Options{})), 1, 2, 3, 4, 5, 6, 7, 8, 9)
+		for op, want := range map[string]int{
+			memdb.OpGuard: 1, memdb.OpRunExec: 3, memdb.OpRunRecord: 3, memdb.OpRunClose: 1, memdb.OpTxCommit: 6, memdb.OpState: 1, memdb.OpBegin: 2,
+		} {
+			wantEqual(t, op, count.of(op), want)
+		}
+		wantUnlocked(t, target)
+	})
+}
+
+// A transaction under the guard that fails, or that waits too long for a lock, is done by itself,
+// without the guard.
+func TestTransactionUnderTheGuardFails(t *testing.T) {
+	t.Run("a mistake", func(t *testing.T) {
+		target := memdb.New()
+		all := between()
+		all[3].up = "INSERT INTO missing VALUES (2)"
+		m := whimbrel.New(open(t, target), newSet(t, all...), whimbrel.Options{})
+		r, err := m.Up(t.Context())
+		wantEqual(t, "the version that failed", wantError[*whimbrel.MigrationError](t, err).Version, 4)
+		wantEqual(t, "what is applied", versions(r.Applied), []int64{1, 2, 3})
+		wantEqual(t, "the entries of version 4", entriesOf(t, target, 4), []string{"failed 0"})
+		wantUnlocked(t, target)
+		wantApplied(t, mustUp(t, whimbrel.New(open(t, target), newSet(t, between()...), whimbrel.Options{})), 4, 5, 6, 7, 8, 9)
+	})
+	t.Run("a lock", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			target := memdb.New()
+			db := open(t, target)
+			all := between()
+			mustUp(t, whimbrel.New(db, newSet(t, all[:1]...), whimbrel.Options{}))
+			blockedFor(target, "t", 5*time.Second)
+			r := mustUp(t, whimbrel.New(db, newSet(t, append(all[:1:1], all[2:]...)...), whimbrel.Options{LockTimeout: time.Second, RetryFor: time.Minute}))
+			wantEqual(t, "the number of migrations applied", len(r.Applied), 7)
+			wantUnlocked(t, target)
+		})
+	})
+}
+
+// A database that is frozen while the guard is kept stops the migration at the next transaction.
+func TestFrozenUnderTheGuard(t *testing.T) {
+	target := memdb.New()
+	db, other := open(t, target), open(t, target)
+	m := whimbrel.New(db, newSet(t, between()...), whimbrel.Options{Observe: func(_ context.Context, e whimbrel.Event) {
+		if done, ok := e.(whimbrel.StepDone); ok && done.Step.Version == 2 {
+			setting(t, other, database.Frozen, "true")
+		}
+	}})
+	r, err := m.Up(t.Context())
+	wantError[*whimbrel.FrozenError](t, err)
+	wantEqual(t, "what is applied", versions(r.Applied), []int64{1, 2})
+	wantUnlocked(t, target)
 }
 
 // A run that may have left something in its session ends with its session. So does one that failed,

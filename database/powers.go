@@ -346,6 +346,23 @@ type Sequence interface {
 	Rollback(ctx context.Context) error
 }
 
+// SequenceRun is a Run under whose lock a sequence can be executed.
+type SequenceRun interface {
+	// StartSequence is that of a [SequenceStarter]. Each transaction begins only if the Run has the
+	// lock, which it keeps: CommitEach begins no Tx after the last part. Until CommitEach or Rollback
+	// has returned, no other method of the Run but Close is called.
+	StartSequence(ctx context.Context, head int64) Sequence
+}
+
+// StartSequenceUnder prepares a sequence under the lock of a Run. It returns nil if the Run is no
+// [SequenceRun].
+func StartSequenceUnder(ctx context.Context, r Run, head int64) Sequence {
+	if s, ok := r.(SequenceRun); ok {
+		return s.StartSequence(ctx, head)
+	}
+	return nil
+}
+
 // StartSequence prepares a sequence. It returns nil if the database is no [SequenceStarter].
 func StartSequence(ctx context.Context, db Database, set string, head int64) Sequence {
 	if s, ok := db.(SequenceStarter); ok {

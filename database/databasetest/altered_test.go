@@ -316,6 +316,7 @@ type alteredRun struct {
 	chain    func(context.Context, []database.Entry, sqltext.Statement, *database.Journal) (database.Recorded, bool, error)
 	tell     func(context.Context, []database.Call) (int, error)
 	together func(context.Context, *migration.Script, sqltext.Statement, *database.Journal) (bool, error)
+	sequence func(context.Context, int64) database.Sequence
 	close    func(context.Context) error
 }
 
@@ -325,6 +326,24 @@ func (r *alteredRun) Ahead(ctx context.Context, next []database.Call) (int, erro
 		return r.tell(ctx, next)
 	}
 	return 0, nil
+}
+
+// StartSequence returns a sequence of the Run, unless it is altered.
+func (r *alteredRun) StartSequence(ctx context.Context, head int64) database.Sequence {
+	if r.sequence != nil {
+		return r.sequence(ctx, head)
+	}
+	return database.StartSequenceUnder(ctx, r.Run, head)
+}
+
+// alteredSequence is a Sequence whose CommitEach is altered.
+type alteredSequence struct {
+	database.Sequence
+	each commitEachFunc
+}
+
+func (s *alteredSequence) CommitEach(ctx context.Context, parts []database.Part, more bool, opts database.LockOptions, report database.PartReport) (database.Tx, database.Found, error) {
+	return s.each(ctx, parts, more, opts, report)
 }
 
 // ExecAnnounced does what the altered Announce and Exec do, unless it is altered itself.

@@ -20,6 +20,7 @@ var journalCases = []testCase{
 	{"an announced statement in a transaction of the script", announceTx, announcedInOwnTransaction},
 	{"Record after an announced statement", recordBegun, recordEndsAnnounced},
 	{"several scripts in one run", runNext, runsFollow},
+	{"StartSequence of a Run", runSequence, sequenceOfRun},
 	{"RecordAndAnnounce", recordNext, recordAndAnnounce},
 	{"calls that are told ahead", aheadDoes, toldAhead},
 	{"calls that are told ahead, of which one fails", aheadStops, toldAheadFails},
@@ -119,6 +120,74 @@ func recordAndAnnounce(c *check) {
 	c.hasJournal(c.db(), "s", nil)
 	c.ok(r.Close(c.ctx), "Run.Close")
 	c.hasVersions(db, "s", 1, 2, 3, 4)
+}
+
+func sequenceOfRun(c *check) {
+	db := c.dbWith("t")
+	c.table(db, "u")
+	c.table(db, "v")
+	r := c.guard(db, "s")
+	insert := text("INSERT INTO t VALUES (1)")
+	done := func(v int64, table string) (head int64) { // a driver may begin one only after a script
+		c.Helper()
+		statement := c.announceable(table)
+		c.announce(r, statement, &database.Journal{Version: v, Name: "x", Direction: database.Up, Of: 1})
+		c.exec(r, statement)
+		recorded, err := r.Record(c.ctx, up(v))
+		c.ok(err, "Run.Record")
+		return recorded.Head
+	}
+	// each begins a sequence of versions, and returns how many were committed.
+	each := func(head int64, versions ...int64) (all []database.Recorded, err error) {
+		c.Helper()
+		s := database.StartSequenceUnder(c.ctx, r, head)
+		if s == nil || !s.Fits(insert) {
+			return nil, nil
+		}
+		begun := 0
+		var parts []database.Part
+		for _, v := range versions {
+			part := database.Part{Script: insert, Entries: []database.Entry{up(v)}}
+			if v < 0 {
+				part.Script = text(failing)
+			}
+			parts = append(parts, part)
+		}
+		next, _, err := s.CommitEach(c.ctx, parts, true, database.LockOptions{}, database.PartReport{
+			Begun: func() { begun++ },
+			Committed: func(r database.Recorded) {
+				all = append(all, r)
+				c.that(len(all) == begun, "CommitEach reported %d parts as begun when %d were committed", begun, len(all))
+			},
+		})
+		c.that(next == nil, "CommitEach began a Tx under the lock of a Run")
+		c.isLocked("s")
+		return all, err
+	}
+	head := done(1, "u")
+	none, err := each(head-1, 2)
+	c.ok(err, "CommitEach")
+	c.that(len(none) == 0, "a sequence began although the head is another one")
+	c.hasVersions(db, "s", 1)
+	some, err := each(head, 2, 3)
+	c.ok(err, "CommitEach")
+	if some == nil {
+		c.ok(r.Close(c.ctx), "Run.Close")
+		return
+	}
+	c.that(len(some) == 2 && some[1].Head == c.state(db, "s").Head, "CommitEach reported %+v, State has the head %d", some, c.state(db, "s").Head)
+	c.hasRows("t", 2)
+	c.hasVersions(db, "s", 1, 2, 3)
+	head = done(4, "v")
+	c.that(head == c.state(db, "s").Head, "Record after a sequence returned Head %d, State has %d", head, c.state(db, "s").Head)
+	some, err = each(head, 5, -1, 6)
+	c.that(err != nil, "CommitEach returned no error of its second part")
+	c.that(len(some) == 1, "CommitEach reported %d transactions as committed, want 1", len(some))
+	c.hasRows("t", 3)
+	c.hasVersions(db, "s", 1, 2, 3, 4, 5)
+	c.hasJournal(db, "s", nil)
+	c.ok(r.Close(c.ctx), "Run.Close")
+	c.isFree("s")
 }
 
 // tellAhead tells a run that each statement, and the entry of its version, from 1, comes next. It

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/whimbrel-db/whimbrel/database"
@@ -104,6 +105,16 @@ func keepsRun(promise *promise, name string, keeps func(j *database.Journal, e d
 			return got, err
 		}
 	})
+}
+
+// eachOfRun alters CommitEach under the lock of a Run.
+func eachOfRun(alter func(*alteredRun, commitEachFunc) commitEachFunc) func(*alteredRun) {
+	return func(r *alteredRun) {
+		r.sequence = func(ctx context.Context, head int64) database.Sequence {
+			s := database.StartSequenceUnder(ctx, r.Run, head)
+			return &alteredSequence{s, alter(r, s.CommitEach)}
+		}
+	}
 }
 
 var journalMutants = []mutant{
@@ -335,6 +346,31 @@ var journalMutants = []mutant{
 			return len(next), nil
 		}
 	}),
+	ofRun("StartSequence of a Run begins whatever the head is", runSequence, func(r *alteredRun) {
+		r.sequence = func(ctx context.Context, _ int64) database.Sequence {
+			st, err := r.db.Database.State(ctx, r.set)
+			if err != nil {
+				return nil
+			}
+			return database.StartSequenceUnder(ctx, r.Run, st.Head)
+		}
+	}),
+	ofRun("CommitEach under the lock of a Run releases the lock", runSequence, eachOfRun(func(r *alteredRun, each commitEachFunc) commitEachFunc {
+		return func(ctx context.Context, parts []database.Part, more bool, opts database.LockOptions, report database.PartReport) (database.Tx, database.Found, error) {
+			next, found, err := each(ctx, parts, more, opts, report)
+			r.Run.Close(ctx)
+			return next, found, err
+		}
+	})),
+	ofRun("CommitEach under the lock of a Run leaves a failing part out", runSequence, eachOfRun(func(_ *alteredRun, each commitEachFunc) commitEachFunc {
+		return func(ctx context.Context, parts []database.Part, more bool, opts database.LockOptions, report database.PartReport) (database.Tx, database.Found, error) {
+			works := slices.DeleteFunc(slices.Clone(parts), func(p database.Part) bool {
+				text, _, _ := p.Script.Text(1 << 20)
+				return text == failing
+			})
+			return each(ctx, works, more, opts, report)
+		}
+	})),
 	ofRun("RecordAndAnnounce announces nothing", recordNext, func(r *alteredRun) {
 		r.chain = func(ctx context.Context, entries []database.Entry, _ sqltext.Statement, _ *database.Journal) (database.Recorded, bool, error) {
 			recorded, err := r.Run.Record(ctx, entries...)

@@ -207,6 +207,7 @@ var (
 	announceMakes  = define("run.announce.put", "Run.Announce", "Announce replaces the set's journal and is durable when it returns.")
 	announceTx     = define("run.announce.in-transaction", "Run.Announce", "Announce is an error while the script's transaction is open.")
 	runNext        = define("run.next", "Run", "After Record a Run can execute another script.")
+	runSequence    = define("run.sequence", "SequenceRun.StartSequence", "A sequence under the lock of a Run keeps the lock, and begins only if the head is the given one.")
 	recordNext     = define("run.record-and-announce", "RunChainer.RecordAndAnnounce", "RecordAndAnnounce is Record, and the journal announces the next statement, or it does not say so.")
 	aheadDoes      = define("run.ahead", "RunSequencer.Ahead", "Calls that were told ahead do what they do otherwise, in their order.")
 	aheadStops     = define("run.ahead.stop", "RunSequencer.Ahead", "After one that fails, nothing of the rest is executed.")

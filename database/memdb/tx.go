@@ -28,6 +28,7 @@ type transaction struct {
 	opts database.LockOptions
 
 	hold   *hold   // guarded by the target's mu, as are the fields below
+	under  bool    // hold is that of a run, which keeps it
 	others []*hold // of other sets, for Reset
 
 	content *content
@@ -99,8 +100,7 @@ func (tx *transaction) Commit(ctx context.Context) (recorded database.Recorded, 
 		}
 		return recorded, err
 	}
-	defer tx.db.release(tx.hold)
-	defer tx.releaseOthers()
+	defer tx.release()
 	if err == nil || lost {
 		if cerr := tx.publish(); cerr != nil {
 			return recorded, cerr
@@ -199,6 +199,54 @@ func (s *sequence) CommitEach(ctx context.Context, parts []database.Part, more b
 
 func (*sequence) Rollback(context.Context) error { return nil }
 
+// runSequence is a Sequence under the lock of a run.
+type runSequence struct {
+	sequence
+	run *run
+}
+
+// StartSequence implements database.SequenceRun.
+func (r *run) StartSequence(_ context.Context, head int64) database.Sequence {
+	return &runSequence{sequence{db: r.db, set: r.set, head: head}, r}
+}
+
+func (s *runSequence) CommitEach(ctx context.Context, parts []database.Part, _ bool, opts database.LockOptions, report database.PartReport) (database.Tx, database.Found, error) {
+	for _, p := range parts {
+		if tx := s.begin(opts); tx != nil {
+			_, _, err := tx.CommitEach(ctx, []database.Part{p}, false, opts, database.PartReport{Begun: report.Begun, Committed: func(r database.Recorded) {
+				s.head = r.Head
+				s.moved(r.Head)
+				report.Committed(r)
+			}})
+			if err == nil {
+				continue
+			}
+			return nil, database.Found{}, err
+		}
+		break
+	}
+	return nil, database.Found{}, nil
+}
+
+// begin returns a transaction under the lock of the run, or nil if something has changed.
+func (s *runSequence) begin(opts database.LockOptions) *transaction {
+	t := s.db.target
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	l := t.ledger(s.db.own, true)
+	if j, ok := l.journals[s.set]; s.run.hold.over || head(l.entries, s.set) != s.head || ok && j.Started() {
+		return nil
+	}
+	return &transaction{db: s.db, set: s.set, opts: opts, hold: s.run.hold, under: true, content: t.live.clone(), since: time.Now()}
+}
+
+// moved notes the head that a transaction has left.
+func (s *runSequence) moved(head int64) {
+	s.db.target.mu.Lock()
+	defer s.db.target.mu.Unlock()
+	s.run.hold.head = head
+}
+
 // publish makes all of the transaction part of the target, or nothing. mu is held.
 func (tx *transaction) publish() error {
 	t := tx.db.target
@@ -239,9 +287,16 @@ func (tx *transaction) Rollback(context.Context) error {
 	if tx.hold.over {
 		return nil
 	}
-	tx.releaseOthers()
-	tx.db.release(tx.hold)
+	tx.release()
 	return err
+}
+
+// release releases the locks. mu is held.
+func (tx *transaction) release() {
+	tx.releaseOthers()
+	if !tx.under {
+		tx.db.release(tx.hold)
+	}
 }
 
 // enter begins a call that is an error after the transaction is over or has failed.

@@ -24,7 +24,9 @@ type beginning struct {
 	lock, head            string
 	lockAgain, sameHead   string // of a Tx that follows in a sequence
 	givenHead             string // of the first one that has not begun
-	id, set               arg
+	// the same under the lock of a run
+	lockedAlready, claimedHead, claimedGivenHead string
+	id, set                                      arg
 }
 
 // begun is what the texts of a beginning depend on.
@@ -113,8 +115,9 @@ func (db *Database) beginning(c *conn, l location, set string, opts database.Loc
 	}
 	b := &beginning{of: of, id: l.historyID(), set: keptAsASCII(set), head: db.headText(l.schema)}
 	b.fail = func(pg *pgconn.PgError) error { return b.of.at.explain(pg, history, journal) }
-	b.sameHead = db.sameHeadText(l.schema, "pg_catalog.current_setting('"+keptHead+"')")
-	b.givenHead = db.sameHeadText(l.schema, "$4")
+	const kept = "pg_catalog.current_setting('" + keptHead + "')"
+	b.sameHead, b.claimedHead = db.sameHeadText(l.schema, kept, noJournal), db.sameHeadText(l.schema, kept, justClaimed)
+	b.givenHead, b.claimedGivenHead = db.sameHeadText(l.schema, "$4", noJournal), db.sameHeadText(l.schema, "$5", justClaimed)
 	b.lockSettings, b.lockOwn = l.lockTexts(history, journal)
 	mine, open, task := lockKey, openKey, "$3"
 	if of.keys.history != 0 {
@@ -134,6 +137,7 @@ func (db *Database) beginning(c *conn, l location, set string, opts database.Loc
 		about + forThis + ", 1 OPERATOR(pg_catalog./) " + same + "::int " + keys
 	b.lockAgain = "SELECT 1 OPERATOR(pg_catalog./) (pg_catalog.pg_try_advisory_xact_lock_shared(k.open) AND pg_catalog.pg_try_advisory_xact_lock(k.mine) AND " +
 		same + ")::int" + forThis + ", pg_catalog.set_config('application_name', " + task + ", true) " + keys
+	b.lockedAlready = "SELECT 1 OPERATOR(pg_catalog./) (" + same + ")::int" + forThis + ", pg_catalog.set_config('application_name', $1, true)"
 	db.begins.Store(b)
 	return b
 }

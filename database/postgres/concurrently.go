@@ -39,18 +39,14 @@ func (r *run) concurrently(ctx context.Context, st sqltext.Statement, what *pgdd
 func (r *run) createIndex(ctx context.Context, st sqltext.Statement, what *pgddl.Statement) error {
 	const tries = 3
 	for try := 1; ; try++ {
-		err := r.execute(ctx, st, nil, 0)
-		if err != nil && !hasCode(err, "42P07") || err == nil && !what.IfNotExists {
+		if err := r.execute(ctx, st, nil, 0); err != nil || !what.IfNotExists {
+			return r.explainExisting(ctx, what, err)
+		}
+		x, err := r.invalidIndex(ctx, what)
+		if err != nil || x == nil {
 			return err
 		}
-		x, xerr := r.invalidIndex(ctx, what)
-		if xerr != nil || x == nil {
-			return errors.Join(err, xerr)
-		}
-		switch {
-		case err != nil:
-			return x.explain(err, "that index is invalid; "+x.advice())
-		case !x.fits(what) || try == tries:
+		if !x.fits(what) || try == tries {
 			return x.explain(refused(st, fmt.Sprintf("an invalid index %s exists, and IF NOT EXISTS would accept it", x), ""), x.advice())
 		}
 		_, found, err := r.another(ctx, worksOn("$1::oid"), number(x.Table))
@@ -87,6 +83,19 @@ func (r *run) invalidIndex(ctx context.Context, what *pgddl.Statement) (*index, 
 
 func (x *index) advice() string {
 	return fmt.Sprintf("an interrupted build may have left it: check that no session is still building it, then run DROP INDEX CONCURRENTLY %s", x)
+}
+
+// explainExisting explains the error of a CREATE INDEX whose name an invalid index has. It returns
+// any other error unchanged.
+func (r *run) explainExisting(ctx context.Context, what *pgddl.Statement, err error) error {
+	if what.Kind != pgddl.CreateIndex || what.Name == nil || !hasCode(err, "42P07") {
+		return err
+	}
+	x, xerr := r.invalidIndex(ctx, what)
+	if xerr != nil || x == nil {
+		return errors.Join(err, xerr)
+	}
+	return x.explain(err, "that index is invalid; "+x.advice())
 }
 
 // explain adds to an error of a statement what to do about the invalid index.

@@ -120,16 +120,19 @@ func (r *run) putQuery(j *database.Journal, with *description) query {
 		started = "$18"
 		args = append(args, at)
 	}
-	was, before, columns := "", "$11", ""
+	was, before, columns, one := "", "$11", "", "(SELECT pg_catalog.count(*) FROM mine)"
 	if with != nil {
 		was = "was (doc) AS MATERIALIZED (" + with.sql + "), "
 		before, columns = "(SELECT (doc::jsonb || $11::jsonb)::text FROM was)", ", before, "+delayed
+		if with.free {
+			columns, one = ", before, false", "("+one+" = 1 AND NOT "+delayed+")::int"
+		}
 	}
 	return query{
 		sql: `WITH ` + was + `mine AS (UPDATE ` + r.journalTable() + ` SET version = $3, name = $4, direction = $5, checksum = $6, statements = $7,
 	done = $8, done_checksum = $9, begun = $10, before = ` + before + `, error = $12, host = $13, app = $14, pid = $15, os_user = $16, actor = $17, db_user = session_user,
 	started_at = ` + started + `, updated_at = pg_catalog.clock_timestamp() WHERE set_name = $1 AND token = $2 RETURNING started_at, updated_at, db_user, before)
-SELECT 1 / (SELECT pg_catalog.count(*) FROM mine), started_at, updated_at, db_user` + columns + ` FROM (SELECT) AS one LEFT JOIN mine ON true`,
+SELECT 1 / ` + one + `, started_at, updated_at, db_user` + columns + ` FROM (SELECT) AS one LEFT JOIN mine ON true`,
 		args:    args,
 		formats: []int16{0, 1, 1, 0, 0, 0}[:4+2*strings.Count(columns, ", before")],
 		often:   true,
@@ -242,7 +245,7 @@ func (r *run) Journal(ctx context.Context, j *database.Journal) error {
 
 // put writes the set's row in a transaction of its own, with the given queries.
 func (r *run) put(ctx context.Context, j *database.Journal, put ...query) error {
-	r.ended = false
+	r.ended, r.ahead = false, nil
 	queries := []query{{sql: "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE", path: callers, often: true}}
 	_, err := r.commit(ctx, append(append(queries, r.nextLimit(j)...), put...)...)
 	if err == nil {

@@ -65,7 +65,7 @@ func (r *run) Announce(ctx context.Context, st sqltext.Statement, j *database.Jo
 
 // announce reads the state of the objects with the statement that writes it to the journal.
 func (r *run) announce(ctx context.Context, st sqltext.Statement, sql string, names []pgddl.Name, j *database.Journal) error {
-	a, err := r.announcing(st, sql, names, j)
+	a, err := r.announcing(st, sql, names, j, false)
 	if err != nil {
 		return err
 	}
@@ -87,8 +87,8 @@ type announcing struct {
 }
 
 // announcing returns the queries that announce a CONCURRENTLY. They also look for another session
-// that delays it.
-func (r *run) announcing(st sqltext.Statement, sql string, names []pgddl.Name, j *database.Journal) (*announcing, error) {
+// that delays it; with free, they fail if there is one.
+func (r *run) announcing(st sqltext.Statement, sql string, names []pgddl.Name, j *database.Journal, free bool) (*announcing, error) {
 	ours, err := json.Marshal(r.at)
 	if err != nil {
 		return nil, err
@@ -99,7 +99,7 @@ func (r *run) announcing(st sqltext.Statement, sql string, names []pgddl.Name, j
 		a.queries = r.putAsOurselves(j, nil)
 		return a, nil
 	}
-	with := &description{sql: sql, row: func(row *row) { j.Before, a.delayed = row.kept(), row.boolean() }}
+	with := &description{sql: sql, free: free, row: func(row *row) { j.Before, a.delayed = row.kept(), row.boolean() }}
 	a.queries = append([]query{findRelations(names...)}, r.putAsOurselves(j, with)...)
 	return a, nil
 }
@@ -115,8 +115,9 @@ func (a *announcing) done() {
 
 // description is a query for the state of objects, as one JSON document.
 type description struct {
-	sql string
-	row func(*row)
+	sql  string
+	free bool // the query fails if another session delays the statement
+	row  func(*row)
 }
 
 // delayed is an expression: another session holds, on the table of the description was, a lock for

@@ -116,6 +116,7 @@ type run struct {
 	reportedAt time.Time         // when a session was last reported that reportBlocker was called with
 	token      string            // that of the claim in the journal; "" before
 	journal    *database.Journal // as last written
+	ahead      *ahead            // the calls that follow; nil: they are not known
 
 	lost      context.Context // done when the guard is lost, with the cause
 	stopWatch func()
@@ -259,7 +260,7 @@ func (r *run) Exec(ctx context.Context, s *migration.Script, st sqltext.Statemen
 		return err
 	}
 	defer leave()
-	r.ended = false
+	r.ended, r.ahead = false, nil
 	ctx, stop := r.under(ctx)
 	defer stop()
 	if err := r.prepare(ctx, s, st, done != nil); err != nil {
@@ -375,7 +376,7 @@ func (r *run) RecordAndAnnounce(ctx context.Context, entries []database.Entry, s
 	if sql == "" && what.Kind != pgddl.Again || !r.ours || r.pooled || r.changed || r.stained || r.reset || !r.waitsFreely(st, r.limit) {
 		return r.record(ctx, entries, nil)
 	}
-	next, err := r.announcing(st, sql, names, j)
+	next, err := r.announcing(st, sql, names, j, false)
 	if err != nil {
 		return database.Recorded{}, false, err
 	}
@@ -390,6 +391,9 @@ func (r *run) record(ctx context.Context, entries []database.Entry, next *announ
 		return recorded, false, err
 	}
 	defer leave()
+	if recorded, is, err := r.recordedAhead(entries); is {
+		return recorded, false, err
+	}
 	if r.worker.inTransaction() {
 		return recorded, false, errOwnTransaction
 	}

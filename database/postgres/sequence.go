@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 
@@ -87,6 +88,53 @@ func (db *Database) StartSequence(ctx context.Context, set string, head int64) d
 	return b
 }
 
+// runSequence is a sequence under the lock of a run, on its worker. The journal has the run's
+// claim, which names the session: whoever takes over ends that first.
+type runSequence struct {
+	*transaction
+	r *run
+}
+
+// StartSequence implements database.SequenceRun for a session of our own that is as it was before
+// the run.
+func (r *run) StartSequence(ctx context.Context, head int64) database.Sequence {
+	_, leave, err := r.Enter(ctx)
+	if err != nil {
+		return nil
+	}
+	defer leave()
+	if !r.worker.ours() || r.pooled || !r.ended || r.changed || r.stained || r.reset || r.worker.unusable || r.head.sum() != head {
+		return nil
+	}
+	r.worker.backend = r.at.PID
+	b := &transaction{db: r.db, c: r.worker, set: r.set, own: r.own, schema: r.schema, app: r.app, head: r.head, unbegun: true, claim: r.token}
+	b.head.journal = 0
+	return &runSequence{b, r}
+}
+
+// CommitEach implements database.Sequencer.
+func (s *runSequence) CommitEach(ctx context.Context, parts []database.Part, _ bool, opts database.LockOptions, report database.PartReport) (database.Tx, database.Found, error) {
+	ctx, leave, err := s.r.Enter(ctx)
+	if err != nil {
+		return nil, database.Found{}, err
+	}
+	defer leave()
+	ctx, stop := s.r.under(ctx)
+	defer stop()
+	s.opts = opts
+	committed := report.Committed
+	report.Committed = func(r database.Recorded) {
+		s.r.head.mine = r.Head - s.r.head.own
+		committed(r)
+	}
+	_, err = s.commitEach(ctx, parts, false, report)
+	s.c.rollback()
+	return nil, database.Found{}, s.db.unknownCommit(s.c, err)
+}
+
+// Rollback implements database.Sequence. Nothing has begun.
+func (s *runSequence) Rollback(context.Context) error { return nil }
+
 // member is a transaction of a sequence.
 type member struct {
 	*transaction
@@ -152,7 +200,7 @@ func notBegun(c *conn, err error) error {
 
 // following returns a transaction that begins after b on the same connection.
 func (b *transaction) following() *transaction {
-	return &transaction{db: b.db, c: b.c, set: b.set, own: b.own, schema: b.schema, app: b.app, opts: b.opts, head: b.head}
+	return &transaction{db: b.db, c: b.c, set: b.set, own: b.own, schema: b.schema, app: b.app, opts: b.opts, head: b.head, claim: b.claim}
 }
 
 // queries returns what a transaction of a sequence sends after it has begun, with COMMIT.
@@ -190,14 +238,21 @@ func keepingHead(q query) query {
 
 // followQueries are like beginQueries, but all checks are the server's: they fail unless the
 // transaction has the lock, and the last entry of the history is the one that this session
-// recorded, or the given one. They also name the script in the session.
+// recorded, or the given one. They also name the script in the session. Under the lock of a run,
+// the journal must have its claim instead.
 func (m *member) followQueries(s *migration.Script, begun func()) []query {
 	b := m.db.beginning(m.c, m.own, m.set, m.opts)
 	often := func(sql string, args ...arg) query {
 		return query{sql: sql, args: args, path: callers, often: true, quiet: true}
 	}
 	head := often(b.sameHead, b.set, number(m.head.own), number(m.head.tables))
-	if m.unbegun {
+	if m.claim != "" {
+		head.sql, head.args = b.claimedHead, append(head.args, text(m.claim))
+	}
+	switch {
+	case m.unbegun && m.claim != "":
+		head.sql, head.args = b.claimedGivenHead, append(head.args, number(m.head.mine))
+	case m.unbegun:
 		head.sql, head.args = b.givenHead, append(head.args, number(m.head.mine))
 	}
 	head.flush = m.mayTakeLong(s)
@@ -207,20 +262,30 @@ func (m *member) followQueries(s *migration.Script, begun func()) []query {
 		return nil
 	}
 	lock := often(b.lockAgain)
-	if b.of.keys.history == 0 {
+	switch {
+	case m.claim != "":
+		lock.sql = b.lockedAlready
+	case b.of.keys.history == 0:
 		lock.args = []arg{b.id, b.set}
 	}
 	lock.args = append(lock.args, text(appOf(m.app, s.File)))
 	return []query{often(beginText), often(b.lockSettings), often(b.lockOwn), lock, head}
 }
 
+// noJournal and justClaimed are conditions for the journal of the set $1: it has none, or only the
+// claim $4.
+const (
+	noJournal   = "NOT EXISTS (SELECT FROM %s WHERE set_name OPERATOR(pg_catalog.=) $1)"
+	justClaimed = "EXISTS (SELECT FROM %s WHERE set_name OPERATOR(pg_catalog.=) $1 AND token OPERATOR(pg_catalog.=) $4 AND NOT " + isOpen + ")"
+)
+
 // sameHeadText returns the query that fails if headQuery would not return what is expected: an
-// entry, or none for 0, $2 and $3 for Whimbrel's own set, and no journal.
-func (db *Database) sameHeadText(schema, entry string) string {
+// entry, or none for 0, $2 and $3 for Whimbrel's own set, and no journal but what is given.
+func (db *Database) sameHeadText(schema, entry, journal string) string {
 	history := table(schema, db.names.History)
 	return "SELECT 1 OPERATOR(pg_catalog./) (coalesce(" + newestText(history) + ", 0) OPERATOR(pg_catalog.=) " + entry +
-		"::bigint AND pg_catalog.max(id) OPERATOR(pg_catalog.=) $2 AND coalesce(" + versionText + ", 0) OPERATOR(pg_catalog.=) $3 AND NOT EXISTS (SELECT FROM " +
-		table(schema, db.names.Journal) + " WHERE set_name OPERATOR(pg_catalog.=) $1))::int FROM " + history + " WHERE set_name OPERATOR(pg_catalog.=) '" + migration.ReservedSet + "'"
+		"::bigint AND pg_catalog.max(id) OPERATOR(pg_catalog.=) $2 AND coalesce(" + versionText + ", 0) OPERATOR(pg_catalog.=) $3 AND " +
+		fmt.Sprintf(journal, table(schema, db.names.Journal)) + ")::int FROM " + history + " WHERE set_name OPERATOR(pg_catalog.=) '" + migration.ReservedSet + "'"
 }
 
 // mayTakeLong reports whether a script has statements other than those that only change a few rows

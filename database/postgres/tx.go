@@ -72,10 +72,11 @@ type transaction struct {
 	recorded []database.Entry
 	session  session // its state before the first script, once known
 	limiter  limiter
-	passed   bool // the connection belongs to the next Tx
-	collects bool // queries are only queued: CommitEach sends them
-	follows  bool // what begins the Tx also names its script
-	unbegun  bool // it begins with CommitEach
+	passed   bool   // the connection belongs to the next Tx
+	collects bool   // queries are only queued: CommitEach sends them
+	follows  bool   // what begins the Tx also names its script
+	unbegun  bool   // it begins with CommitEach
+	claim    string // the token of the run under whose lock it is; "" for one that has the lock
 }
 
 // add queues queries, and sends a long queue. One long query stays in the queue, so that COMMIT may

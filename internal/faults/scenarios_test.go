@@ -165,6 +165,9 @@ var scenarios = []*scenario{
 	{name: "transactions of its own, down", files: []file{tableA, several, after}, before: up, do: to(1)},
 	{name: "a concurrent index", files: []file{tableA, index}, before: to(1), do: up},
 	{name: "concurrent indexes that follow each other", files: []file{tableA, index, indexAgain, after}, before: to(1), do: up},
+	{name: "runs between transactions", files: runsBetween, before: to(1), do: up},
+	{name: "runs between transactions, down", files: runsBetween, before: up, do: to(1)},
+	{name: "two processes with runs between transactions", files: runsBetween, do: up, race: true},
 	{name: "an atomic transaction of rows", files: []file{tableA, after, {"INSERT INTO a VALUES (8); INSERT INTO a VALUES (9)", ""}}, opts: whimbrel.Options{Atomic: true}, before: to(1), do: up},
 	{name: "one down", files: []file{tableA, tableB, indexB}, before: up, do: to(2)},
 	{name: "a run down", files: []file{tableA, mixed, after}, before: up, do: to(1)},
@@ -179,6 +182,9 @@ var scenarios = []*scenario{
 	{name: "a transaction of a run that is tried again", files: []file{tableA, tableB, waitsInside}, opts: impatient, before: to(2), do: up, blocked: "b"},
 	{name: "a run down that is tried again", files: []file{tableA, waits}, opts: impatient, before: up, do: to(1), blocked: "a"},
 }
+
+// runsBetween are runs with so few transactions between them that these share the lock of the run.
+var runsBetween = slices.Concat([]file{tableA, index}, rowsOfA(80, 5), []file{indexAgain}, rowsOfA(90, 3))
 
 // rowsOfA returns migrations that insert one row each.
 func rowsOfA(from, n int) (all []file) {

@@ -1,0 +1,349 @@
+package postgres_test
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/whimbrel-db/whimbrel"
+	"github.com/whimbrel-db/whimbrel/database"
+	"github.com/whimbrel-db/whimbrel/internal/testdb"
+)
+
+// told tells a run that a script of one statement comes next, as a version.
+func told(t testing.TB, db database.Database, r database.Run, v int64, sql string) (c database.Call, n int) {
+	t.Helper()
+	s := script(sql)
+	a, err := s.Analyze(db.Dialect(), db.Tables())
+	must(t, err)
+	for st, err := range a.All() {
+		must(t, err)
+		c = database.Call{Script: s, Statement: st, Journal: database.Journal{Version: v, Name: "m", Direction: database.Up, Of: 1, Begun: st.Text}}
+	}
+	e := event(v)
+	n, err = r.(database.RunSequencer).Ahead(background(t), []database.Call{c, {Script: s, Entry: &e}})
+	must(t, err)
+	return c, n
+}
+
+// execTold makes the first of these calls.
+func execTold(ctx context.Context, r database.Run, c *database.Call) (announced bool, err error) {
+	return database.ExecAnnounced(ctx, r, c.Script, c.Statement, &c.Journal)
+}
+
+// A statement that can't be in a transaction, its announcement and its end take one message, on
+// every version and for every kind of statement whose success says all about it.
+func TestRunInOneMessage(t *testing.T) {
+	for _, m := range testdb.PostgresMajors(t) {
+		t.Run(fmt.Sprint(m.Major), func(t *testing.T) {
+			t.Parallel()
+			proxy := testdb.NewProxy(t, m.New(t))
+			c := connect(t, proxy.URL)
+			do(t, c, "CREATE TABLE t (x int); CREATE TABLE whole (x int) PARTITION BY LIST (x); CREATE TABLE part PARTITION OF whole FOR VALUES IN (1)")
+			db := open(t, proxy.URL)
+			must(t, apply(t, db, "s", 1, script("SELECT 1")))
+			r, _, err := db.Guard(background(t), "s", database.LockOptions{Timeout: waitLimit, LockTimeout: waitLimit})
+			must(t, err)
+			t.Cleanup(func() { r.Close(context.Background()) })
+			v := int64(1)
+			for sql, want := range map[string]int{
+				"CREATE INDEX CONCURRENTLY i ON t (x)":                        2,
+				"DROP INDEX CONCURRENTLY IF EXISTS missing":                   2,
+				"REINDEX TABLE CONCURRENTLY t":                                2,
+				"VACUUM t":                                                    2,
+				"ALTER TABLE whole DETACH PARTITION part CONCURRENTLY":        2,
+				"CREATE INDEX CONCURRENTLY IF NOT EXISTS j ON t (x)":          0, // an invalid one is to be found
+				"REINDEX DATABASE CONCURRENTLY " + value(t, c, dbName):        0, // what it leaves is in any table
+				"CREATE DATABASE x":                                           0,
+				"CREATE TABLE u (x int)":                                      0,
+				"/* $1 */ CREATE INDEX CONCURRENTLY k ON t (x, ('$1'::text))": 2,
+			} {
+				if m.Major < 14 && strings.Contains(sql, "DETACH") {
+					continue
+				}
+				v++
+				of, n := told(t, db, r, v, sql)
+				equal(t, "the calls that are taken of "+sql, n, want)
+				if n == 0 {
+					continue
+				}
+				proxy.Reset()
+				start := time.Now()
+				announced, err := execTold(background(t), r, &of)
+				must(t, err)
+				equal(t, "whether it was announced", announced, true)
+				recorded, err := r.Record(background(t), event(v))
+				must(t, err)
+				// The answer to the announcement may come by itself.
+				if turns := proxy.Turns(); turns > 2 {
+					t.Errorf("%s took %d round trips", sql, turns)
+				}
+				e := recorded.Entries[0]
+				if e.Version != v || e.Duration <= 0 || e.Duration > time.Since(start) || e.StartedAt.Before(start.Add(-time.Second)) {
+					t.Errorf("the entry of %s is %+v", sql, e)
+				}
+				st, err := r.State(background(t))
+				must(t, err)
+				equal(t, "the head", recorded.Head, st.Head)
+				equal(t, "whether a run is interrupted", st.Interrupted != nil, false)
+				equal(t, "what is set in the session", value(t, c, "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE '%1_x' AND datname = current_database()"), "0")
+			}
+			must(t, r.Close(background(t)))
+			equal(t, "the indexes", value(t, connect(t, proxy.URL), "SELECT count(*) FROM pg_index WHERE indrelid = 't'::regclass AND indisvalid"), "2")
+		})
+	}
+}
+
+const (
+	dbName = "SELECT current_database()"
+	// endGuard ends the session that has the lock.
+	endGuard = "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+)
+
+// If the statement fails, it is announced, its end is not recorded, and the error is that of the
+// statement.
+func TestRunInOneMessageFails(t *testing.T) {
+	t.Parallel()
+	url := testdb.Postgres(t)
+	c := connect(t, url)
+	do(t, c, "CREATE TABLE t (x int); INSERT INTO t VALUES (1), (1); CREATE TABLE i ()")
+	db := open(t, url)
+	must(t, apply(t, db, "s", 1, script("SELECT 1")))
+	r := guard(t, db, "s")
+	for sql, code := range map[string]string{
+		"\nCREATE UNIQUE INDEX CONCURRENTLY u ON t (x)": "23505",
+		"\nCREATE INDEX CONCURRENTLY i ON t (x)":        "42P07",
+		"\nDROP INDEX CONCURRENTLY missing":             "42704",
+	} {
+		of, n := told(t, db, r, 2, sql)
+		equal(t, "the calls that are taken", n, 2)
+		announced, err := execTold(background(t), r, &of)
+		equal(t, "whether it was announced", announced, true)
+		e := as[*database.StatementError](t, err)
+		equal(t, "the error and its place", fmt.Sprint(e.Code, " ", e.Pos.Line, " ", e.Statement), code+" 2 "+of.Statement.Text)
+		st, err := r.State(background(t))
+		must(t, err)
+		equal(t, "the statement in the journal", st.Interrupted.Begun, of.Statement.Text)
+		o, err := r.Outcome(background(t), of.Statement, of.Journal.Before, database.LockOptions{})
+		must(t, err)
+		equal(t, "the outcome", o.Verdict, database.NotHappened)
+		for _, fix := range o.First {
+			do(t, c, fix)
+		}
+		must(t, r.Journal(background(t), nil))
+	}
+	must(t, r.Close(background(t)))
+	equal(t, "what is applied", versions(t, db, "s"), "[1]")
+}
+
+// While another session delays the statement, it is not sent, and whom it waits for is reported.
+func TestRunInOneMessageIsDelayed(t *testing.T) {
+	t.Parallel()
+	url := testdb.Postgres(t)
+	db := open(t, url)
+	must(t, apply(t, db, "s", 1, script("CREATE TABLE t (x int)")))
+	other := connect(t, url)
+	do(t, other, "BEGIN; LOCK TABLE t IN SHARE UPDATE EXCLUSIVE MODE")
+	s := seeing(-1)
+	r, _, err := db.Guard(background(t), "s", s.opts)
+	must(t, err)
+	of, n := told(t, db, r, 2, "CREATE INDEX CONCURRENTLY i ON t (x)")
+	equal(t, "the calls that are taken", n, 2)
+	done := inBackground(func() error {
+		_, err := execTold(context.Background(), r, &of)
+		return err
+	})
+	b := s.until(t, "the other session", anything)
+	equal(t, "who delays it", b.Blockers[0].PID, pidOf(t, other))
+	do(t, other, "COMMIT")
+	must(t, done())
+	recorded, err := r.Record(background(t), event(2))
+	must(t, err)
+	equal(t, "the entries", len(recorded.Entries), 1)
+	must(t, r.Close(background(t)))
+	equal(t, "what is applied", versions(t, db, "s"), "[1 2]")
+}
+
+// A run whose claim another process has taken does not execute the statement.
+func TestRunInOneMessageIsFenced(t *testing.T) {
+	t.Parallel()
+	url := testdb.Postgres(t)
+	db := open(t, url)
+	must(t, apply(t, db, "s", 1, script("CREATE TABLE t (x int)")))
+	c := connect(t, url)
+	r := guard(t, db, "s")
+	do(t, c, "UPDATE whimbrel_journal SET token = 'x'")
+	of, _ := told(t, db, r, 2, "CREATE INDEX CONCURRENTLY i ON t (x)")
+	announced, err := execTold(background(t), r, &of)
+	is(t, err, database.ErrFenced)
+	equal(t, "whether it was announced", announced, false)
+	equal(t, "the index", value(t, c, "SELECT to_regclass('i')"), "<null>")
+	must(t, r.Close(background(t)))
+}
+
+// A context that ends, and the end of the guard, cancel the statement on the server. Nothing is
+// recorded.
+func TestRunInOneMessageIsCancelled(t *testing.T) {
+	for name, lost := range map[string]bool{"by the context": false, "by the end of the guard": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			url := testdb.Postgres(t)
+			db := open(t, url)
+			must(t, apply(t, db, "s", 1, script("CREATE TABLE t (x int)")))
+			reader, c := connect(t, url), connect(t, url)
+			do(t, reader, "BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT * FROM t") // it waits for this
+			r := guard(t, db, "s")
+			of, _ := told(t, db, r, 2, "CREATE INDEX CONCURRENTLY i ON t (x)")
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			done := inBackground(func() error {
+				_, err := execTold(ctx, r, &of)
+				return err
+			})
+			eventually(t, "the statement waits", func() bool {
+				return value(t, c, "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND query = $1 AND wait_event_type = 'Lock'", of.Statement.Text) == "1"
+			})
+			equal(t, "the announcement is visible", value(t, c, "SELECT begun FROM whimbrel_journal"), of.Statement.Text)
+			if lost {
+				do(t, c, endGuard)
+				as[*database.LockLostError](t, done())
+			} else {
+				cancel()
+				is(t, done(), context.Canceled)
+			}
+			eventually(t, "nothing executes the statement", func() bool {
+				return value(t, c, "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND query = $1 AND state = 'active'", of.Statement.Text) == "0"
+			})
+			must(t, r.Close(background(t)))
+			equal(t, "what is applied", versions(t, db, "s"), "[1]")
+			do(t, reader, "COMMIT")
+		})
+	}
+}
+
+// underRun returns a run of set s that has recorded version 2, and a sequence under its lock.
+func underRun(t *testing.T, db database.Database) (database.Run, database.Sequence) {
+	t.Helper()
+	must(t, apply(t, db, "s", 1, script("CREATE TABLE a (x int)")))
+	r := guard(t, db, "s")
+	must(t, execAll(background(t), db, r, script("VACUUM a")))
+	recorded, err := r.Record(background(t), event(2))
+	must(t, err)
+	s := database.StartSequenceUnder(background(t), r, recorded.Head)
+	if s == nil {
+		t.Fatal("no sequence under the lock of a run")
+	}
+	return r, s
+}
+
+// The server begins no transaction of a sequence under the lock of a run after a change that a Tx
+// by itself would find, or if the run has lost its claim.
+func TestSequenceUnderARunEnds(t *testing.T) {
+	for name, change := range map[string]string{
+		"another entry":   "INSERT INTO whimbrel_history (set_name, version, name, direction, has_down_text, up_directives, down_directives, started_at, duration_us, db_user, os_user, host, app, actor, tool_version, reason) VALUES ('s', 9, '', 'up', false, '', '', now(), 1, '', '', '', '', '', '', '')",
+		"a freeze":        "INSERT INTO whimbrel_history (set_name, version, name, direction, has_down_text, up_directives, down_directives, started_at, duration_us, db_user, os_user, host, app, actor, tool_version, reason) VALUES ('whimbrel', 0, '', 'setting', false, '', '', now(), 1, '', '', '', '', '', '', '')",
+		"another claim":   "UPDATE whimbrel_journal SET token = 'x'",
+		"no claim":        "DELETE FROM whimbrel_journal",
+		"a begun run":     "UPDATE whimbrel_journal SET done = 1",
+		"a trigger":       "CREATE TRIGGER x AFTER INSERT ON whimbrel_history EXECUTE FUNCTION noop()",
+		"a deleted entry": "DELETE FROM whimbrel_history WHERE set_name = 's'",
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			url := testdb.Postgres(t)
+			c := connect(t, url)
+			do(t, c, "CREATE FUNCTION noop() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'; "+onInsert("armed", change))
+			db := open(t, url)
+			r, s := underRun(t, db)
+			done, next, err := commitEach(t, s, "INSERT INTO a VALUES (1)", "INSERT INTO armed VALUES (1)", "INSERT INTO a VALUES (2)", "INSERT INTO a VALUES (3)")
+			must(t, err)
+			equal(t, "how many were committed", done, 2)
+			equal(t, "whether a Tx follows", next != nil, false)
+			must(t, r.Close(background(t)))
+			equal(t, "the rows", value(t, c, "SELECT string_agg(x::text, ' ') FROM a"), "1")
+			becomesFreeAgain(t, url)
+		})
+	}
+}
+
+// If the run loses its lock, its sequence is cancelled on the server.
+func TestSequenceUnderARunLosesTheLock(t *testing.T) {
+	t.Parallel()
+	url := testdb.Postgres(t)
+	c := connect(t, url)
+	do(t, c, onInsert("slow", "PERFORM pg_sleep(300)"))
+	db := open(t, url)
+	r, s := underRun(t, db)
+	done := inBackground(func() error {
+		n, _, err := commitEach(t, s, "INSERT INTO a VALUES (1)", "INSERT INTO slow VALUES (1)", "INSERT INTO a VALUES (2)")
+		if n != 1 {
+			t.Errorf("%d transactions were committed, want 1", n)
+		}
+		return err
+	})
+	becomesStuck(t, c)
+	do(t, c, endGuard)
+	as[*database.LockLostError](t, done())
+	equal(t, "what still runs", stuck(t, c), false)
+	_, err := r.Record(background(t), event(5))
+	as[*database.LockLostError](t, err)
+	must(t, r.Close(background(t)))
+	isFree(t, db, "s")
+	equal(t, "what is applied", versions(t, db, "s"), "[1 2 3]")
+}
+
+// If the process dies in a sequence under the lock of a run, the one that takes over ends its
+// session first, which may still execute the rest.
+func TestSequenceUnderARunIsTakenOver(t *testing.T) {
+	t.Parallel()
+	url := testdb.Postgres(t)
+	c := connect(t, url)
+	do(t, c, onInsert("slow", "PERFORM pg_sleep(300)"))
+	proxy := testdb.NewProxy(t, url)
+	db := open(t, proxy.URL)
+	_, s := underRun(t, db)
+	done := inBackground(func() error {
+		_, _, err := commitEach(t, s, "INSERT INTO slow VALUES (1)", "INSERT INTO a VALUES (2)")
+		return err
+	})
+	becomesStuck(t, c)
+	proxy.Stall() // the process does not learn of what follows
+	do(t, c, endGuard)
+	must(t, apply(t, open(t, url), "s", 3, script("SELECT 1")))
+	equal(t, "what still runs", stuck(t, c), false)
+	proxy.Resume()
+	if done() == nil {
+		t.Error("the sequence of the first process succeeded")
+	}
+	equal(t, "what is applied", versions(t, open(t, url), "s"), "[1 2 3]")
+}
+
+// A run and the transactions that follow it share its lock up to the next run, also through a pool
+// of one connection, or a pooler, where each has its own.
+func TestRunsBetweenTransactions(t *testing.T) {
+	const one = "&pool_max_conns=1"
+	pooled, _ := testdb.PgBouncer(t)
+	for name, url := range map[string]string{"directly": testdb.Postgres(t), "a pool of one": testdb.Postgres(t) + one, "through PgBouncer": pooled} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			set := setOf(t, "s", "CREATE TABLE t (x int)", "CREATE INDEX CONCURRENTLY a ON t (x)", "INSERT INTO t VALUES (1)", "INSERT INTO t VALUES (2)",
+				"CREATE INDEX CONCURRENTLY b ON t (x)", "INSERT INTO t VALUES (3)", "SET search_path = pg_catalog; INSERT INTO public.t VALUES (4)", "INSERT INTO t VALUES (5)", "DROP INDEX CONCURRENTLY b", "INSERT INTO t VALUES (6)")
+			var order []string
+			_, err := up(t, open(t, url), set, whimbrel.Options{Observe: func(_ context.Context, e whimbrel.Event) {
+				switch e := e.(type) {
+				case whimbrel.StepStarted:
+					order = append(order, fmt.Sprint(e.Step.Version))
+				case whimbrel.StepDone:
+					order = append(order, fmt.Sprint(e.Step.Version, "."))
+				}
+			}})
+			must(t, err)
+			equal(t, "the order of the events", strings.Join(order, " "), "1 1. 2 2. 3 3. 4 4. 5 5. 6 6. 7 7. 8 8. 9 9. 10 10.")
+			c := connect(t, strings.TrimSuffix(url, one))
+			equal(t, "the rows", value(t, c, "SELECT string_agg(x::text, '' ORDER BY x) FROM t"), "123456")
+			equal(t, "the claims that are left", value(t, c, "SELECT count(*) FROM whimbrel_journal"), "0")
+		})
+	}
+}
