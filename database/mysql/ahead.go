@@ -44,12 +44,24 @@ type ahead struct {
 type call struct {
 	database.Call
 	a      *announcement  // of a statement
+	head   *call          // the call whose write announces the statement, too; nil for its own
 	values []string       // of the row that it writes
 	entry  database.Entry // of a Record
 	index  int
 	first  int // of its statements in the message
 	count  int // of these
 }
+
+// own returns how many statements there are up to the call's own.
+func (c *call) own() int {
+	if c.head == nil {
+		return ofAnnouncement + 1
+	}
+	return 1
+}
+
+// together reports whether the row announces other statements, too.
+func (c *call) together() bool { return c.head != nil || c.a != nil && len(c.a.list) > 1 }
 
 // began is the user variable with the time at which a step began.
 const began = "@whimbrel_began"
@@ -83,36 +95,75 @@ func (f *facts) returning() bool {
 	return f.maria && (major > 10 || major == 10 && minor >= 5)
 }
 
-// queue prepares the message, as if each statement succeeded.
-func (r *run) queue(ctx context.Context, next []database.Call) (*ahead, error) {
+// queue prepares the message, as if each statement succeeded. It has as many of the calls as the
+// server accepts in one message.
+func (r *run) queue(ctx context.Context, next []database.Call) (q *ahead, err error) {
+	r.h.guard.mu.Lock()
+	defer r.h.guard.mu.Unlock()
+	for len(next) > 0 {
+		q, err = r.message(ctx, next)
+		if err != nil || int64(len(q.text)) <= r.db.learnt().packet-packetHead {
+			return q, err
+		}
+		next = next[:len(q.calls)/2]
+	}
+	return &ahead{}, nil
+}
+
+// message is queue for a message of any length.
+func (r *run) message(ctx context.Context, next []database.Call) (*ahead, error) {
 	h := r.h
-	h.guard.mu.Lock()
-	defer h.guard.mu.Unlock()
 	q := &ahead{since: h.head.mine, more: make(chan struct{}, 1), done: make(chan struct{})}
 	made := r.made
 	made.names = maps.Clone(made.names)
 	row, hasRow := h.row, h.hasRow
 	defer func() { h.row, h.next, h.hasRow = row, nil, hasRow }()
 	var texts []string
+	var head *call // of the last announcement
+	announce := func() error {
+		if head == nil {
+			return nil
+		}
+		if err := h.prepare(head.a, q.since); err != nil {
+			return err
+		}
+		head.values, texts[head.first] = h.next, ownWaits(h.lockWait, head.a.write.sql)
+		h.row, h.hasRow = h.next, true
+		return nil
+	}
 	var last *database.Journal
-	size := 0
 	for i, of := range next {
 		c := &call{Call: of, index: i, first: len(texts)}
 		var statements []string
-		var err error
 		switch {
 		case of.Entry == nil:
-			statements, err = r.statementAhead(ctx, q, c, last, &made)
+			may, err := r.announceAhead(ctx, q, c, last, &made)
+			if err != nil {
+				return nil, err
+			}
+			if !may {
+				break
+			}
+			if head != nil && head.a.takes(c.a) {
+				c.head, head.a.list = head, append(head.a.list, c.a)
+			} else {
+				if err := announce(); err != nil {
+					return nil, err
+				}
+				head, c.a.list = c, []*announcement{c.a}
+				statements = []string{"", checkOf(last)}
+			}
+			if statements = append(statements, c.Statement.Text); r.db.opts.Notice != nil {
+				statements = append(statements, "SHOW WARNINGS")
+			}
 		case last != nil && last.EndedBy(*of.Entry):
-			statements, err = h.entryAhead(c)
+			text, err := h.entryAhead(c)
+			if err != nil {
+				return nil, err
+			}
+			statements = []string{text}
 		}
-		if err != nil {
-			return nil, err
-		}
-		for _, text := range statements {
-			size += len(text) + len(betweenCalls)
-		}
-		if statements == nil || int64(size) > r.db.learnt().packet-packetHead {
+		if statements == nil {
 			break
 		}
 		if last = nil; c.a != nil {
@@ -120,6 +171,9 @@ func (r *run) queue(ctx context.Context, next []database.Call) (*ahead, error) {
 		}
 		c.count = len(statements)
 		texts, q.calls = append(texts, statements...), append(q.calls, c)
+	}
+	if err := announce(); err != nil {
+		return nil, err
 	}
 	q.text = strings.Join(texts, betweenCalls)
 	return q, nil
@@ -129,54 +183,57 @@ func (r *run) queue(ctx context.Context, next []database.Call) (*ahead, error) {
 // begins on a line of its own.
 const betweenCalls = "\n; "
 
-// statementAhead returns the SQL of a statement with its announcement; nil if it needs more. last
-// is the journal of the statement before it in the same run.
-func (r *run) statementAhead(ctx context.Context, q *ahead, c *call, last *database.Journal, made *made) (statements []string, err error) {
+// checkOf returns the statement after an announcement. last is the journal of the statement before
+// it in the same run.
+func checkOf(last *database.Journal) string {
+	if last == nil {
+		return ifWritten + ", " + began + " = " + nowUTC
+	}
+	return ifWritten
+}
+
+// announceAhead prepares the announcement of a statement but for its write. may is false if the
+// statement needs a query. last is the journal of the statement before it in the same run.
+func (r *run) announceAhead(ctx context.Context, q *ahead, c *call, last *database.Journal, made *made) (may bool, err error) {
 	h, st := r.h, c.Statement
 	w := waitsOf(limitOf(h.opts, c.Script))
 	if !r.together(st) || c.Script.StatementTimeout > 0 || r.db.Check(st) != "" || len(q.calls) > 0 && w != q.waits {
-		return nil, nil
+		return false, nil
 	}
 	q.waits = w
 	b, deep, err := h.unread(ctx, st)
 	if err != nil {
-		return nil, err
+		return false, err
 	}
 	made.announce(st, b)
-	c.a = &announcement{st: st, j: &c.Journal, b: b}
-	if c.a.asks = b != nil && !made.lacks(b); c.a.asks && !h.mayAsk(b, deep) {
-		return nil, nil
+	a := &announcement{st: st, j: &c.Journal, b: b}
+	if a.asks = b != nil && !made.lacks(b); a.asks && !h.mayAsk(b, deep) {
+		return false, nil
 	}
 	made.follow(st, nil)
-	check := ifWritten
-	if last == nil {
-		check += ", " + began + " = " + nowUTC
-	} else {
-		c.a.j.StartedAt = last.StartedAt
+	if last != nil {
+		a.j.StartedAt = last.StartedAt
 	}
 	// The time identifies the write, so that reread can find it.
-	drivers.Stamp(c.a.j, h.clock.now().Add(time.Duration(c.index)*time.Microsecond), h.user, h.db.process)
-	if err := h.prepare(c.a, q.since); err != nil {
-		return nil, err
-	}
-	c.values = h.next
-	h.row, h.hasRow = h.next, true
-	statements = []string{ownWaits(h.lockWait, c.a.write.sql), check, st.Text}
-	if r.db.opts.Notice != nil {
-		statements = append(statements, "SHOW WARNINGS")
-	}
-	return statements, nil
+	drivers.Stamp(a.j, h.clock.now().Add(time.Duration(c.index)*time.Microsecond), h.user, h.db.process)
+	c.a = a
+	return true, nil
 }
 
-// entryAhead returns the SQL that appends an entry.
-func (h *hold) entryAhead(c *call) (statements []string, err error) {
+// entryAhead returns the SQL that appends an entry. It fails if the lock was lost, so that the
+// server executes nothing more of the message. The next run begins with it.
+func (h *hold) entryAhead(c *call) (string, error) {
 	c.entry = *c.Entry
 	c.entry.Set = h.set
-	w, err := h.entryWriteOf(&c.entry, began, sinceNow)
+	values, err := h.entryValues(&c.entry, began, sinceNow+" * "+mustBe(h.guard.form.fence(h.guard, h.set)))
 	if err != nil {
-		return nil, err
+		return "", err
 	}
-	return []string{ownWaits(h.lockWait, w.sql) + " RETURNING " + storedColumns}, nil
+	insert := h.db.sql.fill(drivers.InsertEntry("{history}")) + "VALUES (" + values + ")"
+	if limit := limitOf(h.opts, c.Script); limit == 0 || limit > h.lockWait { // otherwise that is enough
+		insert = ownWaits(h.lockWait, insert)
+	}
+	return insert + " RETURNING " + storedColumns + ", " + began + " := " + nowUTC, nil
 }
 
 // following returns the call that was told ahead if it is the one that is made now; nil otherwise.
@@ -216,6 +273,9 @@ func (r *run) execAhead(outer context.Context, s *migration.Script, st sqltext.S
 	}
 	if announced = c.a.state != notWritten; announced {
 		*j = *c.a.j
+		if err != nil && !q.resolved && c.together() {
+			err = r.announceAlone(ctx, c, err)
+		}
 	}
 	if announced && !q.resolved && number(err) == erParse {
 		// it was not executed, and the error quotes what follows it in the message
@@ -229,8 +289,8 @@ func (r *run) execAhead(outer context.Context, s *migration.Script, st sqltext.S
 	if r.refused = ""; isRefused(err) {
 		r.refused = st.Text
 	}
-	if err == nil && len(executed) == ofNoticed {
-		for _, row := range executed[ofNoticed-1].rows {
+	if err == nil && len(executed) > c.own() {
+		for _, row := range executed[c.own()].rows {
 			if len(row) == 3 {
 				r.db.opts.Notice(database.Notice{Severity: row[0], Code: row[1], Message: row[2]})
 			}
@@ -239,9 +299,6 @@ func (r *run) execAhead(outer context.Context, s *migration.Script, st sqltext.S
 	r.called(q, err)
 	return true, announced, err
 }
-
-// ofNoticed is how many statements there are with an announced one if its warnings are read.
-const ofNoticed = ofAnnouncement + 2
 
 // called moves on to the next call.
 func (r *run) called(q *ahead, err error) {
@@ -263,8 +320,17 @@ func (r *run) outcome(ctx context.Context, c *call) (executed []answer, err erro
 		}
 		executed, err = q.wait(ctx, c)
 		watched(err)
-		h.next = c.values
-		err = h.answered(q.ctx, c.a, executed, err, begun)
+		if c.head == nil {
+			h.next = c.values
+			err = h.answered(q.ctx, c.a, executed, err, begun)
+		} else {
+			c.a.state = written
+			h.follows(c.a.j)
+		}
+		// the server may have executed more than it could answer
+		if c.a.state == written && c.together() && err != nil && h.unsure(q.ctx, err) {
+			c.a.state = unsure
+		}
 		if c.a.state == unsure {
 			if rerr := r.resolve(ctx, q, c); rerr != nil {
 				c.a.state = written // nobody relies on it
@@ -281,8 +347,8 @@ func (r *run) outcome(ctx context.Context, c *call) (executed []answer, err erro
 			err = nil
 			fallthrough
 		default:
-			h.next = c.values
-			h.wrote(c.a.j)
+			h.follows(c.a.j)
+			h.row = nil
 		}
 	}
 	own, isOwn := drivers.AsType[*ownFailure](err)
@@ -312,10 +378,10 @@ func (r *run) recordAhead(ctx context.Context, entries []database.Entry) (record
 	if !q.resolved {
 		executed, err := q.wait(ctx, c)
 		switch {
-		case err == nil && len(executed[0].rows) == 0:
-			err = r.h.overtaken(write{})
-		case err == nil:
+		case err == nil && len(executed[0].rows) == 1:
 			err = store(&c.entry, executed[0].rows[0])
+		case err == nil:
+			err = errors.New("the server did not return the history entry")
 		case number(err) == 0, number(err) == erInterrupted, q.ctx.Err() != nil:
 			if err = r.resolve(ctx, q, c); err == nil && q.known < c.index {
 				r.withdraw()
@@ -405,7 +471,7 @@ func (q *ahead) wait(ctx context.Context, c *call) (executed []answer, err error
 	defer q.mu.Unlock()
 	executed = q.answers[min(c.first, len(q.answers)):min(c.first+c.count, len(q.answers))]
 	switch {
-	case len(executed) == c.count, c.a != nil && len(executed) > ofAnnouncement: // all but the warnings
+	case len(executed) == c.count, c.a != nil && len(executed) >= c.own(): // all but the warnings
 		return executed, nil
 	case q.err == nil:
 		return executed, errors.New("the server did not say that it has executed the statement")
@@ -446,11 +512,13 @@ func (r *run) resolve(ctx context.Context, q *ahead, from *call) (err error) {
 		return ownError("reading the history", err)
 	}
 	q.resolved, q.known = true, from.index-1
-	for _, c := range q.calls[from.index:] {
-		if c.a != nil {
-			if row.has(c.a.j) {
-				q.known, c.a.j.Before = c.index, row.before
-			}
+	several := false
+	for _, c := range q.calls {
+		if c.a != nil && c.head == nil && row.has(c.a.j) {
+			several = c.together()
+			q.known, c.a.j.Before = max(q.known, c.index), row.before
+		}
+		if c.a != nil || c.index < from.index {
 			continue
 		}
 		if values := stored[fmt.Sprintf("%d %s", c.entry.Version, c.entry.Direction)]; values != nil {
@@ -460,7 +528,40 @@ func (r *run) resolve(ctx context.Context, q *ahead, from *call) (err error) {
 			q.known = c.index
 		}
 	}
+	if !several {
+		return nil
+	}
+	j, err := h.narrow(ctx)
+	if j == nil || err != nil {
+		return err
+	}
+	for _, c := range q.calls[from.index:] {
+		if c.a != nil && c.Journal.Version == j.Version && c.Journal.Direction == j.Direction && c.Journal.Done == j.Done {
+			q.known, c.a.j.Before = c.index, j.Before
+		}
+	}
 	return nil
+}
+
+// announceAlone makes the journal announce only the statement of a call, which has failed. If it
+// fails, the run can write nothing any more.
+func (r *run) announceAlone(ctx context.Context, c *call, failed error) error {
+	ctx, stop := context.WithTimeout(context.WithoutCancel(ctx), cancelGrace)
+	defer stop()
+	h := r.h
+	h.guard.mu.Lock()
+	defer h.guard.mu.Unlock()
+	if h.guard.c.gone {
+		return failed
+	}
+	h.row = nil
+	_, err := h.writeAll(ctx, h.guard.c, h.journalWrite(c.a.j, hexText(c.a.j.DoneSum.Digits()), hexText(c.a.j.Before), h.head.mine))
+	if err != nil {
+		h.guard.c.drop()
+		return errors.Join(failed, err)
+	}
+	h.wrote(c.a.j)
+	return failed
 }
 
 // withdraw stops the calls that were told ahead and not made. What the database has of them is then
@@ -476,5 +577,6 @@ func (r *run) withdraw() {
 	}
 	q.stop()
 	<-q.done
-	r.h.row, r.h.hasRow = nil, r.h.hasRow || len(q.answers) > 0
+	// the row may announce a statement that was executed
+	r.h.row, r.h.hasRow, r.h.ended = nil, r.h.hasRow || len(q.answers) > 0, false
 }

@@ -21,7 +21,8 @@ type announcement struct {
 	j     *database.Journal
 	b     *before
 	write write
-	asks  bool // the write itself determines which of the objects exist
+	asks  bool            // the write itself determines which of the objects exist
+	list  []*announcement // all statements that the write announces, if it announces several
 	state announced
 }
 
@@ -71,14 +72,18 @@ func (h *hold) prepare(a *announcement, since int64) (err error) {
 	if a.j.Before, err = a.b.doc(); err != nil {
 		return err
 	}
-	before := hexText(a.j.Before)
-	if a.asks {
-		if before, err = a.b.later(); err != nil {
-			return err
-		}
+	before, sum := hexText(a.j.Before), a.j.DoneSum.Digits()
+	switch {
+	case len(a.list) > 1:
+		sum = severalMark
+		before, err = a.several()
+	case a.asks:
+		before, err = a.b.later()
 	}
-	a.write = h.journalWrite(a.j, before, since)
-	return nil
+	if err == nil {
+		a.write = h.journalWrite(a.j, hexText(sum), before, since)
+	}
+	return err
 }
 
 // announce writes the journal on the guard.
@@ -99,7 +104,17 @@ func (r *run) announce(ctx context.Context, a *announcement) error {
 // announced notes that an announcement was written. there tells which objects existed. Its caller
 // holds the guard.
 func (h *hold) announced(a *announcement, there uint64) (err error) {
-	if a.asks {
+	switch {
+	case len(a.list) > 1:
+		for _, one := range a.list {
+			if one.asks {
+				one.b.There, there = there&1, there>>1
+			}
+			if one.j.Before, err = one.b.doc(); err != nil {
+				return err
+			}
+		}
+	case a.asks:
 		a.b.There = there
 		if a.j.Before, err = a.b.doc(); err != nil {
 			return err
@@ -195,7 +210,7 @@ func (h *hold) answered(ctx context.Context, a *announcement, executed []answer,
 		return &ownFailure{errOneByOne}
 	case n == 1 && number(err) == erOutOfRange:
 		return &ownFailure{h.overtaken(a.write)}
-	case n == 1, c.gone, ctx.Err() != nil, number(err) == erInterrupted, number(err) == 0:
+	case n == 1, h.unsure(ctx, err):
 		a.state = unsure
 	case number(err) == erLockWait:
 		return &ownFailure{&database.LockedError{What: "one of Whimbrel's tables", Waited: time.Since(begun)}}
@@ -203,6 +218,11 @@ func (h *hold) answered(ctx context.Context, a *announcement, executed []answer,
 		return &ownFailure{ownError(a.write.doing, err)}
 	}
 	return err
+}
+
+// unsure reports whether the server may have executed more of a message than it could answer.
+func (h *hold) unsure(ctx context.Context, err error) bool {
+	return h.worker.gone || ctx.Err() != nil || number(err) == erInterrupted || number(err) == 0
 }
 
 // erOutOfRange is the error of ifWritten.

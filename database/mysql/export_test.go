@@ -57,3 +57,19 @@ func BeMySQL(tx database.Tx) {
 	defer db.mu.Unlock()
 	db.facts.maria, db.facts.version = false, "8.0.36"
 }
+
+// Announced returns, for each statement that a run was told ahead, the first one that the same
+// write announces.
+func Announced(r database.Run) (heads []int) {
+	at := map[*call]int{}
+	for _, c := range r.(*run).ahead.calls {
+		switch {
+		case c.head != nil:
+			heads = append(heads, at[c.head])
+		case c.a != nil:
+			at[c] = len(heads)
+			heads = append(heads, at[c])
+		}
+	}
+	return heads
+}

@@ -202,7 +202,7 @@ func (r *run) groupAtOnce(ctx context.Context, e *executor, all []sqltext.Statem
 	}
 	begin, now := c.beginning(true, w)
 	drivers.Stamp(done, h.clock.now(), h.user, h.db.process)
-	journal := h.journalWrite(done, hexText(done.Before), h.head.mine)
+	journal := h.journalWrite(done, hexText(done.DoneSum.Digits()), hexText(done.Before), h.head.mine)
 	texts := []string{begin, "SET @whimbrel_may = EXP(IF((" + may + "), 0, 1000))"}
 	before := len(texts)
 	texts = append(append(texts, textsOf(all)...), ownWaits(h.lockWait, journal.sql), ifWritten)

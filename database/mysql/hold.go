@@ -29,6 +29,7 @@ type hold struct {
 	database    string
 	triggers    string            // triggers on Whimbrel's tables
 	interrupted bool              // the set had an interrupted run when the lock was acquired
+	several     bool              // its journal announced several statements
 	observer    *observer         // once a statement was to be observed
 	ownLimits   bool              // the script may have set limits for the waits for locks
 	lockWait    time.Duration     // limits the wait for locks on Whimbrel's tables
@@ -114,8 +115,13 @@ func (h *hold) begin(ctx context.Context, transaction bool) error {
 		if missingTable(err) || err == nil && h.head.own == 0 && try == 0 {
 			err = h.db.ensureTables(ctx, h.guard, h.set == migration.ReservedSet, h.opts)
 		} else if err == nil {
-			again := false
-			if again, err = h.register(ctx); err == nil && !again {
+			again := h.interrupted && h.several && h.triggers == ""
+			if again {
+				err = h.narrowFirst(ctx)
+			} else {
+				again, err = h.register(ctx)
+			}
+			if err == nil && !again {
 				return h.head.check()
 			}
 		}
@@ -149,8 +155,8 @@ func (h *hold) readHead(ctx context.Context, transaction bool) error {
 		h.guard.form.attend(ctx, h.worker, h.set)
 	}
 	local := time.Now()
-	err := h.worker.row(ctx, bounded(h.lockWait, "SELECT CONNECTION_ID(), "+mark+", DATABASE(), "+userSQL+", "+nowSQL+", "+aboutServer+", "+h.db.sql.head), []any{h.set, h.set},
-		&id, &marked, &h.database, &h.user, &now, &server, &mine, &own, &tables, &since, &there, &h.triggers)
+	err := h.worker.row(ctx, bounded(h.lockWait, "SELECT CONNECTION_ID(), "+mark+", DATABASE(), "+userSQL+", "+nowSQL+", "+aboutServer+", "+h.db.sql.head), []any{h.set, h.set, h.set},
+		&id, &marked, &h.database, &h.user, &now, &server, &mine, &own, &tables, &since, &h.several, &there, &h.triggers)
 	switch {
 	case missingTable(err):
 		return err
@@ -173,7 +179,7 @@ func (h *hold) readHead(ctx context.Context, transaction bool) error {
 		return err
 	}
 	h.clock = clock{server: at, local: local}
-	if h.interrupted && mine.Int64 > since.Int64 { // one of the entries since may have ended the run
+	if h.interrupted && (h.several || mine.Int64 > since.Int64) { // one of the entries since may have ended the run
 		st, err := h.db.readState(ctx, h.worker, h.set)
 		if err != nil {
 			return err
@@ -182,6 +188,14 @@ func (h *hold) readHead(ctx context.Context, transaction bool) error {
 		h.interrupted, h.ended = st.Interrupted != nil, st.Interrupted == nil
 	}
 	return nil
+}
+
+// narrowFirst is narrow before anything else reads the journal.
+func (h *hold) narrowFirst(ctx context.Context) error {
+	h.guard.mu.Lock()
+	defer h.guard.mu.Unlock()
+	_, err := h.narrow(ctx)
+	return err
 }
 
 // compound reports whether the server executes compound statements outside of routines.

@@ -18,7 +18,7 @@ const isOpen = `(done > 0 OR begun <> '')`
 
 // journalJSON formats a row of the journal as the JSON of a database.Journal.
 const journalJSON = "CAST(JSON_OBJECT('version', version, 'name', name, 'direction', direction, 'checksum', checksum, 'statements', statements, 'done', done, " +
-	"'done_checksum', done_checksum, 'begun', begun, 'before', `before`, 'error', error, 'started_at', DATE_FORMAT(started_at, '%Y-%m-%dT%H:%i:%s.%fZ'), " +
+	"'done_checksum', IF(done_checksum = '" + severalMark + "', '', done_checksum), 'begun', begun, 'before', `before`, 'error', error, 'started_at', DATE_FORMAT(started_at, '%Y-%m-%dT%H:%i:%s.%fZ'), " +
 	"'updated_at', DATE_FORMAT(updated_at, '%Y-%m-%dT%H:%i:%s.%fZ'), 'db_user', db_user, 'os_user', os_user, 'host', host, 'app', app, 'actor', actor, 'pid', pid) AS char) COLLATE utf8mb4_bin"
 
 // isHeld is a condition: the lock named in a journal row is held. A lease's name is a bare hash.
@@ -50,7 +50,7 @@ func hexText(s string) string {
 // the newest entry of the set.
 func (h *hold) putJournal(ctx context.Context, c *conn, j *database.Journal, since int64) error {
 	drivers.Stamp(j, h.clock.now(), h.user, h.db.process)
-	w := h.journalWrite(j, hexText(j.Before), since)
+	w := h.journalWrite(j, hexText(j.DoneSum.Digits()), hexText(j.Before), since)
 	w.sql = ownWaits(h.lockWait, w.sql)
 	return h.db.limitLockWait(ctx, h.lockWait, func(ctx context.Context) error {
 		_, err := h.perform(ctx, c, w)
@@ -58,13 +58,14 @@ func (h *hold) putJournal(ctx context.Context, c *conn, j *database.Journal, sin
 	})
 }
 
-// journalWrite writes the set's journal, with an SQL expression for the column before. Whether the
-// row exists is known, so it is inserted or updated by its key, without locking the gap beside it.
-func (h *hold) journalWrite(j *database.Journal, before string, since int64) write {
+// journalWrite writes the set's journal, with SQL expressions for the columns done_checksum and
+// before. Whether the row exists is known, so it is inserted or updated by its key, without locking
+// the gap beside it.
+func (h *hold) journalWrite(j *database.Journal, sum, before string, since int64) write {
 	columns := []string{"since_id", "version", "name", "direction", "checksum", "statements", "done", "done_checksum", "begun", "`before`", "error", "started_at", "updated_at", "db_user", "os_user", "host", "app", "actor", "pid"}
 	values := []string{
 		number64(since), number64(j.Version), hexText(j.Name), hexText(string(j.Direction)), hexText(j.Checksum.Digits()), number64(int64(j.Of)), number64(int64(j.Done)),
-		hexText(j.DoneSum.Digits()), hexText(j.Begun), before, hexText(j.Error), "'" + formatTime(j.StartedAt) + "'", "'" + formatTime(j.UpdatedAt) + "'",
+		sum, hexText(j.Begun), before, hexText(j.Error), "'" + formatTime(j.StartedAt) + "'", "'" + formatTime(j.UpdatedAt) + "'",
 		hexText(j.DBUser), hexText(j.OSUser), hexText(j.Host), hexText(j.App), hexText(j.Actor), number64(j.PID),
 	}
 	columns, values = append(columns, "lock_name"), append(values, hexText(h.guard.form.name(h.set)))
@@ -126,6 +127,9 @@ func (h *hold) wrote(j *database.Journal) {
 		h.row = nil
 	}
 }
+
+// follows notes that another statement of those that the row announces has begun.
+func (h *hold) follows(j *database.Journal) { h.hasRow, h.journal, h.ended = true, j, false }
 
 // ends reports whether one of the entries ends the interrupted run.
 func (h *hold) ends(ctx context.Context, c *conn, entries ...database.Entry) (bool, error) {

@@ -97,7 +97,7 @@ func (r *run) Journal(ctx context.Context, j *database.Journal) error {
 		writes := r.h.runEnds()
 		if j != nil {
 			drivers.Stamp(j, r.h.clock.now(), r.h.user, r.db.process)
-			writes = []write{r.h.journalWrite(j, hexText(j.Before), r.h.head.mine)}
+			writes = []write{r.h.journalWrite(j, hexText(j.DoneSum.Digits()), hexText(j.Before), r.h.head.mine)}
 		}
 		_, err := r.h.writeAll(ctx, c, writes...)
 		if err == nil {

@@ -6,7 +6,6 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -231,14 +230,26 @@ func (r *stateReader) finish() (*database.State, error) {
 		r.st.Fold(r.events[i].entry())
 	}
 	r.st.Head = r.head.sum()
-	if !r.ended() {
+	s, err := readSeveral(r.journal)
+	switch {
+	case err != nil:
+		return nil, err
+	case s != nil:
+		r.st.Interrupted = s.next(r.journal, r.endedBy)
+	case r.journal != nil && r.endedBy(r.journal) == nil:
 		r.st.Interrupted = r.journal // after Fold: the journal is newer
 	}
 	r.st.Settings = database.NewSettings(r.stored...)
 	return r.st, nil
 }
 
-// ended reports whether a later entry has ended the run of the journal. The row can remain.
-func (r *stateReader) ended() bool {
-	return r.journal != nil && slices.ContainsFunc(r.events, func(e event) bool { return e.EntryID > r.since && r.journal.EndedBy(e.entry()) })
+// endedBy returns an entry, later than the journal's row, that has ended a run; nil if there is
+// none. The row can remain.
+func (r *stateReader) endedBy(j *database.Journal) *event {
+	for i := len(r.events) - 1; i >= 0 && r.events[i].EntryID > r.since; i-- {
+		if j.EndedBy(r.events[i].entry()) {
+			return &r.events[i]
+		}
+	}
+	return nil
 }

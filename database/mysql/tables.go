@@ -97,9 +97,11 @@ type statements struct {
 
 // headColumns are the newest entry of a set and of Whimbrel's own set, the version of Whimbrel's
 // tables, and the newest entry when the set's journal was written: −1 if it records no run, NULL if
-// it has no row. The rest checks that the other tables exist, and finds triggers on any of them.
+// it has no row. Next is whether it announces several statements. The rest checks that the other
+// tables exist, and finds triggers on any of them.
 const headColumns = `{newest}, (SELECT max(id) FROM {history?} WHERE set_name = {own}),
 	(SELECT max(version) FROM {history?} WHERE set_name = {own} AND direction = 'up'), (SELECT IF(` + isOpen + `, since_id, -1) FROM {journal?} WHERE set_name = ?),
+	EXISTS (SELECT 1 FROM {journal?} WHERE set_name = ? AND done_checksum = '` + severalMark + `'),
 	CONCAT(EXISTS (SELECT 1 FROM {settings?}), EXISTS (SELECT 1 FROM {metadata?})), CONCAT_WS(', ', {triggers})`
 
 // triggersOn returns expressions for the name of a trigger on each of the tables, or NULL. Each

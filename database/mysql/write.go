@@ -198,17 +198,20 @@ func readIDs(list string) (ids []int64, err error) {
 }
 
 // entryWrite completes an entry and returns the write that appends it to the history.
-func (h *hold) entryWrite(e *database.Entry) (write, error) { return h.entryWriteOf(e, "", "") }
-
-// entryWriteOf is entryWrite with SQL expressions for when the step began and how long it took,
-// unless they are "".
-func (h *hold) entryWriteOf(e *database.Entry, began, took string) (write, error) {
-	query, err := h.entryInsert(e, began, took)
+func (h *hold) entryWrite(e *database.Entry) (write, error) {
+	query, err := h.entryInsert(e, "", "")
 	return write{doing: recording(*e), sql: query + " WHERE " + h.guard.form.fence(h.guard, h.set), fenced: true, insert: true}, err
 }
 
-// entryInsert completes an entry and returns the statement of entryWriteOf, without its condition.
+// entryInsert completes an entry and returns the statement that appends it, without its condition.
+// SQL expressions say when the step began and how long it took, unless they are "".
 func (h *hold) entryInsert(e *database.Entry, began, took string) (query string, err error) {
+	values, err := h.entryValues(e, began, took)
+	return h.db.sql.fill(drivers.InsertEntry("{history}")) + "SELECT " + values + " FROM DUAL", err
+}
+
+// entryValues completes an entry and returns its values as SQL.
+func (h *hold) entryValues(e *database.Entry, began, took string) (list string, err error) {
 	if err := checkSet(e.Set); err != nil {
 		return "", err
 	}
@@ -221,7 +224,7 @@ func (h *hold) entryInsert(e *database.Entry, began, took string) (query string,
 		values[drivers.EntryStartedAt], values[drivers.EntryStartedAt+1] = began, took
 	}
 	e.UpText, e.DownText = "", ""
-	return h.db.sql.fill(drivers.InsertEntry("{history}")) + "SELECT " + strings.Join(values, ", ") + " FROM DUAL", nil
+	return strings.Join(values, ", "), nil
 }
 
 // recording says what a write of an entry does.
