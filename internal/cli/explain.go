@@ -342,7 +342,9 @@ func urlHint(e *database.URLError) string {
 // from checking it, and servers that can't be migrated.
 func serverRules() []rule {
 	return []rule{
-		own(kindConnection, advice[*database.CommitUnknownError]("Run the same command again: it checks the history and does what is not done yet.")),
+		own(kindConnection, func(f *render.Failure, _ *database.CommitUnknownError) {
+			f.Unknown, f.Next = true, "Run the same command again: it checks the history and does what is not done yet."
+		}),
 		own(kindConnection, advice[*database.StandbyError]("Name the primary in the URL, or list several hosts: Whimbrel selects the primary.")),
 		own(kindConnection, advice[*database.OtherServerError]("Name one host in the URL, or have the URL select the primary.")),
 	}

@@ -258,6 +258,10 @@ func advise(f *render.Failure, p *whimbrel.Plan, r *whimbrel.Result, again strin
 		}
 	case f.Journal != nil:
 		done = append(done, adviseInterrupted(p, f, again)...)
+	case f.Unknown && p.Atomic:
+		done = append(done, "All of it may or may not have taken effect.")
+	case f.Unknown: // others may have been in the same message
+		done = append(done, sentence(which(f)+" may or may not have taken effect"), "The next ones may have, too.")
 	case p.Atomic && len(p.Steps) > 1:
 		done = append(done, "Nothing was changed, because everything runs in one transaction.")
 		if p.Steps[0].Direction == database.Down && f.Direction == string(database.Up) {

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"io"
 	"testing"
 
 	"github.com/whimbrel-db/whimbrel"
@@ -95,5 +96,21 @@ func TestAppliedStatementsOfARun(t *testing.T) {
 		advise(f, p, &whimbrel.Result{}, "whimbrel up")
 		wantEqual(t, "outcome", f.Outcome, c.outcome)
 		wantEqual(t, "advice", f.Next, c.want)
+	}
+}
+
+// If the answer to a COMMIT was lost, the command doesn't say that nothing has changed.
+func TestAdviceAfterALostCommit(t *testing.T) {
+	t.Parallel()
+	p := &whimbrel.Plan{Steps: []whimbrel.Step{{Version: 12, Name: "add_index", Direction: database.Up}, {Version: 13, Name: "b", Direction: database.Up}}}
+	for atomic, want := range map[bool]string{
+		false: "Migration 12 add_index may or may not have taken effect. The next ones may have, too.",
+		true:  "All of it may or may not have taken effect.",
+	} {
+		f, _ := explain(t.Context(), &whimbrel.MigrationError{Version: 12, Name: "add_index", Direction: database.Up, Err: &database.CommitUnknownError{Err: io.EOF}}, 0)
+		p.Atomic = atomic
+		advise(f, p, &whimbrel.Result{}, "whimbrel up")
+		wantEqual(t, "outcome", f.Outcome, want)
+		wantEqual(t, "advice", f.Next, "Run the same command again: it checks the history and does what is not done yet.")
 	}
 }

@@ -80,6 +80,7 @@ type Failure struct {
 	Leftover string            `json:"leftover,omitempty"` // what its statement may have left behind
 	Digits   Digits            `json:"-"`                  // of the versions in the texts
 	Refused  bool              `json:"-"`                  // if no work has begun, the command did nothing
+	Unknown  bool              `json:"-"`                  // the answer to a COMMIT was lost
 }
 
 // Label formats a version as the set's files have it.
