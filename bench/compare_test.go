@@ -30,13 +30,14 @@ func (tk task) readOnly() bool { return tk.verb == status || tk.nothing() }
 
 // The folders of migrations.
 const (
-	many       = "many"       // 1,000 migrations of one table each
-	oneMore    = "one-more"   // one more migration
-	statements = "statements" // one file of 5,000 statements
-	data       = "data"       // one file of 20 MB
-	plain      = "plain"      // one table
-	indexes    = "indexes"    // plain, and 40 migrations that build an index CONCURRENTLY
-	history    = "history"    // like those of real projects; some migrations can't be in a transaction
+	many        = "many"         // 1,000 migrations of one table each
+	oneMore     = "one-more"     // one more migration
+	changedRows = "changed-rows" // 1,000 migrations, all but the first of one INSERT each
+	statements  = "statements"   // one file of 5,000 statements
+	data        = "data"         // one file of 20 MB
+	plain       = "plain"        // one table
+	indexes     = "indexes"      // plain, and 40 migrations that build an index CONCURRENTLY
+	history     = "history"      // like those of real projects; some migrations can't be in a transaction
 )
 
 // outside reports whether a folder has migrations that can't be in a transaction.
@@ -53,6 +54,7 @@ func tasks(s sizes, k kind) []task {
 	all := []task{
 		{n + " migrations, each on its own", "each on its own", up, many, "", false, tables, s.migrations},
 		{n + " migrations, all or nothing", "all or nothing", upAtomic, many, "", false, tables, s.migrations},
+		{n + " migrations that change rows", "change rows", up, changedRows, "", false, rows, s.migrations - 1},
 		{"nothing to do, " + n + " applied", "nothing to do", up, many, many, true, tables, s.migrations},
 		{"one more, " + n + " applied", "one more", up, oneMore, many, true, tables, s.migrations + 1},
 		{"status, " + n + " applied", "status", status, many, many, true, tables, s.migrations},

@@ -83,10 +83,11 @@ func generate(root string, s sizes) (string, error) {
 func contents(k kind, s sizes) map[string]content {
 	tables := tableMigrations(k, s.migrations+1)
 	all := map[string]content{
-		many:       {all: tables[:s.migrations]},
-		oneMore:    {all: tables, applied: s.migrations},
-		statements: {all: []migration{statementsMigration(s.statements)}},
-		data:       {all: []migration{dataMigration(s)}},
+		many:        {all: tables[:s.migrations]},
+		oneMore:     {all: tables, applied: s.migrations},
+		changedRows: {all: rowMigrations(s.migrations)},
+		statements:  {all: []migration{statementsMigration(s.statements)}},
+		data:        {all: []migration{dataMigration(s)}},
 	}
 	if k == postgres {
 		built := indexMigrations(s.indexes)
@@ -119,11 +120,23 @@ const (
 	dropRows   = "DROP TABLE bench_rows;\n"
 )
 
+func insertRow(id int) string {
+	return fmt.Sprintf("INSERT INTO bench_rows (id, name) VALUES (%d, 'the name of row %d');\n", id, id)
+}
+
+func rowMigrations(n int) []migration {
+	all := []migration{{version: 1, up: createRows, down: dropRows}}
+	for i := 1; i < n; i++ {
+		all = append(all, migration{version: i + 1, up: insertRow(i), down: fmt.Sprintf("DELETE FROM bench_rows WHERE id = %d;\n", i)})
+	}
+	return all
+}
+
 func statementsMigration(n int) migration {
 	var b strings.Builder
 	b.WriteString(createRows)
 	for i := 1; i < n; i++ {
-		fmt.Fprintf(&b, "INSERT INTO bench_rows (id, name) VALUES (%d, 'the name of row %d');\n", i, i)
+		b.WriteString(insertRow(i))
 	}
 	return migration{version: 1, up: b.String(), down: dropRows}
 }
