@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -115,7 +115,7 @@ func (r *run) message(ctx context.Context, next []database.Call) (*ahead, error)
 	h := r.h
 	q := &ahead{since: h.head.mine, more: make(chan struct{}, 1), done: make(chan struct{})}
 	made := r.made
-	made.names = maps.Clone(made.names)
+	made.indexes = slices.Clip(made.indexes)
 	row, hasRow := h.row, h.hasRow
 	defer func() { h.row, h.next, h.hasRow = row, nil, hasRow }()
 	var texts []string
@@ -211,6 +211,7 @@ func (r *run) announceAhead(ctx context.Context, q *ahead, c *call, last *databa
 		return false, nil
 	}
 	made.follow(st, nil)
+	a.quick = a.listable()
 	if last != nil {
 		a.j.StartedAt = last.StartedAt
 	}

@@ -22,6 +22,7 @@ type announcement struct {
 	b     *before
 	write write
 	asks  bool            // the write itself determines which of the objects exist
+	quick bool            // it may be announced together with others
 	list  []*announcement // all statements that the write announces, if it announces several
 	state announced
 }

@@ -42,19 +42,21 @@ const madeLimit = time.Second
 // made is the table that the run created with its last statement, or that before its last indexes.
 type made struct {
 	table     catalog.Object
+	text      string // that created it; "" if there is none
 	at        time.Time
-	names     map[string]bool // those in its definition, and its indexes since, in lower case
+	names     map[string]bool // those in its definition, in lower case; nil until they matter
+	indexes   []string        // created since
 	announced *before         // the statement that comes next
-	text      string
+	next      string          // its text
 }
 
 // announce notes what a statement is about.
-func (m *made) announce(st sqltext.Statement, b *before) { m.announced, m.text = b, st.Text }
+func (m *made) announce(st sqltext.Statement, b *before) { m.announced, m.next = b, st.Text }
 
 // follow notes a statement that was executed.
 func (m *made) follow(st sqltext.Statement, err error) {
-	b, text := m.announced, m.text
-	m.announced, m.text = nil, ""
+	b, text := m.announced, m.next
+	m.announced, m.next = nil, ""
 	if err != nil || b == nil || text != st.Text || st.Verb() != "CREATE" || len(b.Objects) != 1 {
 		*m = made{}
 		return
@@ -62,15 +64,9 @@ func (m *made) follow(st sqltext.Statement, err error) {
 	o := b.Objects[0]
 	switch {
 	case o.Kind == catalog.Table:
-		*m = made{table: o, at: time.Now(), names: map[string]bool{}}
-		for name := range sqltext.List(st.Text, sqltext.MySQL).Names() {
-			m.names[strings.ToLower(name)] = true
-		}
-		if m.names["like"] || m.names["select"] { // it may have the indexes of another table
-			*m = made{}
-		}
+		*m = made{table: o, text: text, at: time.Now()}
 	case m.owns(o):
-		m.names[strings.ToLower(o.Name)] = true
+		m.indexes = append(m.indexes, o.Name)
 	default:
 		*m = made{}
 	}
@@ -78,7 +74,7 @@ func (m *made) follow(st sqltext.Statement, err error) {
 
 // owns reports whether an object is an index of the table.
 func (m *made) owns(o catalog.Object) bool {
-	return m.names != nil && o.Kind == catalog.Index && o.Of == m.table.Name && o.Schema == m.table.Schema
+	return m.text != "" && o.Kind == catalog.Index && o.Of == m.table.Name && o.Schema == m.table.Schema
 }
 
 // numbered matches what the server appends to a name that it chooses for a second index.
@@ -89,6 +85,18 @@ func (m *made) lacks(b *before) bool {
 	if b == nil || len(b.Objects) != 1 || !m.owns(b.Objects[0]) || time.Since(m.at) > madeLimit {
 		return false
 	}
+	if m.names == nil {
+		m.names = map[string]bool{}
+		for name := range sqltext.List(m.text, sqltext.MySQL).Names() {
+			m.names[strings.ToLower(name)] = true
+		}
+	}
+	if m.names["like"] || m.names["select"] { // it may have the indexes of another table
+		return false
+	}
+	has := func(name string) bool {
+		return m.names[name] || slices.ContainsFunc(m.indexes, func(index string) bool { return strings.EqualFold(index, name) })
+	}
 	name := strings.ToLower(b.Objects[0].Name)
-	return name != "primary" && !m.names[name] && !m.names[numbered.ReplaceAllString(name, "")]
+	return name != "primary" && !has(name) && !has(numbered.ReplaceAllString(name, ""))
 }

@@ -165,10 +165,10 @@ func (a *announcement) statement() announcedStatement {
 	return announcedStatement{Text: a.j.Begun, Object: a.b.Objects[0], New: !a.asks, Drops: a.st.Verb() == "DROP"}
 }
 
-// table identifies the table that the statement is about.
-func (a *announcement) table() string {
-	o := a.b.Objects[0]
-	return o.Schema + "\x00" + cmp.Or(o.Of, o.Name)
+// table returns the table that the statement is about.
+func (a *announcement) table() (schema, name string) {
+	o := &a.b.Objects[0]
+	return o.Schema, cmp.Or(o.Of, o.Name)
 }
 
 // listable reports whether a statement may be announced together with others: it takes but a
@@ -192,12 +192,13 @@ func (a *announcement) listable() bool {
 // takes reports whether a statement may be announced together with this one and those that already
 // are: none of these is about its table, unless it is an index that its new table can't have.
 func (a *announcement) takes(other *announcement) bool {
-	if a == nil || !a.listable() || !other.listable() {
+	if !a.quick || !other.quick {
 		return false
 	}
 	asks, ofStep := 0, 0
+	schema, table := other.table()
 	for _, one := range a.list {
-		if other.asks && one.table() == other.table() {
+		if s, t := one.table(); other.asks && t == table && s == schema {
 			return false
 		}
 		if one.asks {
