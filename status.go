@@ -100,15 +100,10 @@ type MigrationStatus struct {
 	Problem error
 }
 
-// Status reads the state of the set with one query, and the process that migrates with another. It
-// locks and changes nothing.
+// Status reads the state of the set, and the process that migrates. It locks and changes nothing.
 func (m *Migrator) Status(ctx context.Context) (*Status, error) {
 	m = m.call(ctx)
-	st, err := m.db.State(ctx, m.set.Name())
-	if err != nil {
-		return nil, err
-	}
-	holder, err := ReadHolder(ctx, m.db, m.set.Name(), st)
+	st, holder, err := database.StateAndHolder(ctx, m.db, m.set.Name())
 	if err == nil {
 		err = ReadBackfills(ctx, m.db, st)
 	}
@@ -118,21 +113,8 @@ func (m *Migrator) Status(ctx context.Context) (*Status, error) {
 	return m.StatusFrom(st, holder)
 }
 
-// ReadHolder returns the process that migrates a set, for StatusFrom. It is nil if there is none,
-// if the database can't tell, or if the state has it already.
-func ReadHolder(ctx context.Context, db database.Database, set string, st *database.State) (*database.Holder, error) {
-	if st.Interrupted != nil && st.Interrupted.Held {
-		return nil, nil
-	}
-	h, held, err := database.LockHolder(ctx, db, set)
-	if err != nil || !held {
-		return nil, err
-	}
-	return &h, nil
-}
-
-// StatusFrom is Status of a state that the caller has read with [database.Database.State], and of
-// the process that [ReadHolder] has returned. It asks the database for nothing.
+// StatusFrom is Status of what the caller has read with [database.StateAndHolder]. It asks the
+// database for nothing.
 func (m *Migrator) StatusFrom(st *database.State, holder *database.Holder) (*Status, error) {
 	m = m.usable()
 	if err := m.needState(st); err != nil {

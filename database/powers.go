@@ -486,6 +486,32 @@ type HolderReader interface {
 	LockHolder(ctx context.Context, set string) (h Holder, held bool, err error)
 }
 
+// StatusReader is a HolderReader that can read what a status shows in fewer round trips.
+type StatusReader interface {
+	// StateAndHolder is State, and LockHolder at the same time or after it.
+	StateAndHolder(ctx context.Context, set string) (st *State, h Holder, held bool, err error)
+}
+
+// StateAndHolder returns the state of a set, and the process that migrates it now. That is nil if
+// there is none, if the driver is no [HolderReader], or if the state has it already: if
+// st.Interrupted.Held.
+func StateAndHolder(ctx context.Context, db Database, set string) (st *State, holder *Holder, err error) {
+	var h Holder
+	var held bool
+	if r, ok := db.(StatusReader); ok {
+		st, h, held, err = r.StateAndHolder(ctx, set)
+	} else if st, err = db.State(ctx, set); err == nil {
+		h, held, err = LockHolder(ctx, db, set)
+	}
+	switch {
+	case err != nil:
+		return nil, nil, err
+	case !held || st.Interrupted != nil && st.Interrupted.Held:
+		return st, nil, nil
+	}
+	return st, &h, nil
+}
+
 // LockHolder returns the process that migrates a set now. held is false if none does, or if the
 // driver is no [HolderReader].
 func LockHolder(ctx context.Context, db Database, set string) (h Holder, held bool, err error) {

@@ -99,6 +99,11 @@ func (c *check) holder(db database.Database, set string) (h database.Holder, hel
 	}
 	h, held, err := database.LockHolder(c.ctx, db, set)
 	c.ok(err, "LockHolder")
+	st, together, err := database.StateAndHolder(c.ctx, db, set)
+	c.ok(err, "StateAndHolder")
+	shown := st.Interrupted != nil && st.Interrupted.Held
+	c.that((together != nil) == (held && !shown), "StateAndHolder returns the holder %+v and the state %+v, LockHolder %t", together, st, held)
+	c.that(together == nil || together.App == h.App && together.PID == h.PID, "StateAndHolder returns the holder %+v, LockHolder %+v", together, h)
 	return h, held
 }
 

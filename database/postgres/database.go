@@ -193,14 +193,29 @@ func (db *Database) State(ctx context.Context, set string) (*database.State, err
 		return nil, err
 	}
 	defer c.giveBack()
-	return db.findState(ctx, c, set)
+	return db.findState(ctx, c, set, nil)
 }
 
-// findState reads a state outside any transaction.
-func (db *Database) findState(ctx context.Context, c *conn, set string) (st *database.State, err error) {
+// StateAndHolder implements database.StatusReader. If nobody holds the lock of the set, it takes
+// one round trip, as State does.
+func (db *Database) StateAndHolder(ctx context.Context, set string) (st *database.State, h database.Holder, held bool, err error) {
+	c, err := db.acquire(ctx)
+	if err != nil {
+		return nil, h, false, err
+	}
+	defer c.giveBack()
+	if st, err = db.findState(ctx, c, set, &held); err == nil && held {
+		h, held, err = db.findHolder(ctx, c, db.located(), set)
+	}
+	return st, h, held, err
+}
+
+// findState reads a state outside any transaction. held, unless it is nil, becomes whether a
+// process holds the lock of the set.
+func (db *Database) findState(ctx context.Context, c *conn, set string, held *bool) (st *database.State, err error) {
 	start := time.Now()
 	l, err := db.atTables(c, func(l location, before ...query) (err error) {
-		st, err = db.readState(ctx, c, l, set, before...)
+		st, err = db.readState(ctx, c, l, set, held, before...)
 		return err
 	})
 	switch {
@@ -213,13 +228,17 @@ func (db *Database) findState(ctx context.Context, c *conn, set string) (st *dat
 	return st, nil
 }
 
-// readState reads a state from tables at a known place.
-func (db *Database) readState(ctx context.Context, c *conn, l location, set string, before ...query) (*database.State, error) {
+// readState reads a state from tables at a known place. For held see findState.
+func (db *Database) readState(ctx context.Context, c *conn, l location, set string, held *bool, before ...query) (*database.State, error) {
 	r := stateReader{st: &database.State{Set: set, Applied: &database.AppliedSet{}, Database: l.database, ServerMajor: c.serverMajor()}}
 	const usual = 1 << 10 // growing a slice would touch several times the memory
 	r.events = make([]event, 0, cmp.Or(db.events.Load(), usual))
 	defer func() { db.events.Store(int64(max(len(r.events), 1))) }()
-	if err := c.pipeline(ctx, append(before, db.stateQuery(l.schema, set, &r))...); err != nil {
+	queries := append(before, db.stateQuery(l.schema, set, &r))
+	if held != nil {
+		queries = append(queries, db.lockedQuery(l.schema, set, held))
+	}
+	if err := c.pipeline(ctx, queries...); err != nil {
 		return nil, err
 	}
 	if r.open != nil { // rare, so the lock is not looked for in the first query, whose planning costs time

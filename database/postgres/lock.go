@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
@@ -168,16 +169,36 @@ func (db *Database) LockHolder(ctx context.Context, set string) (h database.Hold
 	if err != nil || !l.made() {
 		return h, false, err
 	}
-	args := []arg{l.historyID(), keptAsASCII(set)}
 	// pg_stat_activity is costly to plan, and nearly always nobody holds the lock.
-	if err := c.pipeline(ctx, query{sql: "SELECT EXISTS (SELECT FROM " + locks(lockKey) + ")", args: args, row: into(&held)}); err != nil || !held {
+	if err := c.pipeline(ctx, db.lockedQuery(l.schema, set, &held)); err != nil || !held {
 		return h, false, err
 	}
-	h, held, err = c.firstHolder(ctx, holdersQuery(lockKey)+" LIMIT 1", args...)
+	return db.findHolder(ctx, c, l, set)
+}
+
+// findHolder returns the process that holds the lock of a set.
+func (db *Database) findHolder(ctx context.Context, c *conn, l location, set string) (h database.Holder, held bool, err error) {
+	h, held, err = c.firstHolder(ctx, holdersQuery(lockKey)+" LIMIT 1", l.historyID(), keptAsASCII(set))
 	if err == nil && held {
 		h = db.described(ctx, c, l, set, h)
 	}
 	return h, held, err
+}
+
+// lockedQuery asks whether a process holds the lock of a set. It names the function behind the view
+// pg_locks, which is cheaper to plan.
+func (db *Database) lockedQuery(schema, set string, held *bool) query {
+	id := literal(table(schema, db.names.History)) + "::pg_catalog.regclass::pg_catalog.oid"
+	key := strings.NewReplacer("$1", id, "$2", "$1").Replace(lockKey)
+	return query{
+		path: found,
+		sql: `SELECT EXISTS (SELECT FROM pg_catalog.pg_lock_status() l WHERE l.locktype OPERATOR(pg_catalog.=) 'advisory' AND l.granted AND l.objsubid OPERATOR(pg_catalog.=) 1
+	AND l.database OPERATOR(pg_catalog.=) (SELECT oid FROM pg_catalog.pg_database WHERE datname OPERATOR(pg_catalog.=) pg_catalog.current_database())
+	AND (l.classid::pg_catalog.int8 OPERATOR(pg_catalog.<<) 32 OPERATOR(pg_catalog.|) l.objid::pg_catalog.int8) OPERATOR(pg_catalog.=) ` + key + ")",
+		args: []arg{keptAsASCII(set)},
+		fail: db.foreignHistory,
+		row:  into(held),
+	}
 }
 
 // holderOf returns a process that holds the lock with a key, whose parameters are args; or the zero

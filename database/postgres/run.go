@@ -250,7 +250,7 @@ func (r *run) State(ctx context.Context) (*database.State, error) {
 		return nil, err
 	}
 	defer leave()
-	return r.db.findState(ctx, r.worker, r.set)
+	return r.db.findState(ctx, r.worker, r.set, nil)
 }
 
 // Exec executes one statement outside a transaction, or with the journal in one.

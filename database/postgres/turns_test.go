@@ -59,6 +59,12 @@ func TestRoundTrips(t *testing.T) {
 	}{
 		{"Open", 1, func(database.Database) {}},
 		{"Open and State", 2, func(db database.Database) { versions(t, db, "s") }},
+		{"Open and StateAndHolder", 2, func(db database.Database) {
+			st, holder, err := database.StateAndHolder(t.Context(), db, "s")
+			must(t, err)
+			equal(t, "the holder", holder, nil)
+			equal(t, "how many migrations are applied", st.Applied.Len(), 1)
+		}},
 		{"Open and Up with nothing pending", 2, applyNext(whimbrel.Options{})},
 		{"Open and one migration", 3, applyNext(whimbrel.Options{}, "INSERT INTO a VALUES (1); ALTER TABLE a ADD z int; CREATE INDEX ON a (z)")},
 		{"Open and one migration that may change the session", 5, applyNext(whimbrel.Options{}, "SET search_path = pg_catalog; SET lock_timeout = '1s'; CREATE TEMP TABLE t (x int)")},

@@ -112,7 +112,7 @@ func (b *transaction) State(ctx context.Context) (*database.State, error) {
 	if err := b.flush(ctx); err != nil {
 		return nil, err
 	}
-	return b.db.readState(ctx, b.c, b.own, b.set)
+	return b.db.readState(ctx, b.c, b.own, b.set, nil)
 }
 
 // Exec queues a short script, and executes a long one.

@@ -50,12 +50,13 @@ type stateRead struct {
 // readState reads the state of a set with its unfinished backfills, and with holder the process
 // that migrates it.
 func readState(ctx context.Context, db database.Database, set string, holder bool) (r stateRead) {
-	r.state, r.err = db.State(ctx, set)
+	if holder {
+		r.state, r.holder, r.err = database.StateAndHolder(ctx, db, set)
+	} else {
+		r.state, r.err = db.State(ctx, set)
+	}
 	if r.err == nil {
 		r.err = whimbrel.ReadBackfills(ctx, db, r.state)
-	}
-	if r.err == nil && holder {
-		r.holder, r.err = whimbrel.ReadHolder(ctx, db, set, r.state)
 	}
 	return r
 }
