@@ -173,7 +173,7 @@ func TestRunsThatDoNotShareTheGuard(t *testing.T) {
 func TestAnAnnouncementIsWithdrawn(t *testing.T) {
 	target := memdb.New()
 	db := open(t, target)
-	long := "CREATE INDEX CONCURRENTLY j ON t (x); -- " + strings.Repeat("long ", 100_000) + "\n"
+	long := "CREATE INDEX CONCURRENTLY j ON t (x); -- " + strings.Repeat("long ", 200_000) + "\n"
 	files := fstest.MapFS{
 		"1_a.up.sql": mapFile("CREATE TABLE t (x int)"), "2_b.up.sql": mapFile("CREATE INDEX CONCURRENTLY i ON t (x)"), "3_c.up.sql": mapFile(long),
 	}

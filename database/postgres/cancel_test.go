@@ -237,7 +237,7 @@ func TestCancellingCopy(t *testing.T) {
 	db := open(t, url)
 	ctx, cancel := context.WithCancel(background(t))
 	var rows atomic.Int64
-	most := int64(60_000) // enough to observe it; more than is buffered
+	most := int64(120_000) // enough to observe it; more than is kept in memory
 	text := func() io.Reader {
 		return io.MultiReader(strings.NewReader("CREATE TABLE left_behind (x int);\nCOPY left_behind FROM stdin;\n"), &numbers{max: most, at: &rows}, strings.NewReader("\\.\n"))
 	}

@@ -220,8 +220,8 @@ func TestFileThatChanges(t *testing.T) {
 	url := testdb.Postgres(t)
 	db := open(t, url)
 	for name, format := range map[string]string{
-		"statements": "CREATE TABLE a (x text);\n" + strings.Repeat("INSERT INTO a VALUES ('x');\n", 20_000) + "SELECT %d;",
-		"COPY":       "CREATE TABLE a (x text);\nCOPY a FROM stdin;\n" + strings.Repeat("a row of some length\n", 20_000) + "%d\n\\.\n",
+		"statements": "CREATE TABLE a (x text);\n" + strings.Repeat("INSERT INTO a VALUES ('x');\n", 30_000) + "SELECT %d;",
+		"COPY":       "CREATE TABLE a (x text);\nCOPY a FROM stdin;\n" + strings.Repeat("a row of some length\n", 30_000) + "%d\n\\.\n",
 	} {
 		opened := 0
 		s, err := migration.Stream("1.up.sql", func() (io.ReadCloser, error) {
