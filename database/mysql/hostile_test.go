@@ -164,6 +164,8 @@ func TestSettingsOfTheSession(t *testing.T) {
 		{"time_zone": "'+05:30'", "sql_auto_is_null": "1", "sql_quote_show_create": "0", "lc_time_names": "'de_DE'"},
 		{"group_concat_max_len": "4", "foreign_key_checks": "0", "unique_checks": "0", "innodb_strict_mode": "0", "sql_notes": "0", "div_precision_increment": "0"},
 		{"collation_connection": "utf8mb4_general_ci", "sql_warnings": "1", "low_priority_updates": "1", "big_tables": "1", "sql_buffer_result": "1"},
+		{"collation_connection": "utf8mb4_bin"},
+		{"collation_connection": "utf8mb4_unicode_ci"},
 	} {
 		t.Run(fmt.Sprint(settings), func(t *testing.T) {
 			t.Parallel()

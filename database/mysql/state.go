@@ -20,7 +20,7 @@ import (
 // are cast to text, which no client setting changes.
 const stateQuery = `SELECT id, set_name = ?, version, name, direction, checksum, down_checksum, has_down_text, CAST(started_at AS char(26)), duration_us, tried
 FROM {history?} WHERE set_name IN (?, {own}) AND (direction NOT IN ('failed', 'backfill') OR id = {newest})
-UNION ALL SELECT 0, 0, 0, name, value, reason, changed_by, 0, CAST(changed_at AS char(26)), 0, CAST(until AS char(26))
+UNION ALL SELECT 0, 0, 0, name, value, reason, changed_by, 0, CAST(changed_at AS char(26)), 0, CAST(until AS char(26)) COLLATE utf8mb4_bin
 FROM {settings?} WHERE until IS NULL OR until > UTC_TIMESTAMP(6)
 UNION ALL SELECT -2, 0, since_id, ` + journalJSON + `, '', '', '', ` + isHeld + `, '', 0, NULL FROM {journal} AS j USE INDEX (PRIMARY) WHERE set_name = ? AND ` + isOpen + `
 UNION ALL SELECT -1, 0, 0, DATABASE(), ` + isolation + `, '', '', 0, '', 0, NULL`
