@@ -19,17 +19,22 @@ import (
 // A sequence is one message with several such transactions. The server stops at the first statement
 // that fails, so no later transaction begins.
 var (
-	_ database.Chainer   = (*transaction)(nil)
-	_ database.Sequencer = (*transaction)(nil)
+	_ database.Chainer     = (*transaction)(nil)
+	_ database.Sequencer   = (*transaction)(nil)
+	_ database.SequenceRun = (*run)(nil)
 )
 
-// chains reports whether the next Tx can have the connections and the lock, and the caller can have
-// another connection meanwhile.
-func (b *transaction) chains() bool {
-	h, pool := b.h, b.db.pool.Stats()
-	return b.failed == nil && b.session == nil && b.later == nil && !b.filled && len(b.synced) == 0 && !h.worker.unusable &&
-		!h.hasRow && h.triggers == "" && h.set != migration.ReservedSet && h.guard.form.seal(h.set) == "" &&
+// passes reports whether other transactions can have the connections and the lock, and the caller
+// can have another connection meanwhile.
+func (h *hold) passes() bool {
+	pool := h.db.pool.Stats()
+	return !h.worker.unusable && !h.worker.gone && (!h.hasRow || h.ended) && h.triggers == "" && h.set != migration.ReservedSet && h.guard.form.seal(h.set) == "" &&
 		(pool.MaxOpenConnections == 0 || pool.InUse < pool.MaxOpenConnections)
+}
+
+// chains reports whether the next Tx can have the connections and the lock.
+func (b *transaction) chains() bool {
+	return b.failed == nil && b.session == nil && b.later == nil && !b.filled && len(b.synced) == 0 && b.h.passes()
 }
 
 // commitAndChain commits a transaction and begins the next one.
@@ -93,12 +98,15 @@ const (
 )
 
 // Fits implements database.Sequencer.
-func (b *transaction) Fits(s *migration.Script) bool {
-	w := b.h.worker.wire
-	if w == nil || w.refuses || b.written || !b.chains() || s.Func() != nil || s.Size > shortScript || s.LockTimeout != 0 || s.StatementTimeout != 0 {
+func (b *transaction) Fits(s *migration.Script) bool { return !b.written && b.chains() && b.h.fits(s) }
+
+// fits reports whether a script can be in a sequence.
+func (h *hold) fits(s *migration.Script) bool {
+	w := h.worker.wire
+	if w == nil || w.refuses || s.Func() != nil || s.Size > shortScript || s.LockTimeout != 0 || s.StatementTimeout != 0 {
 		return false
 	}
-	a, err := s.Analyze(sqltext.MySQL, b.db.Tables())
+	a, err := s.Analyze(sqltext.MySQL, h.db.Tables())
 	if err != nil || a.Session || a.Never != nil || a.Control != nil || a.Statements > fewStatements {
 		return false
 	}
@@ -143,28 +151,48 @@ func (b *transaction) CommitEach(ctx context.Context, parts []database.Part, mor
 func (b *transaction) commitEach(ctx context.Context, parts []database.Part, more bool, report database.PartReport) (*transaction, error) {
 	ctx, stop := b.h.under(ctx)
 	defer stop()
-	q := &sequence{db: b.db, h: b.h, report: report}
-	if err := q.build(parts, more); err != nil || q.parts == 0 {
+	q := &sequence{db: b.db, h: b.h, report: report, begun: true, more: more}
+	if done, err := q.commitEach(ctx, parts); !done {
 		return nil, err
 	}
-	if err := b.h.worker.limitWaits(ctx, waitsOf(limitOf(b.h.opts, parts[0].Script))); err != nil {
-		return nil, err
-	}
-	err := q.send(ctx)
-	switch done := q.answered == len(q.items) && q.wrong == nil; {
-	case !done:
-		b.h.worker.unusable = true // it may have temporary tables
-		if q.committed < q.parts {
-			err = q.failure(ctx, err)
-		} else {
-			err = nil
-		}
-		return nil, err
-	case !q.more:
-		b.committed = true
+	if b.committed = !q.more; b.committed {
 		return nil, nil
 	}
 	return b.following(), nil
+}
+
+// StartSequence implements database.SequenceRun.
+func (r *run) StartSequence(ctx context.Context, head int64) database.Sequence {
+	_, leave, err := r.Enter(ctx)
+	if err != nil {
+		return nil
+	}
+	defer leave()
+	if r.own || !r.h.passes() || r.h.head.sum() != head {
+		return nil
+	}
+	return &sequenceOfRun{r}
+}
+
+// sequenceOfRun is a sequence under the lock of a run.
+type sequenceOfRun struct{ r *run }
+
+func (s *sequenceOfRun) Fits(script *migration.Script) bool { return s.r.h.fits(script) }
+
+func (*sequenceOfRun) Rollback(context.Context) error { return nil }
+
+func (s *sequenceOfRun) CommitEach(ctx context.Context, parts []database.Part, _ bool, opts database.LockOptions, report database.PartReport) (database.Tx, database.Found, error) {
+	return nil, database.Found{}, s.r.do(ctx, func(ctx context.Context) error {
+		h := s.r.h
+		defer func(was database.LockOptions) { h.opts = was }(h.opts)
+		h.opts, s.r.timed = opts, nil
+		q := &sequence{db: h.db, h: h, report: report}
+		done, err := q.commitEach(ctx, parts)
+		if !done && q.parts > 0 {
+			h.worker.finish("ROLLBACK")
+		}
+		return err
+	})
 }
 
 // sequence is the message, and what the server has answered.
@@ -172,9 +200,10 @@ type sequence struct {
 	db     *Database
 	h      *hold
 	report database.PartReport
+	begun  bool // its first transaction has
+	more   bool // it begins one more at the end
 	items  []item
-	parts  int  // how many transactions it commits
-	more   bool // it begins one more
+	parts  int // how many transactions it commits
 
 	answered  int // items
 	committed int // transactions
@@ -201,11 +230,31 @@ const (
 	commits // it
 )
 
+// commitEach executes parts. If it has not executed all of the message, it returns why, or nil if
+// the first part that is not committed has not begun.
+func (q *sequence) commitEach(ctx context.Context, parts []database.Part) (done bool, err error) {
+	if err := q.build(parts); err != nil || q.parts == 0 {
+		return false, err
+	}
+	if err := q.h.worker.limitWaits(ctx, waitsOf(limitOf(q.h.opts, parts[0].Script))); err != nil {
+		return false, err
+	}
+	err = q.send(ctx)
+	if q.answered == len(q.items) && q.wrong == nil {
+		return true, nil
+	}
+	q.h.worker.unusable = true // it may have temporary tables
+	if q.committed == q.parts {
+		return false, nil
+	}
+	return false, q.failure(ctx, err)
+}
+
 // build builds the message, of as many parts as the server accepts.
-func (q *sequence) build(parts []database.Part, more bool) error {
+func (q *sequence) build(parts []database.Part) error {
 	size := int64(0)
 	for i, p := range parts {
-		items, err := q.part(i, p, more || i+1 < len(parts))
+		items, err := q.part(i, p)
 		if err != nil {
 			return err
 		}
@@ -213,24 +262,31 @@ func (q *sequence) build(parts []database.Part, more bool) error {
 			size += int64(len(it.sql) + len(terminator))
 		}
 		if size+shortTexts > q.db.learnt().packet {
-			return nil
+			q.more = false
+			break
 		}
 		q.items = append(q.items, items...)
 		q.parts++
 	}
-	if q.more = more; more {
+	switch {
+	case q.more:
 		q.items = append(q.items, item{kind: begins, sql: q.h.same()})
+	case q.parts > 0:
+		q.items[len(q.items)-1].sql = "COMMIT"
 	}
 	q.items = append(q.items, item{sql: q.db.sql.fill(dropShadows)})
 	return nil
 }
 
-// part returns the statements of a part. chain is true if another transaction follows.
-func (q *sequence) part(index int, p database.Part, chain bool) (items []item, err error) {
+// part returns the statements of a part, as if another transaction followed.
+func (q *sequence) part(index int, p database.Part) (items []item, err error) {
 	h := q.h
-	begin := item{kind: begins, sql: "SET " + began + " = " + nowUTC, heard: func(answer) error { q.report.Begun(); return nil }}
-	if index > 0 {
-		begin.sql = h.same()
+	begin := item{kind: begins, sql: h.same(), heard: func(answer) error { q.report.Begun(); return nil }}
+	switch {
+	case index == 0 && q.begun:
+		begin.sql = "SET " + began + " = " + nowUTC
+	case index == 0:
+		items = append(items, item{kind: begins, sql: startTransaction})
 	}
 	items = append(items, begin)
 	a, err := p.Script.Analyze(sqltext.MySQL, q.db.Tables())
@@ -262,15 +318,11 @@ func (q *sequence) part(index int, p database.Part, chain bool) (items []item, e
 		}
 		items = append(items, entry...)
 	}
-	commit := item{kind: commits, sql: "COMMIT", st: last, heard: func(answer) error {
+	return append(items, item{kind: commits, sql: commitAndChain, st: last, heard: func(answer) error {
 		q.committed++
 		q.report.Committed(h.recorded(recorded))
 		return nil
-	}}
-	if chain {
-		commit.sql = commitAndChain
-	}
-	return append(items, commit), nil
+	}}), nil
 }
 
 // entry returns the statements that append an entry to the history. They fail if the lock was lost.

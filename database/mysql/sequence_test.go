@@ -133,6 +133,62 @@ func TestRoundTripsOfManyTransactions(t *testing.T) {
 	equal(t, "what is applied", fmt.Sprint(len(st.Migrations)), "101")
 }
 
+// Runs and the migrations between them that change rows share the lock and the connections.
+func TestRoundTripsOfRunsAndTransactions(t *testing.T) {
+	t.Parallel()
+	url, pool := newDatabase(t)
+	proxy := testdb.NewProxy(t, url)
+	var all []string
+	for i := range 20 {
+		all = append(all, fmt.Sprintf("CREATE TABLE t%d (x int)", i), fmt.Sprintf("INSERT INTO t%d VALUES (1)", i))
+	}
+	begun := time.Now()
+	_, err := up(t, open(t, proxy.URL), setOf(t, "s", append(all, "CREATE TABLE last (x int)")...))
+	must(t, err)
+	// About 40 for the tables and the lock. A pair takes 2 for the run and 1 for the transaction.
+	most := 60 + 20*3 + 30*int(time.Since(begun)/time.Second)
+	if n := proxy.Turns(); n > most {
+		t.Errorf("41 migrations took %d round trips, want at most %d", n, most)
+	}
+	equal(t, "the rows", value(t, pool, "SELECT sum(x) FROM (SELECT x FROM t0 UNION ALL SELECT x FROM t7 UNION ALL SELECT x FROM t19) AS t"), "3")
+	equal(t, "the journal", value(t, pool, "SELECT count(*) FROM whimbrel_journal"), "0")
+}
+
+// What goes wrong in a sequence under the lock of a run ends it as a sequence by itself.
+func TestSequenceOfARun(t *testing.T) {
+	t.Parallel()
+	url, pool := newDatabase(t)
+	executeAll(t, pool, "CREATE TABLE t (x int)")
+	db := open(t, url)
+	r, _, err := db.Guard(background(t), "s", database.LockOptions{Timeout: waitLimit})
+	must(t, err)
+	migrateAlone(t, r, 1, "CREATE TABLE a (x int)")
+	start := func() database.Sequencer {
+		t.Helper()
+		st, err := r.State(background(t))
+		must(t, err)
+		s := database.StartSequenceUnder(background(t), r, st.Head)
+		if s == nil {
+			t.Fatal("no sequence")
+		}
+		return s
+	}
+	done, _, err := commitEach(background(t), t, start(), database.LockOptions{}, func() {}, "INSERT INTO t VALUES (1)", "INSERT INTO t VALUES (2)")
+	must(t, err)
+	equal(t, "how many were committed", fmt.Sprint(len(done)), "2")
+	migrateAlone(t, r, 4, "CREATE TABLE b (x int)")
+	s := start()
+	must(t, mysql.Lose(background(t), r))
+	done, _, err = commitEach(background(t), t, s, database.LockOptions{}, func() {}, "INSERT INTO t VALUES (3)")
+	if err != nil { // the guard may have noticed
+		as[*database.LockLostError](t, err)
+	}
+	equal(t, "how many were committed without the lock", fmt.Sprint(len(done)), "0")
+	must(t, r.Close(background(t)))
+	equal(t, "the rows", value(t, pool, "SELECT group_concat(x ORDER BY x) FROM t"), "1,2")
+	equal(t, "what is applied", versions(t, db, "s"), "[1 2 3 4]")
+}
+
 func TestFits(t *testing.T) {
 	t.Parallel()
 	s := sequencer(t, open(t, testdb.MariaDB(t)), database.LockOptions{})
@@ -370,6 +426,7 @@ func TestSequenceIsAsLongAsAMessage(t *testing.T) {
 		must(t, err)
 		equal(t, "how many were committed", fmt.Sprint(len(done)), want)
 		equal(t, "whether a Tx follows", fmt.Sprint(next != nil), "false")
+		equal(t, "the open transactions", value(t, pool, "SELECT count(*) FROM information_schema.innodb_trx JOIN information_schema.processlist ON trx_mysql_thread_id = id WHERE db = DATABASE()"), "0")
 		executeAll(t, pool, "DELETE FROM whimbrel_history WHERE set_name = 's'")
 	}
 }
