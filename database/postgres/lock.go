@@ -256,7 +256,10 @@ func (db *Database) begin(ctx context.Context, c *conn, set string, opts databas
 		h, err = db.lock(ctx, c, l, set, opts)
 		h.first = db.first.Load()
 		if !errors.Is(err, errMoved) || try == 3 {
-			return l, h, db.endOrphan(ctx, c, l.schema, set, h, err, opts)
+			if err == nil && h.journal > 0 {
+				h, err = db.endOrphan(ctx, c, l.schema, set, h, opts)
+			}
+			return l, h, err
 		}
 		if _, err := db.relocate(ctx, c); err != nil {
 			return l, h, err
@@ -264,18 +267,20 @@ func (db *Database) begin(ctx context.Context, c *conn, set string, opts databas
 	}
 }
 
-// endOrphan terminates the session of an interrupted run, for a Tx whose transaction is open. The
-// Tx may also end the run.
-func (db *Database) endOrphan(ctx context.Context, c *conn, schema, set string, h head, err error, opts database.LockOptions) error {
-	if err != nil || h.journal == 0 {
-		return err
-	}
+// endOrphan terminates the session that the journal records, for a Tx whose transaction is open.
+// The Tx may also end the run. endOrphan returns the head that the session has left: it may have
+// committed entries since h was read.
+func (db *Database) endOrphan(ctx context.Context, c *conn, schema, set string, h head, opts database.LockOptions) (head, error) {
 	var was process
-	if err = c.pipeline(ctx, db.recordedQuery(schema, set, &was)); err == nil {
-		err = db.endProcess(ctx, c, set, was, opts)
+	again := db.headQuery(schema, set, &h)
+	err := c.pipeline(ctx, db.recordedQuery(schema, set, &was), again)
+	if err == nil && was.PID != 0 {
+		if err = db.endProcess(ctx, c, set, was, opts); err == nil {
+			err = c.pipeline(ctx, again)
+		}
 	}
 	if err != nil {
 		c.rollback()
 	}
-	return err
+	return h, err
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgproto3"
 
 	"github.com/whimbrel-db/whimbrel"
 	"github.com/whimbrel-db/whimbrel/database"
@@ -171,4 +172,44 @@ func TestReplacingAWorkerEndsItsSession(t *testing.T) {
 	equal(t, "the table of the statement that came late", value(t, c, "SELECT to_regclass('late')"), "<null>")
 	must(t, r.Journal(background(t), nil))
 	must(t, r.Close(background(t)))
+}
+
+// The session of a process that died may commit one more entry before it is ended. The process that
+// takes over sees it, or it would do the same step again.
+func TestTakingOverSeesTheLastCommit(t *testing.T) {
+	t.Parallel()
+	url := testdb.Postgres(t)
+	c, other := connect(t, url), connect(t, url)
+	do(t, c, "CREATE TABLE gate (x int); "+onInsert("held", "LOCK TABLE gate"))
+	do(t, other, "BEGIN; LOCK TABLE gate")
+	proxy := testdb.NewProxy(t, url)
+	_, s := underRun(t, open(t, proxy.URL))
+	done := inBackground(func() error {
+		_, _, err := commitEach(t, s, "INSERT INTO held VALUES (1)")
+		return err
+	})
+	eventually(t, "COMMIT waits", func() bool {
+		return value(t, c, "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'gate'::regclass") == "1"
+	})
+	proxy.Stall() // the process does not learn that its guard ends
+	do(t, c, endGuard)
+	asked := false
+	tap := testdb.NewTap(t, url, func(_ int, m any) {
+		if p, ok := m.(*pgproto3.Parse); ok && !asked && strings.Contains(p.Query, "SELECT backend_pid AS pid") {
+			asked = true
+			do(t, other, "COMMIT")
+			eventually(t, "the entry is committed", func() bool {
+				return value(t, c, "SELECT count(*) FROM whimbrel_history WHERE set_name = 's' AND version = 3") == "1"
+			})
+		}
+	})
+	tx, found, err := open(t, tap.URL).Begin(background(t), "s", database.LockOptions{Timeout: waitLimit})
+	must(t, err)
+	equal(t, "whether it asked for the session", asked, true)
+	st, err := tx.State(background(t))
+	must(t, err)
+	equal(t, "the head that it found", found.Head, st.Head)
+	must(t, tx.Rollback(background(t)))
+	proxy.Resume()
+	_ = done() // it may learn of the COMMIT first, or of the lost lock
 }
