@@ -12,7 +12,7 @@ import (
 // statement. The first of a script has groupStart.
 const (
 	groupStart = 32
-	groupLimit = 512
+	groupLimit = 1024
 	groupBytes = 256 << 10
 )
 

@@ -83,3 +83,18 @@ func TestNextGroupIsReadMeanwhile(t *testing.T) {
 		})
 	}
 }
+
+// Groups grow up to their limit.
+func TestGroupsGrow(t *testing.T) {
+	text := "CREATE TABLE t (x);\nCREATE INDEX CONCURRENTLY i ON t (x);\n" + strings.Repeat("INSERT INTO t VALUES ( 1 );\n", 3100)
+	synctest.Test(t, func(t *testing.T) {
+		db := &grouping{Database: open(t, memdb.New())}
+		var sizes []int
+		mustUp(t, whimbrel.New(db, newSet(t, script{1, text, "-"}), whimbrel.Options{Observe: func(_ context.Context, e whimbrel.Event) {
+			if e, ok := e.(whimbrel.StatementStarted); ok {
+				sizes = append(sizes, e.Together)
+			}
+		}}))
+		wantEqual(t, "the sizes of the groups", sizes[2:], []int{32, 64, 128, 256, 512, 1024, 1024, 60})
+	})
+}

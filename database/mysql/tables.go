@@ -198,18 +198,16 @@ func (db *Database) createTables(ctx context.Context, c *conn) error {
 	if err != nil {
 		return err
 	}
+	var texts []string
 	for _, text := range append([]string{leaseTable}, ddl...) {
-		_, err := c.exec(ctx, strings.ReplaceAll(db.sql.fill(text), "{collation}", f.collation()))
-		err = ownError("creating Whimbrel's tables", err)
-		switch number(err) {
-		case 1142, 1044, 1227:
-			return fmt.Errorf("%w; or let another user make the first migration, and grant SELECT, INSERT, UPDATE and DELETE on the tables", err)
-		}
-		if err != nil {
-			return err
-		}
+		texts = append(texts, strings.ReplaceAll(db.sql.fill(text), "{collation}", f.collation()))
 	}
-	return nil
+	err = ownError("creating Whimbrel's tables", c.execAll(ctx, texts...))
+	switch number(err) {
+	case 1142, 1044, 1227:
+		return fmt.Errorf("%w; or let another user make the first migration, and grant SELECT, INSERT, UPDATE and DELETE on the tables", err)
+	}
+	return err
 }
 
 const (
