@@ -279,6 +279,30 @@ func TestSequenceFails(t *testing.T) {
 	}
 }
 
+// After a lock timeout in a sequence, only the migration that waited is tried again.
+func TestSequenceIsTriedAgain(t *testing.T) {
+	t.Parallel()
+	url, pool := newDatabase(t)
+	executeAll(t, pool, "CREATE TABLE t (x int)", "CREATE TABLE locked (x int)", "INSERT INTO locked VALUES (1)")
+	end := block(t, pool, "START TRANSACTION", "UPDATE locked SET x = 3")
+	ups := append(insertsInto("t", 12), "UPDATE locked SET x = x + 1")
+	ups = append(ups, insertsInto("t", 4)...)
+	retried := ""
+	opts := whimbrel.Options{MigrationLockTimeout: waitLimit, LockTimeout: time.Second, RetryFor: waitLimit, Observe: func(_ context.Context, e whimbrel.Event) {
+		if r, ok := e.(whimbrel.Retrying); ok {
+			retried += fmt.Sprint(r.Step.Version)
+			end()
+		}
+	}}
+	result, err := whimbrel.New(open(t, url), setOf(t, "s", ups...), opts).Up(background(t))
+	must(t, err)
+	equal(t, "the migration that was tried again", retried, "13")
+	for _, s := range result.Applied {
+		equal(t, fmt.Sprintf("the retries of %d", s.Version), fmt.Sprint(s.Retries), fmt.Sprint(map[bool]int{true: 1}[s.Version == 13]))
+	}
+	equal(t, "the rows", value(t, pool, "SELECT concat(count(*), ' ', (SELECT x FROM locked)) FROM t"), "16 2")
+}
+
 // The server begins no transaction of a sequence after a change that a Tx by itself would find.
 func TestSequenceEnds(t *testing.T) {
 	t.Parallel()
