@@ -339,6 +339,31 @@ func TestSequenceIsNotShadowed(t *testing.T) {
 	equal(t, "what is applied", versions(t, db, "s"), "[1 2 3 4]")
 }
 
+// No setting of the session changes the meaning of a sequence.
+func TestSequenceUnderSettingsOfTheSession(t *testing.T) {
+	t.Parallel()
+	url := testdb.PrivateMariaDB(t).New()
+	pool := testdb.OpenMariaDB(t, url)
+	executeAll(t, pool, "CREATE TABLE t (x int)")
+	for i, settings := range []string{
+		"sql_select_limit = 1", "sql_safe_updates = 1", "tx_isolation = 'READ-UNCOMMITTED'", "tx_isolation = 'SERIALIZABLE'", "sql_mode = ''", "sql_mode = 'ORACLE'",
+		"sql_mode = 'ANSI_QUOTES,PIPES_AS_CONCAT,IGNORE_SPACE,PAD_CHAR_TO_FULL_LENGTH,HIGH_NOT_PRECEDENCE,NO_ZERO_DATE,NO_AUTO_VALUE_ON_ZERO'",
+	} {
+		executeAll(t, pool, "SET GLOBAL "+settings)
+		db := open(t, url)
+		s := sequencer(t, db, database.LockOptions{})
+		done, next, err := commitEach(background(t), t, s, database.LockOptions{}, func() {}, "INSERT INTO t VALUES (1)", "INSERT INTO t VALUES (2)", "INSERT INTO t VALUES (3)")
+		must(t, err)
+		equal(t, "how many were committed with "+settings, fmt.Sprint(len(done)), "3")
+		if next == nil {
+			t.Fatalf("no Tx follows with %s", settings)
+		}
+		must(t, next.Rollback(background(t)))
+		equal(t, "the rows", value(t, pool, "SELECT count(*) FROM t"), fmt.Sprint(3*(i+1)))
+		executeAll(t, pool, "DELETE FROM whimbrel_history WHERE set_name = 's'")
+	}
+}
+
 // While a part of a sequence is executed, what stops a Tx stops it and all after it.
 func TestSequenceIsStopped(t *testing.T) {
 	t.Parallel()
