@@ -91,7 +91,8 @@ func Stream(file string, open func() (io.ReadCloser, error)) (*Script, error) {
 	return StreamKeeping(file, KeepInMemory, open)
 }
 
-// StreamKeeping is Stream with another limit than KeepInMemory.
+// StreamKeeping is Stream with another limit than KeepInMemory. A text with a Len method, which
+// returns about how long it is, takes less memory.
 func StreamKeeping(file string, keep int64, open func() (io.ReadCloser, error)) (*Script, error) {
 	r, err := open()
 	if err != nil {
@@ -101,6 +102,9 @@ func StreamKeeping(file string, keep int64, open func() (io.ReadCloser, error)) 
 	buf := readBuffers.Get().(*[]byte)
 	defer readBuffers.Put(buf)
 	var kept strings.Builder
+	if m, ok := r.(interface{ Len() int }); ok && int64(m.Len()) <= keep {
+		kept.Grow(max(m.Len(), 0))
+	}
 	h, check := newHasher(), &utf8Checker{file: file}
 	var size int64
 	for {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"runtime"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -81,6 +82,43 @@ func TestText(t *testing.T) {
 		t.Error(err)
 	} else if text != "SELECT 1;\r\n" {
 		t.Errorf("text = %q, want %q", text, "SELECT 1;\r\n")
+	}
+}
+
+// sized is a text that says about how long it is.
+type sized struct {
+	io.ReadCloser
+	size int
+}
+
+func (s sized) Len() int { return s.size }
+
+// TestStreamTakesTheMemoryOfTheText: a text that says how long it is takes no more memory than
+// that, and it may be wrong.
+func TestStreamTakesTheMemoryOfTheText(t *testing.T) {
+	text := strings.Repeat("SELECT 1;\n", 30_000)
+	stream := func(size int) {
+		s, err := migration.Stream("x.sql", func() (io.ReadCloser, error) {
+			r, err := (&opener{data: []byte(text)}).open()
+			return sized{r, size}, err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, ok, err := s.Text(migration.KeepInMemory); got != text || !ok || err != nil {
+			t.Errorf("size %d: the text has %d bytes, and the error is %v", size, len(got), err)
+		}
+	}
+	for _, wrong := range []int{-1, 0, 1, len(text) / 2, 2 * len(text), migration.KeepInMemory + 1} {
+		stream(wrong)
+	}
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	stream(len(text))
+	runtime.ReadMemStats(&after)
+	// the opener's copy, the text, and a buffer for reading
+	if got, most := after.TotalAlloc-before.TotalAlloc, uint64(2*len(text)+128<<10); got > most {
+		t.Errorf("a text of %d bytes takes %d bytes, want at most %d", len(text), got, most)
 	}
 }
 

@@ -112,10 +112,7 @@ func (f *file) begin(fsys fs.FS, in root, buf []byte) (text []byte, rest io.Read
 
 // beginning is begin for an open file, which it closes unless it returns it as rest.
 func beginning(r io.ReadCloser, path string, buf []byte) (text []byte, rest io.ReadCloser, err error) {
-	size := int64(0) // what another file system says need not be true
-	if d, ok := r.(interface{ sizeOnDisk() int64 }); ok {
-		size = d.sizeOnDisk()
-	}
+	size := sizeOnDisk(r)
 	for n := 0; n < len(buf); {
 		got, err := r.Read(buf[n:])
 		n += got
@@ -129,6 +126,15 @@ func beginning(r io.ReadCloser, path string, buf []byte) (text []byte, rest io.R
 		}
 	}
 	return buf, r, nil
+}
+
+// sizeOnDisk returns the size of a file on disk, and 0 for any other: what another file system says
+// need not be true.
+func sizeOnDisk(r io.Reader) int64 {
+	if d, ok := r.(interface{ sizeOnDisk() int64 }); ok {
+		return d.sizeOnDisk()
+	}
+	return 0
 }
 
 // osFile is a file of [os.DirFS].

@@ -364,12 +364,19 @@ func (f *file) stream(in *folder, s *skim, beginning []byte, rest io.ReadCloser)
 		if rest != nil {
 			whole, c = io.MultiReader(whole, rest), rest
 		}
-		return struct {
-			io.Reader
-			io.Closer
-		}{io.TeeReader(whole, s), c}, nil
+		return &skimmedText{io.TeeReader(whole, s), c, max(sizeOnDisk(rest), int64(len(beginning)))}, nil
 	})
 }
+
+// skimmedText is a text that is read for the first time.
+type skimmedText struct {
+	io.Reader
+	io.Closer
+	size int64
+}
+
+// Len returns about how long the text is.
+func (t *skimmedText) Len() int { return int(t.size) }
 
 // reported reports whether the file could not be read, and why.
 func (f *folder) reported(file *file) bool {
