@@ -96,7 +96,7 @@ func (c *conn) do(ctx context.Context, f func(context.Context) error) error {
 		return drivers.Reason(ctx)
 	}
 	if c.gone {
-		return client.ErrInvalidConn
+		return lost(client.ErrInvalidConn)
 	}
 	hard, giveUp := c.hard(ctx)
 	defer giveUp(false)
@@ -124,6 +124,9 @@ func (c *conn) do(ctx context.Context, f func(context.Context) error) error {
 	}
 	if broken(err) || hard.Err() != nil {
 		c.drop()
+		if broken(err) {
+			err = lost(err)
+		}
 	} else if ctx.Err() != nil {
 		c.absorb()
 	}

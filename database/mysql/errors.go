@@ -115,19 +115,31 @@ func statementError(st sqltext.Statement, err error) error {
 	case errors.Is(err, client.ErrPktTooLarge):
 		e.Hint = hints[erPacketTooLarge]
 	case broken(err):
-		e.Message = "the connection broke while the statement ran: " + plain(err)
-		e.Hint = "check whether the statement took effect before you run it again"
+		e.Err = lost(err)
+		e.Message = "the connection broke while the statement ran: " + e.Err.Error()
 	}
 	return e
 }
 
-// plain returns a readable form of a connection error.
-func plain(err error) string {
-	if errors.Is(err, client.ErrInvalidConn) || errors.Is(err, driver.ErrBadConn) || errors.Is(err, sql.ErrConnDone) {
+// lost returns an error that ended a connection in a form that people and callers understand.
+func lost(err error) error {
+	if _, ok := drivers.AsType[*lostError](err); ok {
+		return err
+	}
+	return &lostError{err}
+}
+
+// lostError is also net.ErrClosed.
+type lostError struct{ error }
+
+func (e *lostError) Error() string {
+	if errors.Is(e.error, client.ErrInvalidConn) || errors.Is(e.error, driver.ErrBadConn) || errors.Is(e.error, sql.ErrConnDone) {
 		return "the server or the network closed it"
 	}
-	return err.Error()
+	return e.error.Error()
 }
+
+func (e *lostError) Unwrap() []error { return []error{e.error, net.ErrClosed} }
 
 var nearText = lazyregexp.New(`(?s)near '(.*)' at line (\d+)$`)
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"strings"
 	"testing"
 
@@ -416,4 +417,31 @@ func TestServerGoesAway(t *testing.T) {
 	_, err = up(t, db, setOf(t, "s", "CREATE TABLE a (x int)", "INSERT INTO a VALUES (7)"))
 	must(t, err)
 	equal(t, "the rows", value(t, testdb.OpenMariaDB(t, url), "SELECT group_concat(x) FROM a"), "7")
+}
+
+// An error of a connection that the server has closed says so, and is net.ErrClosed.
+func TestAClosedConnectionSaysSo(t *testing.T) {
+	t.Parallel()
+	url, pool := newDatabase(t)
+	db := open(t, url)
+	_, err := up(t, db, setOf(t, "s", "CREATE TABLE a (x int)"))
+	must(t, err)
+	calls := map[string]func(b database.Tx) error{
+		"a script": func(b database.Tx) error {
+			return b.Exec(background(t), migration.Text("x.sql", "DELETE FROM a; DELETE FROM a"))
+		},
+		"a statement of Whimbrel's": func(b database.Tx) error { return errOf(b.State(background(t))) },
+	}
+	for what, call := range calls {
+		b, _, err := db.Begin(background(t), "s", database.LockOptions{})
+		must(t, err)
+		for _, id := range strings.Fields(value(t, pool, "SELECT group_concat(id SEPARATOR ' ') FROM information_schema.processlist WHERE db = DATABASE() AND id <> CONNECTION_ID()")) {
+			_, err := pool.Exec("KILL " + id)
+			must(t, err)
+		}
+		err = call(b)
+		contains(t, "the error of "+what, fmt.Sprint(err), "the server or the network closed it")
+		equal(t, "that the error of "+what+" is net.ErrClosed", fmt.Sprint(errors.Is(err, net.ErrClosed)), "true")
+		must(t, b.Rollback(background(t)))
+	}
 }
