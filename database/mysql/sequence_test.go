@@ -202,12 +202,14 @@ func TestFits(t *testing.T) {
 		"INSERT INTO t VALUES (1) /*! , (2) */":                         "false",
 		"INSERT INTO t VALUES (@a := 1)":                                "false", // the session is restored
 		"SET sql_mode = ''; INSERT INTO t VALUES (1)":                   "false",
-		"SELECT 1": "false",
-		"CALL p()": "false",
-		"LOAD DATA LOCAL INFILE 'x' INTO TABLE t":        "false",
-		"SAVEPOINT a; INSERT INTO t VALUES (1)":          "false",
-		strings.Repeat("DELETE FROM t;\n", 33):           "false",
-		"DELETE FROM t -- " + strings.Repeat("x", 4<<10): "false",
+		"UPDATE t SET x = 2; INSERT INTO t SELECT row_count()":          "false", // SHOW WARNINGS would change it
+		"INSERT INTO t VALUES (FOUND_ROWS())":                           "false",
+		"SELECT 1":                                                      "false",
+		"CALL p()":                                                      "false",
+		"LOAD DATA LOCAL INFILE 'x' INTO TABLE t":                       "false",
+		"SAVEPOINT a; INSERT INTO t VALUES (1)":                         "false",
+		strings.Repeat("DELETE FROM t;\n", 33):                          "false",
+		"DELETE FROM t -- " + strings.Repeat("x", 4<<10):                "false",
 	} {
 		equal(t, fmt.Sprintf("whether %.40q fits", text), fits(migration.Text("x.sql", text)), want)
 	}
@@ -318,6 +320,67 @@ func TestSequenceEnds(t *testing.T) {
 	equal(t, "whether a Tx follows", fmt.Sprint(next != nil), "false")
 	equal(t, "the rows", value(t, pool, "SELECT group_concat(x ORDER BY x) FROM t"), "1")
 	equal(t, "what is applied", versions(t, db, "s"), "[1 2 3]")
+}
+
+// The rows that a statement has changed are counted as if it were executed by itself, with and
+// without warnings.
+func TestRowCountInATransaction(t *testing.T) {
+	t.Parallel()
+	url, pool := newDatabase(t)
+	db, err := database.Open(background(t), url, database.Options{Notice: func(database.Notice) {}})
+	must(t, err)
+	t.Cleanup(func() { db.Close() })
+	const counts = "INSERT INTO t VALUES (1), (2), (3); INSERT INTO counted VALUES (ROW_COUNT())"
+	_, err = up(t, db, setOf(t, "s", "CREATE TABLE t (x int)", "CREATE TABLE counted (n int)", counts, counts, counts, counts))
+	must(t, err)
+	equal(t, "the counts", value(t, pool, "SELECT group_concat(n) FROM counted"), "3,3,3,3")
+}
+
+// A trigger on the history that was created while the lock was held ends what has the lock. The
+// next Tx reports it.
+func TestTriggerWhileTheLockIsHeld(t *testing.T) {
+	t.Parallel()
+	const create = "CREATE TRIGGER x BEFORE INSERT ON whimbrel_history FOR EACH ROW SET NEW.reason = 'changed'"
+	for name, meanwhile := range map[string]func(t *testing.T, db database.Database, pool *sql.DB){
+		"by a Tx": func(t *testing.T, db database.Database, pool *sql.DB) {
+			tx := sequencer(t, db, database.LockOptions{}).(database.Tx)
+			must(t, tx.Record(background(t), entryOf(2)))
+			created := make(chan error, 1)
+			go func() { created <- errOf(pool.ExecContext(background(t), create)) }()
+			eventually(t, "CREATE TRIGGER waits for the Tx", func() bool {
+				return value(t, pool, "SELECT count(*) FROM information_schema.processlist WHERE info LIKE 'CREATE TRIGGER%' AND state LIKE 'Waiting for table metadata lock%' AND db = DATABASE()") == "1"
+			})
+			_, next, _, err := database.CommitAndBegin(background(t), tx, database.LockOptions{})
+			must(t, err)
+			must(t, <-created)
+			equal(t, "whether a Tx follows", fmt.Sprint(next != nil), "false")
+		},
+		"by a run": func(t *testing.T, db database.Database, pool *sql.DB) {
+			r, _, err := db.Guard(background(t), "s", database.LockOptions{Timeout: waitLimit})
+			must(t, err)
+			migrateAlone(t, r, 1, "CREATE TABLE a (x int)")
+			executeAll(t, pool, create)
+			st, err := r.State(background(t))
+			must(t, err)
+			done, _, err := commitEach(background(t), t, database.StartSequenceUnder(background(t), r, st.Head), database.LockOptions{}, func() {}, "INSERT INTO t VALUES (1)")
+			must(t, err)
+			equal(t, "how many were committed", fmt.Sprint(len(done)), "0")
+			must(t, r.Close(background(t)))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			url, pool := newDatabase(t)
+			executeAll(t, pool, "CREATE TABLE t (x int)")
+			db := open(t, url)
+			meanwhile(t, db, pool)
+			tx, _, err := db.Begin(background(t), "s", database.LockOptions{Timeout: waitLimit})
+			must(t, err)
+			contains(t, "the error", fmt.Sprint(tx.Record(background(t), entryOf(3))), "trigger")
+			must(t, tx.Rollback(background(t)))
+			equal(t, "the changed entries", value(t, pool, "SELECT count(*) FROM whimbrel_history WHERE reason = 'changed'"), "0")
+		})
+	}
 }
 
 // A temporary table that a trigger creates doesn't hide the history from the rest of a sequence.
