@@ -11,10 +11,10 @@ import (
 // transaction. So the reader searches for one value with which a single transaction has the effect
 // of the statements executed one by one.
 type keysReader struct {
-	state  sqltext.ForeignKeys // KeysAny: what the session has
-	needs  map[sqltext.ForeignKeys]keysNeed
-	legacy bool               // PRAGMA legacy_alter_table makes the effect of RENAME depend on foreign keys
-	inOwn  *sqltext.Statement // the last pragma inside a transaction of the script's own
+	state  sqltext.ForeignKeys          // KeysAny: what the session has
+	needs  [sqltext.KeysOn + 1]keysNeed // of each state
+	legacy bool                         // PRAGMA legacy_alter_table makes the effect of RENAME depend on foreign keys
+	inOwn  *sqltext.Statement           // the last pragma inside a transaction of the script's own
 }
 
 // keysNeed are the first statements of one state that depend on it.
@@ -62,19 +62,12 @@ func (k *keysReader) depends(st sqltext.Statement, verb string) {
 	case verb == "ALTER" && k.legacy:
 		kind = sqltext.KeysFollowed
 	}
-	need := k.needs[k.state]
-	switch kind {
+	switch need := &k.needs[k.state]; kind {
 	case sqltext.KeysChecked:
 		first(&need.checked, st)
 	case sqltext.KeysFollowed:
 		first(&need.followed, st)
-	default:
-		return
 	}
-	if k.needs == nil {
-		k.needs = map[sqltext.ForeignKeys]keysNeed{}
-	}
-	k.needs[k.state] = need
 }
 
 // settleKeys chooses the value of foreign_keys with which a transaction has the effect of a script

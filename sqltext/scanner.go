@@ -277,6 +277,10 @@ func (s *Scanner) classify(st *Statement, p *piece, to int) conformingChange {
 			return conformingSame // it has no facts
 		}
 	}
+	if s.dialect == SQLite && !p.session && p.first == "INSERT" && plainInsert(s.lex.b[p.text:to]) {
+		st.ForeignKeys = KeysChecked
+		return conformingSame
+	}
 	rules := rulesOf(s.dialect)
 	if s.strings.off {
 		rules = oldRules

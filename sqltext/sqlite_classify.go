@@ -1,5 +1,15 @@
 package sqltext
 
+import "bytes"
+
+// plainInsert reports whether an INSERT, with which the text begins, is certainly one that changes
+// no existing row. Most statements of a long script are.
+func plainInsert(text []byte) bool {
+	const into = "into"
+	rest := bytes.TrimLeft(text[len("INSERT"):], " \t\r\n")
+	return len(rest) > len(into) && foldEqual(rest[:len(into)], into) && !bytesContainFold(rest, "conflict")
+}
+
 func (c *classifier) sqlite() {
 	switch c.word {
 	case "VACUUM", "DETACH":
