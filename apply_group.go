@@ -2,6 +2,7 @@ package whimbrel
 
 import (
 	"context"
+	"time"
 
 	"github.com/whimbrel-db/whimbrel/database"
 	"github.com/whimbrel-db/whimbrel/migration"
@@ -9,11 +10,13 @@ import (
 )
 
 // A group has at most groupLimit statements, and at most groupBytes of text unless it is one
-// statement. The first of a script has groupStart.
+// statement. The first of a script has groupStart. After a group that took at most groupQuick, the
+// groups that are not formed yet become larger.
 const (
 	groupStart = 32
 	groupLimit = 1024
 	groupBytes = 256 << 10
+	groupQuick = 100 * time.Millisecond
 )
 
 // groupFailures is how many groups of a script may fail before the rest is executed one by one.
@@ -23,6 +26,7 @@ const groupFailures = 3
 type grouper struct {
 	run   database.Grouper // nil if it has none, or no more
 	most  int
+	slow  bool // the last group was
 	fails int
 }
 
@@ -31,10 +35,18 @@ func grouperOf(r database.Run) grouper {
 	return grouper{run: g, most: groupStart}
 }
 
+// next returns the limit of the group after the present one.
+func (g *grouper) next() int {
+	if g.slow {
+		return g.most
+	}
+	return min(2*g.most, groupLimit)
+}
+
 // ended adapts to the end of a group: groups grow, so that little is executed twice if one fails.
-func (g *grouper) ended(done bool) {
+func (g *grouper) ended(done bool, took time.Duration) {
 	if done {
-		g.most = min(2*g.most, groupLimit)
+		g.most, g.slow = g.next(), took > groupQuick
 		return
 	}
 	g.most = groupStart
@@ -89,7 +101,7 @@ func (x *runner) form(st sqltext.Statement, following *lookahead, most int, sum 
 // formNext forms the next group while the database executes the present one, and returns when that
 // has ended, too.
 func (x *runner) formNext(following *lookahead, sum migration.Checksum, execute func()) (next *group) {
-	most, formed := min(2*x.groups.most, groupLimit), make(chan struct{})
+	most, formed := x.groups.next(), make(chan struct{})
 	go func() {
 		defer close(formed)
 		if st, ok := following.peek(); ok && counts(st) && x.groups.run.Groups(st) {
@@ -113,17 +125,17 @@ func (x *runner) executeGroup(ctx context.Context, g *group, following *lookahea
 	x.seen++
 	x.m.observe(x.starts(g.all[0], g.first, len(g.all)))
 	x.seen, x.sum = seen+len(g.all), g.sum
-	done, ended := x.mark(), false
+	done, ended, begun := x.mark(), false, time.Now()
 	if err = x.catchUp(ctx); err == nil {
 		next = x.formNext(following, g.sum, func() { ended, err = x.groups.run.ExecGroup(ctx, x.step.Script, g.all, &done) })
 	}
 	if ended {
 		x.wrote(&done)
 		x.retry.committed()
-		x.groups.ended(true)
+		x.groups.ended(true, time.Since(begun))
 		return next, nil
 	}
-	x.groups.ended(false)
+	x.groups.ended(false, 0)
 	x.seen, x.sum = seen, sum
 	if err != nil {
 		x.count(g.all[0])

@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/whimbrel-db/whimbrel"
 	"github.com/whimbrel-db/whimbrel/database"
@@ -84,17 +85,31 @@ func TestNextGroupIsReadMeanwhile(t *testing.T) {
 	}
 }
 
-// Groups grow up to their limit.
+// Groups grow up to their limit, but not after a slow one.
 func TestGroupsGrow(t *testing.T) {
 	text := "CREATE TABLE t (x);\nCREATE INDEX CONCURRENTLY i ON t (x);\n" + strings.Repeat("INSERT INTO t VALUES ( 1 );\n", 3100)
-	synctest.Test(t, func(t *testing.T) {
-		db := &grouping{Database: open(t, memdb.New())}
-		var sizes []int
-		mustUp(t, whimbrel.New(db, newSet(t, script{1, text, "-"}), whimbrel.Options{Observe: func(_ context.Context, e whimbrel.Event) {
-			if e, ok := e.(whimbrel.StatementStarted); ok {
-				sizes = append(sizes, e.Together)
-			}
-		}}))
-		wantEqual(t, "the sizes of the groups", sizes[2:], []int{32, 64, 128, 256, 512, 1024, 1024, 60})
-	})
+	for _, tt := range []struct {
+		takes time.Duration // each statement
+		want  []int
+	}{
+		{0, []int{32, 64, 128, 256, 512, 1024, 1024, 60}},
+		{time.Millisecond, []int{32, 64, 128, 256, 256, 256, 256, 256, 256, 256, 256, 256, 256, 256, 60}},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			db := &grouping{Database: open(t, memdb.New())}
+			db.SetHook(func(op string) error {
+				if op == memdb.OpRunExec {
+					time.Sleep(tt.takes)
+				}
+				return nil
+			})
+			var sizes []int
+			mustUp(t, whimbrel.New(db, newSet(t, script{1, text, "-"}), whimbrel.Options{Observe: func(_ context.Context, e whimbrel.Event) {
+				if e, ok := e.(whimbrel.StatementStarted); ok {
+					sizes = append(sizes, e.Together)
+				}
+			}}))
+			wantEqual(t, "the sizes of the groups", sizes[2:], tt.want)
+		})
+	}
 }

@@ -68,7 +68,7 @@ func rowsOf(st sqltext.Statement) (t table, ok bool) {
 
 // insertsInto returns the table of an INSERT or REPLACE, and where its rows begin.
 func insertsInto(st sqltext.Statement) (t table, from int, ok bool) {
-	var head sqltext.TokenList // what is before VALUES
+	head := make(sqltext.TokenList, 0, usualHead) // what is before VALUES
 	depth := 0
 	for word := range sqltext.Tokens(st.Text[:min(len(st.Text), longestHead)], sqltext.MySQL) {
 		if depth == 0 && (word.Is("VALUES") || word.Is("VALUE")) {
@@ -84,6 +84,9 @@ func insertsInto(st sqltext.Statement) (t table, from int, ok bool) {
 	}
 	return t, 0, false
 }
+
+// usualHead is how many tokens there are before the rows of most statements.
+const usualHead = 16
 
 // longestHead is the most bytes before the rows of a statement in a group.
 const longestHead = 64 << 10
@@ -315,15 +318,19 @@ func (e *executor) group(ctx context.Context, all []sqltext.Statement) error {
 
 // groupTablesOf returns the tables of a group, and the length of its statements.
 func groupTablesOf(all []sqltext.Statement) (tables []table, size int, err error) {
+	var head string // of the last statement that was read, up to its rows
 	for _, st := range all {
-		t, _, ok := insertsInto(st) // as Groups has found
+		size += len(st.Text) + len(terminator)
+		if head != "" && strings.HasPrefix(st.Text, head) { // it is about the same table
+			continue
+		}
+		t, from, ok := insertsInto(st) // as Groups has found
 		if !ok {
 			return nil, 0, errOneByOne
 		}
-		if !slices.Contains(tables, t) {
+		if head = st.Text[:from]; !slices.Contains(tables, t) {
 			tables = append(tables, t)
 		}
-		size += len(st.Text) + len(terminator)
 	}
 	if len(tables) > groupTables {
 		return nil, 0, errOneByOne

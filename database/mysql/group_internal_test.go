@@ -56,6 +56,27 @@ func TestRowsOf(t *testing.T) {
 	}
 }
 
+// A group's tables are those of all its statements, whatever they begin with.
+func TestTablesOfAGroup(t *testing.T) {
+	t.Parallel()
+	var all []sqltext.Statement
+	size := 0
+	for _, text := range []string{
+		"INSERT INTO a VALUES (1)", "INSERT INTO a VALUES (2)", "INSERT INTO a VALUE (3)", "INSERT INTO a VALUES(4)",
+		"INSERT INTO ab VALUES (1)", "INSERT INTO a.b VALUES (1)", "INSERT INTO a (b) VALUES (1)", "INSERT INTO ab VALUES (2)",
+	} {
+		all = append(all, sqltext.Statement{Text: text})
+		size += len(text) + len(terminator)
+	}
+	tables, n, err := groupTablesOf(all)
+	if want := []table{{"", "a"}, {"", "ab"}, {"a", "b"}}; err != nil || n != size || !slices.Equal(tables, want) {
+		t.Errorf("got %v, %d, %v; want %v, %d", tables, n, err, want, size)
+	}
+	if _, _, err := groupTablesOf(append(all, sqltext.Statement{Text: "INSERT INTO a SELECT 1"})); err == nil {
+		t.Error("a SELECT is in a group")
+	}
+}
+
 // The answers to the statements of a message are read as they arrive, in whatever pieces, up to the
 // first that is an error.
 func TestAnswers(t *testing.T) {
