@@ -50,10 +50,10 @@ func (f *folder) backfillScript(file *file) *migration.Script {
 		f.misspellings(file, p.misspelt)
 		for _, d := range p.directives {
 			switch {
+			case strings.EqualFold(d.text, migration.UnfinishedWord):
+				s.Problem = isUnfinished(file, d)
 			case d.body && !strings.EqualFold(d.text, migration.SkipOnScratch):
 				f.at(file.path, d.line, d.column, "directives must come before the first statement; move %q up", "-- whimbrel: "+d.text)
-			case !d.body && strings.EqualFold(d.text, migration.UnfinishedWord):
-				s.Problem = isUnfinished(file, d)
 			}
 		}
 	}

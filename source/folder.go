@@ -462,12 +462,12 @@ func (f *folder) direct(file *file, p *part, s *migration.Script, inHead bool) {
 		if strings.EqualFold(d.text, migration.SkipOnScratch) {
 			continue // it belongs to the next statement
 		}
-		if d.body || !inHead {
-			f.at(file.path, d.line, d.column, "directives must come before the first statement; move %q up", "-- whimbrel: "+d.text)
+		if strings.EqualFold(d.text, migration.UnfinishedWord) && inHead { // also behind what someone has begun to write
+			s.Problem = isUnfinished(file, d)
 			continue
 		}
-		if strings.EqualFold(d.text, migration.UnfinishedWord) {
-			s.Problem = isUnfinished(file, d)
+		if d.body || !inHead {
+			f.at(file.path, d.line, d.column, "directives must come before the first statement; move %q up", "-- whimbrel: "+d.text)
 			continue
 		}
 		if err := s.Direct(d.text); err != nil {

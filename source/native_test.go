@@ -310,6 +310,8 @@ func TestUnfinishedScripts(t *testing.T) {
 	}{
 		{source.Native, "1_a.up.sql", "-- later", "1_a.up.sql: the up script " + noStatement},
 		{source.Native, "1_a.up.sql", "-- whimbrel: unfinished\nSELECT 1", "1_a.up.sql:1:1: " + unfinished},
+		{source.Native, "1_a.up.sql", "SELECT 1;\n-- whimbrel: unfinished\n", "1_a.up.sql:2:1: " + unfinished},
+		{source.Goose, "1_a.sql", "-- +goose Up\nSELECT 1;\n-- whimbrel: unfinished\n", "1_a.sql:3:1: " + unfinished},
 		{source.GolangMigrate, "1_a.up.sql", "", ""},
 		{source.GolangMigrate, "1_a.up.sql", "-- nothing to do", ""},
 		{source.GolangMigrate, "1_a.up.sql", "-- whimbrel: unfinished\n", "1_a.up.sql:1:1: " + unfinished},
