@@ -90,8 +90,8 @@ func (r *run) send(ctx context.Context, a *ahead, st sqltext.Statement, j *datab
 	limited, lifted, unlifted, named := r.limited, r.lifted, r.unlifted, r.named
 	failed := func(pg *pgconn.PgError) error { return ownError(commitText, pg) }
 	var executed, recorded, reached, reachedLast bool
-	queries := append([]query{beginWriting}, r.nameAndLift(st.Pos.File)...)
-	queries = unwatched(withCommit(r.worker, append(queries, an.queries...), failed, &reached, func() error {
+	queries := append([]query{beginWriting}, r.naming(st, an.queries)...)
+	queries = unwatched(withCommit(r.worker, queries, failed, &reached, func() error {
 		announced = true
 		return nil
 	}))
@@ -107,8 +107,8 @@ func (r *run) send(ctx context.Context, a *ahead, st sqltext.Statement, j *datab
 	e := *a.entry.Entry
 	e.Set, e.StartedAt = r.set, database.Entry{}.StartedAt
 	since := "(SELECT started_at FROM " + r.journalTable() + " WHERE set_name OPERATOR(pg_catalog.=) $1)"
-	last := append([]query{beginWriting}, r.settle()...)
-	last = append(last, r.db.recordQuery(r.schema, e, since, func(e database.Entry) { a.recorded.Entries = append(a.recorded.Entries, e) }), r.putQuery(nil, nil))
+	record := r.db.recordQuery(r.schema, e, since, func(e database.Entry) { a.recorded.Entries = append(a.recorded.Entries, e) })
+	last := []query{beginWriting, alsoAsking(record, 2, settleColumns), r.putQuery(nil, nil)}
 	queries = append(queries, unwatched(withCommit(r.worker, last, failed, &reachedLast, func() error {
 		recorded = true
 		return nil
@@ -138,6 +138,18 @@ func (r *run) send(ctx context.Context, a *ahead, st sqltext.Statement, j *datab
 		return false, errSeparately
 	}
 	return false, r.db.unknownCommit(r.worker, notCommitted(r.worker, err, reached))
+}
+
+// naming makes the first query of an announcement do what nameAndLift does, too.
+func (r *run) naming(st sqltext.Statement, announcement []query) []query {
+	name := r.nameAndLift(st.Pos.File)
+	if len(announcement) == 1 { // it finds no relations
+		return append(name, announcement...)
+	}
+	find := announcement[0]
+	find.sql += ", " + liftColumns(len(find.args)+1)
+	find.args = append(find.args, name[0].args...)
+	return []query{find, announcement[1]}
 }
 
 // unwatched returns the queries of a transaction that waits for nobody.

@@ -4,8 +4,11 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/jackc/pgx/v5/pgproto3"
 
 	"github.com/whimbrel-db/whimbrel"
 	"github.com/whimbrel-db/whimbrel/database"
@@ -101,6 +104,49 @@ const (
 	// endGuard ends the session that has the lock.
 	endGuard = "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
 )
+
+// The message has nine statements, and each transaction under the lock of a run seven. The server
+// parses only the scripts'.
+func TestCostOfARun(t *testing.T) {
+	t.Parallel()
+	url := testdb.Postgres(t)
+	var parsed, executed atomic.Int64
+	tap := testdb.NewTap(t, url, func(_ int, m any) {
+		switch m.(type) {
+		case *pgproto3.Parse:
+			parsed.Add(1)
+		case *pgproto3.Bind:
+			executed.Add(1)
+		}
+	})
+	db := open(t, tap.URL)
+	must(t, apply(t, db, "s", 1, script("CREATE TABLE a (x int)")))
+	r := guard(t, db, "s")
+	for v := int64(2); v < 20; v += 6 { // the first one prepares the statements
+		parsed.Store(0)
+		executed.Store(0)
+		of, n := told(t, db, r, v, "REINDEX TABLE CONCURRENTLY a")
+		equal(t, "the calls that are taken", n, 2)
+		_, err := execTold(background(t), r, &of)
+		must(t, err)
+		recorded, err := r.Record(background(t), event(v))
+		must(t, err)
+		equal(t, "the statements of the message", executed.Load(), 9)
+		s := database.StartSequenceUnder(background(t), r, recorded.Head)
+		var parts []database.Part
+		for i := range int64(5) {
+			parts = append(parts, database.Part{Script: script("INSERT INTO a VALUES (1)"), Entries: []database.Entry{event(v + 1 + i)}})
+		}
+		_, _, err = s.CommitEach(background(t), parts, false, database.LockOptions{}, database.PartReport{Begun: func() {}, Committed: func(database.Recorded) {}})
+		must(t, err)
+		equal(t, "the statements of the transactions", executed.Load()-9, 5*7)
+		if v > 2 {
+			equal(t, "the statements that the server parses", parsed.Load(), 1+5)
+		}
+	}
+	must(t, r.Close(background(t)))
+	equal(t, "the rows", value(t, connect(t, url), "SELECT count(*) FROM a"), "15")
+}
 
 // If the statement fails, it is announced, its end is not recorded, and the error is that of the
 // statement.

@@ -24,9 +24,9 @@ type beginning struct {
 	lock, head            string
 	lockAgain, sameHead   string // of a Tx that follows in a sequence
 	givenHead             string // of the first one that has not begun
-	// the same under the lock of a run
-	lockedAlready, claimedHead, claimedGivenHead string
-	id, set                                      arg
+	claimedHead           string // of a Tx under the lock of a run
+	claimedGivenHead      string
+	id, set               arg
 }
 
 // begun is what the texts of a beginning depend on.
@@ -116,8 +116,7 @@ func (db *Database) beginning(c *conn, l location, set string, opts database.Loc
 	b := &beginning{of: of, id: l.historyID(), set: keptAsASCII(set), head: db.headText(l.schema)}
 	b.fail = func(pg *pgconn.PgError) error { return b.of.at.explain(pg, history, journal) }
 	const kept = "pg_catalog.current_setting('" + keptHead + "')"
-	b.sameHead, b.claimedHead = db.sameHeadText(l.schema, kept, noJournal), db.sameHeadText(l.schema, kept, justClaimed)
-	b.givenHead, b.claimedGivenHead = db.sameHeadText(l.schema, "$4", noJournal), db.sameHeadText(l.schema, "$5", justClaimed)
+	b.sameHead, b.givenHead = db.sameHeadText(l.schema, kept), db.sameHeadText(l.schema, "$4")
 	b.lockSettings, b.lockOwn = l.lockTexts(history, journal)
 	mine, open, task := lockKey, openKey, "$3"
 	if of.keys.history != 0 {
@@ -137,7 +136,7 @@ func (db *Database) beginning(c *conn, l location, set string, opts database.Loc
 		about + forThis + ", 1 OPERATOR(pg_catalog./) " + same + "::int " + keys
 	b.lockAgain = "SELECT 1 OPERATOR(pg_catalog./) (pg_catalog.pg_try_advisory_xact_lock_shared(k.open) AND pg_catalog.pg_try_advisory_xact_lock(k.mine) AND " +
 		same + ")::int" + forThis + ", pg_catalog.set_config('application_name', " + task + ", true) " + keys
-	b.lockedAlready = "SELECT 1 OPERATOR(pg_catalog./) (" + same + ")::int" + forThis + ", pg_catalog.set_config('application_name', $1, true)"
+	b.claimedHead, b.claimedGivenHead = db.claimedHeadText(l.schema, kept, same, forThis, 4), db.claimedHeadText(l.schema, "$4", same, forThis, 5)
 	db.begins.Store(b)
 	return b
 }

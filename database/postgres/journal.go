@@ -104,7 +104,7 @@ func (r *row) journal() (*database.Journal, error) {
 }
 
 // putQuery writes the journal; nil means that no run is interrupted. With a description, the
-// journal's Before is what that adds to it.
+// journal's Before is what that adds to it. It looks up nothing in the search path.
 func (r *run) putQuery(j *database.Journal, with *description) query {
 	if j == nil {
 		j = &database.Journal{Version: database.NilVersion}
@@ -122,18 +122,21 @@ func (r *run) putQuery(j *database.Journal, with *description) query {
 	}
 	was, before, columns, one := "", "$11", "", "(SELECT pg_catalog.count(*) FROM mine)"
 	if with != nil {
-		was = "was (doc) AS MATERIALIZED (" + with.sql + "), "
-		before, columns = "(SELECT (doc::jsonb || $11::jsonb)::text FROM was)", ", before, "+delayed
+		was = "was AS MATERIALIZED (SELECT doc FROM (" + with.sql + ") AS described (doc)), "
+		before = "(SELECT (doc::pg_catalog.jsonb OPERATOR(pg_catalog.||) $11::pg_catalog.jsonb)::pg_catalog.text FROM was)"
+		columns = ", before, " + delayed
 		if with.free {
-			columns, one = ", before, false", "("+one+" = 1 AND NOT "+delayed+")::int"
+			columns, one = ", before, false", "("+one+" OPERATOR(pg_catalog.=) 1 AND NOT "+delayed+")::int"
 		}
 	}
 	return query{
 		sql: `WITH ` + was + `mine AS (UPDATE ` + r.journalTable() + ` SET version = $3, name = $4, direction = $5, checksum = $6, statements = $7,
 	done = $8, done_checksum = $9, begun = $10, before = ` + before + `, error = $12, host = $13, app = $14, pid = $15, os_user = $16, actor = $17, db_user = session_user,
-	started_at = ` + started + `, updated_at = pg_catalog.clock_timestamp() WHERE set_name = $1 AND token = $2 RETURNING started_at, updated_at, db_user, before)
-SELECT 1 / ` + one + `, started_at, updated_at, db_user` + columns + ` FROM (SELECT) AS one LEFT JOIN mine ON true`,
+	started_at = ` + started + `, updated_at = pg_catalog.clock_timestamp()
+	WHERE set_name OPERATOR(pg_catalog.=) $1 AND token OPERATOR(pg_catalog.=) $2 RETURNING started_at, updated_at, db_user, before)
+SELECT 1 OPERATOR(pg_catalog./) ` + one + `, started_at, updated_at, db_user` + columns + ` FROM (SELECT) AS one LEFT JOIN mine ON true`,
 		args:    args,
+		path:    callers,
 		formats: []int16{0, 1, 1, 0, 0, 0}[:4+2*strings.Count(columns, ", before")],
 		often:   true,
 		fail:    fenced,

@@ -122,8 +122,9 @@ type description struct {
 
 // delayed is an expression: another session holds, on the table of the description was, a lock for
 // which a CONCURRENTLY waits. That is cheap and may be autovacuum: see worksOn.
-const delayed = `EXISTS (SELECT FROM pg_catalog.pg_locks k WHERE k.locktype = 'relation' AND k.mode = 'ShareUpdateExclusiveLock' AND k.granted AND k.pid <> pg_catalog.pg_backend_pid()
-	AND k.relation = (SELECT (doc->>'table')::oid FROM was) AND k.database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database()))`
+const delayed = `EXISTS (SELECT FROM pg_catalog.pg_locks k WHERE k.locktype OPERATOR(pg_catalog.=) 'relation' AND k.mode OPERATOR(pg_catalog.=) 'ShareUpdateExclusiveLock' AND k.granted
+	AND k.pid OPERATOR(pg_catalog.<>) pg_catalog.pg_backend_pid() AND k.relation OPERATOR(pg_catalog.=) (SELECT (doc OPERATOR(pg_catalog.->>) 'table')::pg_catalog.oid FROM was)
+	AND k.database OPERATOR(pg_catalog.=) (SELECT oid FROM pg_catalog.pg_database WHERE datname OPERATOR(pg_catalog.=) pg_catalog.current_database()))`
 
 func (r *run) before(ctx context.Context, what *pgddl.Statement) (was before, err error) {
 	switch what.Kind {
@@ -137,17 +138,17 @@ func (r *run) before(ctx context.Context, what *pgddl.Statement) (was before, er
 }
 
 // beforeSQL returns the query for a before whose objects are relations, and their names; "" for any
-// other.
+// other. The query looks up nothing in the search path.
 func beforeSQL(what *pgddl.Statement) (sql string, names []pgddl.Name) {
 	switch {
 	case what.Kind == pgddl.CreateIndex:
-		return `SELECT pg_catalog.json_build_object('table', coalesce(t.oid::bigint, 0), 'indexes', ` + oidsOf(`SELECT indexrelid AS oid FROM pg_catalog.pg_index WHERE indrelid = t.oid`) + `)
+		return `SELECT pg_catalog.json_build_object('table', coalesce(t.oid::bigint, 0), 'indexes', ` + oidsOf(`SELECT indexrelid AS oid FROM pg_catalog.pg_index WHERE indrelid OPERATOR(pg_catalog.=) t.oid`) + `)
 FROM (SELECT ` + relation(1) + ` AS oid) t`, []pgddl.Name{what.Table}
 	case what.Kind == pgddl.DropIndex:
-		return `SELECT pg_catalog.json_build_object('object', coalesce(o.oid::bigint, 0), 'table', coalesce((SELECT indrelid::bigint FROM pg_catalog.pg_index WHERE indexrelid = o.oid), 0))
+		return `SELECT pg_catalog.json_build_object('object', coalesce(o.oid::bigint, 0), 'table', coalesce((SELECT indrelid::bigint FROM pg_catalog.pg_index WHERE indexrelid OPERATOR(pg_catalog.=) o.oid), 0))
 FROM (SELECT ` + relation(1) + ` AS oid) o`, []pgddl.Name{what.Name}
 	case what.Kind == pgddl.Detach:
-		return `SELECT pg_catalog.json_build_object('table', coalesce(t.oid::bigint, 0), 'object', coalesce((SELECT inhrelid::bigint FROM pg_catalog.pg_inherits WHERE inhrelid = p.oid AND inhparent = t.oid), 0))
+		return `SELECT pg_catalog.json_build_object('table', coalesce(t.oid::bigint, 0), 'object', coalesce((SELECT inhrelid::bigint FROM pg_catalog.pg_inherits WHERE inhrelid OPERATOR(pg_catalog.=) p.oid AND inhparent OPERATOR(pg_catalog.=) t.oid), 0))
 FROM (SELECT ` + relation(1) + ` AS oid) t, (SELECT ` + relation(2) + ` AS oid) p`, []pgddl.Name{what.Table, what.Name}
 	case what.Kind == pgddl.Reindex && (what.Object == "TABLE" || what.Object == "INDEX"):
 		sql, names, _ = reindexSQL(what)
@@ -177,20 +178,20 @@ func oidsOf(subquery string) string {
 
 // leftByReindex finds the temporary and the replaced indexes that an interrupted REINDEX
 // CONCURRENTLY leaves.
-const leftByReindex = `SELECT i.indexrelid AS oid, i.indrelid, x.relname, x.relnamespace FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class x ON x.oid = i.indexrelid
-WHERE NOT i.indisvalid AND x.relkind = 'i' AND x.relname ~ '_cc(new|old)[0-9]*$'`
+const leftByReindex = `SELECT i.indexrelid AS oid, i.indrelid, x.relname, x.relnamespace FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class x ON x.oid OPERATOR(pg_catalog.=) i.indexrelid
+WHERE NOT i.indisvalid AND x.relkind OPERATOR(pg_catalog.=) 'i' AND x.relname OPERATOR(pg_catalog.~) '_cc(new|old)[0-9]*$'`
 
 func reindexSQL(what *pgddl.Statement) (sql string, names []pgddl.Name, args []arg) {
-	table, schema, all := "NULL::oid", "''", "''"
+	table, schema, all := "NULL::pg_catalog.oid", "''", "''"
 	switch what.Object {
 	case "TABLE":
 		names, table = []pgddl.Name{what.Name}, relation(1)
 	case "INDEX":
-		names, table = []pgddl.Name{what.Name}, "(SELECT indrelid FROM pg_catalog.pg_index WHERE indexrelid = "+relation(1)+")"
+		names, table = []pgddl.Name{what.Name}, "(SELECT indrelid FROM pg_catalog.pg_index WHERE indexrelid OPERATOR(pg_catalog.=) "+relation(1)+")"
 	case "DATABASE", "SYSTEM":
 		all = "'all'"
 	case "SCHEMA":
-		schema, args = "$1::name::text", []arg{text(what.Name[len(what.Name)-1])}
+		schema, args = "$1::pg_catalog.name::pg_catalog.text", []arg{text(what.Name[len(what.Name)-1])}
 	}
 	return `SELECT pg_catalog.json_build_object('table', coalesce(` + table + `::bigint, 0), 'schema', ` + schema + `, 'value', ` + all + `, 'indexes', ` + oidsOf(leftByReindex) + `)`, names, args
 }

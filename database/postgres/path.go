@@ -122,8 +122,9 @@ func findRelations(names ...pgddl.Name) query {
 }
 
 // relation returns an SQL expression for the oid of a relation that findRelations found, or NULL.
+// It looks up nothing in the search path.
 func relation(n int) string {
-	return fmt.Sprintf("nullif(pg_catalog.current_setting('whimbrel.relation_%d'), '')::oid", n)
+	return fmt.Sprintf("(CASE WHEN pg_catalog.current_setting('whimbrel.relation_%[1]d') OPERATOR(pg_catalog.<>) '' THEN pg_catalog.current_setting('whimbrel.relation_%[1]d')::pg_catalog.oid END)", n)
 }
 
 // resetsPath reports whether the search path is reset after a statement; was is the same before it.

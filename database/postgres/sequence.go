@@ -230,10 +230,7 @@ const keptHead = "whimbrel.head"
 
 // keepingHead makes a query that records an entry keep its id in the session.
 func keepingHead(q query) query {
-	const from = " FROM one"
-	q.sql = strings.TrimSuffix(q.sql, from) + ", pg_catalog.set_config('" + keptHead + "', pg_catalog.max(id)::pg_catalog.text, false)" + from
-	q.formats = append(slices.Clone(q.formats), 0)
-	return q
+	return alsoAsking(q, 1, "pg_catalog.set_config('"+keptHead+"', pg_catalog.max(id)::pg_catalog.text, false)")
 }
 
 // followQueries are like beginQueries, but all checks are the server's: they fail unless the
@@ -245,14 +242,8 @@ func (m *member) followQueries(s *migration.Script, begun func()) []query {
 	often := func(sql string, args ...arg) query {
 		return query{sql: sql, args: args, path: callers, often: true, quiet: true}
 	}
-	head := often(b.sameHead, b.set, number(m.head.own), number(m.head.tables))
-	if m.claim != "" {
-		head.sql, head.args = b.claimedHead, append(head.args, text(m.claim))
-	}
-	switch {
-	case m.unbegun && m.claim != "":
-		head.sql, head.args = b.claimedGivenHead, append(head.args, number(m.head.mine))
-	case m.unbegun:
+	head, lock := often(b.sameHead, b.set, number(m.head.own), number(m.head.tables)), often(b.lockAgain)
+	if m.unbegun {
 		head.sql, head.args = b.givenHead, append(head.args, number(m.head.mine))
 	}
 	head.flush = m.mayTakeLong(s)
@@ -261,31 +252,42 @@ func (m *member) followQueries(s *migration.Script, begun func()) []query {
 		begun()
 		return nil
 	}
-	lock := often(b.lockAgain)
-	switch {
-	case m.claim != "":
-		lock.sql = b.lockedAlready
-	case b.of.keys.history == 0:
+	begin, app := []query{often(beginText), often(b.lockSettings), often(b.lockOwn)}, text(appOf(m.app, s.File))
+	if m.claim != "" {
+		if head.sql = b.claimedHead; m.unbegun {
+			head.sql = b.claimedGivenHead
+		}
+		head.args = append(head.args, text(m.claim), app)
+		return append(begin, head)
+	}
+	if b.of.keys.history == 0 {
 		lock.args = []arg{b.id, b.set}
 	}
-	lock.args = append(lock.args, text(appOf(m.app, s.File)))
-	return []query{often(beginText), often(b.lockSettings), often(b.lockOwn), lock, head}
+	lock.args = append(lock.args, app)
+	return append(begin, lock, head)
 }
 
-// noJournal and justClaimed are conditions for the journal of the set $1: it has none, or only the
-// claim $4.
-const (
-	noJournal   = "NOT EXISTS (SELECT FROM %s WHERE set_name OPERATOR(pg_catalog.=) $1)"
-	justClaimed = "EXISTS (SELECT FROM %s WHERE set_name OPERATOR(pg_catalog.=) $1 AND token OPERATOR(pg_catalog.=) $4 AND NOT " + isOpen + ")"
-)
-
 // sameHeadText returns the query that fails if headQuery would not return what is expected: an
-// entry, or none for 0, $2 and $3 for Whimbrel's own set, and no journal but what is given.
-func (db *Database) sameHeadText(schema, entry, journal string) string {
+// entry, or none for 0, $2 and $3 for Whimbrel's own set, and no journal.
+func (db *Database) sameHeadText(schema, entry string) string {
+	return db.expectText(schema, entry, "NOT EXISTS (SELECT FROM "+table(schema, db.names.Journal)+" WHERE set_name OPERATOR(pg_catalog.=) $1)", "")
+}
+
+// claimedHeadText is sameHeadText under the lock of a run: the journal has only its claim, the
+// parameter of the given number, and the tables are the same, too. After that parameter comes the
+// application_name. Nothing is locked before, so one query does it all.
+func (db *Database) claimedHeadText(schema, entry, same, forThis string, claim int) string {
+	journal := fmt.Sprintf("EXISTS (SELECT FROM %s WHERE set_name OPERATOR(pg_catalog.=) $1 AND token OPERATOR(pg_catalog.=) $%d AND NOT "+isOpen+")", table(schema, db.names.Journal), claim)
+	return db.expectText(schema, entry, journal+" AND "+same, fmt.Sprintf("%s, pg_catalog.set_config('application_name', $%d, true)", forThis, claim+1))
+}
+
+// expectText returns a query that fails unless the head is the given one and a condition holds, and
+// the columns that it also has.
+func (db *Database) expectText(schema, entry, condition, columns string) string {
 	history := table(schema, db.names.History)
 	return "SELECT 1 OPERATOR(pg_catalog./) (coalesce(" + newestText(history) + ", 0) OPERATOR(pg_catalog.=) " + entry +
 		"::bigint AND pg_catalog.max(id) OPERATOR(pg_catalog.=) $2 AND coalesce(" + versionText + ", 0) OPERATOR(pg_catalog.=) $3 AND " +
-		fmt.Sprintf(journal, table(schema, db.names.Journal)) + ")::int FROM " + history + " WHERE set_name OPERATOR(pg_catalog.=) '" + migration.ReservedSet + "'"
+		condition + ")::int" + columns + " FROM " + history + " WHERE set_name OPERATOR(pg_catalog.=) '" + migration.ReservedSet + "'"
 }
 
 // mayTakeLong reports whether a script has statements other than those that only change a few rows

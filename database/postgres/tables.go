@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -315,6 +316,14 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $
 func written(statement string, returning ...string) string {
 	return "WITH one AS (" + statement + " RETURNING " + strings.Join(returning, ", ") +
 		")\nSELECT 1 OPERATOR(pg_catalog./) pg_catalog.count(*), pg_catalog.max(" + strings.Join(returning, "), pg_catalog.max(") + ") FROM one"
+}
+
+// alsoAsking adds n columns to a query of the form of written.
+func alsoAsking(q query, n int, columns string) query {
+	const from = " FROM one"
+	q.sql = strings.TrimSuffix(q.sql, from) + ", " + columns + from
+	q.formats = append(slices.Clone(q.formats), make([]int16, n)...)
+	return q
 }
 
 // notWritten explains that no row was written.

@@ -181,8 +181,16 @@ func (r *run) nameAndLift(file string) []query {
 		r.unlifted = sessionsOwn
 	}
 	r.task, r.named = file, true
-	return []query{{sql: "SELECT pg_catalog.set_config('application_name', $1, false), pg_catalog.set_config('lock_timeout', '0', false)", args: args, path: callers, often: true}}
+	return []query{{sql: "SELECT " + liftColumns(1), args: args, path: callers, often: true}}
 }
+
+// liftColumns name the script of the nth parameter in the session, and remove its lock timeout.
+// settleColumns undo that.
+func liftColumns(n int) string {
+	return fmt.Sprintf("pg_catalog.set_config('application_name', $%d, false), pg_catalog.set_config('lock_timeout', '0', false)", n)
+}
+
+const settleColumns = "pg_catalog.set_config('application_name', NULL, false), pg_catalog.set_config('lock_timeout', NULL, false)"
 
 // sessionsOwn is the value of a setting that is not set in the session.
 const sessionsOwn = "NULL"
@@ -210,7 +218,7 @@ func (r *run) settle() (qs []query) {
 		qs = append(qs, silent("RESET statement_timeout"))
 	}
 	if r.limited || r.named {
-		qs = append(qs, query{sql: "SELECT pg_catalog.set_config('application_name', NULL, false), pg_catalog.set_config('lock_timeout', NULL, false)", path: callers, quiet: true, often: true})
+		qs = append(qs, query{sql: "SELECT " + settleColumns, path: callers, quiet: true, often: true})
 	}
 	return qs
 }

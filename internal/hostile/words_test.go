@@ -152,7 +152,7 @@ func looksUp(sql string) string {
 		}
 	}
 	assigns := func(i int) bool { // column = value in UPDATE … SET
-		return at(0).text == "update" && at(i).text == "=" && name(i-1) && (at(i-2).text == "set" || at(i-2).text == ",")
+		return at(i).text == "=" && name(i-1) && (at(i-2).text == "set" || at(i-2).text == ",") && afterSet(all[:i])
 	}
 	creates := at(0).text == "create" || at(0).text == "insert"
 	utility := words("drop comment lock create")[at(0).text]
@@ -182,6 +182,28 @@ func looksUp(sql string) string {
 		}
 	}
 	return ""
+}
+
+// afterSet reports whether the assignments of an UPDATE are the part of a statement that follows
+// these tokens.
+func afterSet(all []token) bool {
+	depth := 0
+	for _, tok := range slices.Backward(all) {
+		switch tok.text {
+		case ")":
+			depth++
+		case "(":
+			depth--
+		case "set", "select", "from", "where", "returning", "values":
+			if depth == 0 {
+				return tok.text == "set"
+			}
+		}
+		if depth < 0 {
+			return false
+		}
+	}
+	return false
 }
 
 // grammarFrom reports whether a FROM belongs to EXTRACT (… FROM …).
