@@ -315,7 +315,7 @@ func (q *sequence) part(index int, p database.Part) (items []item, err error) {
 			items = append(items, item{sql: "SHOW WARNINGS", doing: "reading the warnings", heard: q.notice})
 		}
 	}
-	items = append(items, item{sql: q.db.sql.fill(dropTemporary + "{history}"), doing: droppingShadows}) // which the next statement writes
+	items = append(items, item{sql: q.db.sql.hides, doing: droppingShadows}) // which the next statement writes
 	recorded := make([]database.Entry, len(p.Entries))
 	for i := range p.Entries {
 		if i > 0 {

@@ -93,6 +93,8 @@ type statements struct {
 	fill  func(string) string
 	head  string
 	state string
+	entry string // the beginning of the INSERT of a history entry
+	hides string // drops a temporary table that hides the history
 }
 
 // headColumns are the newest entry of a set and of Whimbrel's own set, the version of Whimbrel's
@@ -127,7 +129,9 @@ func newStatements(n database.TableNames) statements {
 		"{own}", "'"+migration.ReservedSet+"'",
 		"{triggers}", triggersOn(n.History, n.Settings, n.Journal, n.Metadata, n.Backfills, n.Lanes, leaseName(n)),
 	).Replace
-	return statements{fill: fill, head: fill(headColumns), state: fill(stateQuery)}
+	return statements{
+		fill: fill, head: fill(headColumns), state: fill(stateQuery), entry: fill(drivers.InsertEntry("{history}")), hides: fill(dropTemporary + "{history}"),
+	}
 }
 
 // collation returns the binary collation of utf8mb4 that counts trailing blanks, if the server has
@@ -223,7 +227,7 @@ func (db *Database) insert(ctx context.Context, c *conn, e database.Entry, user,
 		return e, err
 	}
 	e = drivers.Complete(e, user, db.process)
-	query := db.sql.fill(drivers.InsertEntry("{history}")) + "SELECT " + drivers.EntryParams + " FROM DUAL"
+	query := db.sql.entry + "SELECT " + drivers.EntryParams + " FROM DUAL"
 	if fence != "" {
 		query += " WHERE " + fence
 	}

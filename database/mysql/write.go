@@ -207,7 +207,7 @@ func (h *hold) entryWrite(e *database.Entry) (write, error) {
 // SQL expressions say when the step began and how long it took, unless they are "".
 func (h *hold) entryInsert(e *database.Entry, began, took string) (query string, err error) {
 	values, err := h.entryValues(e, began, took)
-	return h.db.sql.fill(drivers.InsertEntry("{history}")) + "SELECT " + values + " FROM DUAL", err
+	return h.db.sql.entry + "SELECT " + values + " FROM DUAL", err
 }
 
 // entryValues completes an entry and returns its values as SQL.
