@@ -60,7 +60,7 @@ done
 cache=${WHIMBREL_BENCH_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/whimbrel-bench}
 mkdir -p "$cache"
 
-# install MODULE VERSION TAGS: one folder for each version, and a link to the program.
+# install MODULE VERSION TAGS: one folder for each version, and a copy of the program.
 install() {
 	local module=$1 version=$2 tags=${3:-} home
 	home=$cache/$(basename "${module%/v[0-9]}")-$version${tags:+-${tags//,/-}}
@@ -70,7 +70,7 @@ install() {
 		GOFLAGS=-mod=mod GOWORK=off CGO_ENABLED=1 GOBIN=$home.part go install -tags "$tags" "$module@$version"
 		mv "$home.part" "$home"
 	fi
-	ln -s "$home"/* "$work/programs/"
+	cp "$home"/* "$programs/"
 }
 
 install_dbmate() {
@@ -81,16 +81,19 @@ install_dbmate() {
 		npm install --prefix "$home.part" --no-save --ignore-scripts --no-audit --no-fund --loglevel=error "@dbmate/linux-x64@$dbmate" >&2
 		mv "$home.part" "$home"
 	fi
-	ln -s "$home/node_modules/@dbmate/linux-x64/bin/dbmate" "$work/programs/dbmate"
+	cp "$home/node_modules/@dbmate/linux-x64/bin/dbmate" "$programs/dbmate"
 }
 
 # Databases are in memory, for the disk costs everybody the same, and never twice the same.
 place=${TMPDIR:-/tmp}
 if [[ -z ${WHIMBREL_BENCH_DISK:-} && -w /dev/shm ]]; then place=/dev/shm; fi
 work=$(mktemp -d "$place/whimbrel-bench.XXXXXX")
-trap 'rm -rf "$work"' EXIT
-chmod 755 "$work"
-mkdir "$work/programs" "$work/data" "$work/tmp"
+# All programs are copied to one place on the disk, where installed programs are. A program in memory,
+# or one that the linker has written there, starts a millisecond later.
+programs=$(mktemp -d "${TMPDIR:-/tmp}/whimbrel-programs.XXXXXX")
+trap 'rm -rf "$work" "$programs"' EXIT
+chmod 755 "$work" "$programs"
+mkdir "$work/data" "$work/tmp" "$work/build"
 chmod 1777 "$work/data" "$work/tmp"
 
 # For internal/testdb: the servers, and where they may keep their data.
@@ -106,6 +109,12 @@ if [[ $compare && ! $locks && ! $backfill ]]; then
 	export WHIMBREL_TEST_MARIADB_BIN=$(command -v mariadbd) WHIMBREL_TEST_MARIADB_NEW=$work/data/mariadb-new
 fi
 
+# compile PACKAGE NAME: one of this project's programs.
+compile() {
+	CGO_ENABLED=0 go build -trimpath -o "$work/build/$2" "$1"
+	cp "$work/build/$2" "$programs/"
+}
+
 say "$(go version | cut -d ' ' -f 3-), $(nproc) cores, PostgreSQL from $bin"
 CGO_ENABLED=0 go test -c -o "$work/bench.test" ./bench
 cd bench
@@ -120,8 +129,8 @@ elif [[ $compare && ! $scale && ! $backfill ]]; then
 	install_dbmate
 fi
 if [[ $locks || $compare ]]; then
-	CGO_ENABLED=0 go build -trimpath -o "$work/programs/whimbrel" ../cmd/whimbrel
-	export WHIMBREL_BENCH_PROGRAMS=$work/programs WHIMBREL_BENCH_WORK=$work WHIMBREL_BENCH_OUT=$work/tables.md
+	compile ../cmd/whimbrel whimbrel
+	export WHIMBREL_BENCH_PROGRAMS=$programs WHIMBREL_BENCH_WORK=$work WHIMBREL_BENCH_OUT=$work/tables.md
 fi
 
 if [[ $locks ]]; then
@@ -144,7 +153,7 @@ if [[ $scale ]]; then
 fi
 
 if [[ $compare ]]; then
-	CGO_ENABLED=0 go build -trimpath -o "$work/programs/floor" ./floor
+	compile ./floor floor
 	[[ ${WHIMBREL_BENCH_QUICK:-}${WHIMBREL_BENCH_ONLY:-}${WHIMBREL_BENCH_DISK:-} ]] || export WHIMBREL_BENCH_SVG=$PWD/../docs/performance.svg
 	"$work/bench.test" -test.timeout 90m -test.run '^TestCompare$' >&2
 	cat "$work/tables.md"
