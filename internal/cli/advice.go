@@ -29,9 +29,10 @@ var causes = []cause{
 		[]string{"25P03", "25P04", "57P05"},
 		say("A timeout of the server ended the session. Raise it for this role: idle_in_transaction_session_timeout, transaction_timeout or idle_session_timeout"),
 	},
+	{[]string{"08P01"}, pooler},
 	{
 		[]string{"57P01", "57P02", "57P03", "08", "mysql 1053", "mysql 1152", "mysql 1184", "mysql 1927", "mysql 2006", "mysql 2013"},
-		say("The server closed the connection. Wait until it accepts connections"),
+		say(closedConnection),
 	},
 	{[]string{"25006", "mysql 1290", "mysql 1792", "mysql 1836"}, say("The server, the role or the session is read-only. Name the primary in the URL, with a role that can write")},
 	{[]string{"SQLITE_READONLY", "SQLITE_PERM", "SQLITE_CANTOPEN"}, say("Allow this user to write the file of the database and its folder")},
@@ -46,6 +47,19 @@ var causes = []cause{
 	{[]string{"57"}, say("An operator of the server intervened. Wait until it accepts connections")},
 	{[]string{"58", "XX", "SQLITE_IOERR", "SQLITE_CORRUPT", "SQLITE_NOTADB"}, say("The server failed, not the statement. Read its log and check its disk")},
 	{[]string{"28"}, say("The server refused the role. Check its rights to log in")},
+}
+
+const closedConnection = "The server closed the connection. Wait until it accepts connections"
+
+// pooler tells the errors of PgBouncer that have one code from each other.
+func pooler(e *database.StatementError) string {
+	switch {
+	case strings.Contains(e.Message, "statement pooling"):
+		return "PgBouncer allows no transactions with pool_mode = statement. Set it to transaction or session, or connect to PostgreSQL directly"
+	case strings.Contains(e.Message, "query_wait_timeout"):
+		return "PgBouncer had no server connection to spare. Each process may need two at once: raise its pool_size"
+	}
+	return closedConnection
 }
 
 func say(what string) func(*database.StatementError) string {

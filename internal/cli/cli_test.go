@@ -283,6 +283,21 @@ func TestCircumstancesAreNotTheFile(t *testing.T) {
 	}
 }
 
+// PgBouncer's errors have the code of a protocol violation.
+func TestAdviceAboutPgBouncer(t *testing.T) {
+	t.Parallel()
+	for message, want := range map[string]string{
+		"transaction blocks not allowed in statement pooling mode": "Set it to transaction or session, or connect to PostgreSQL directly, then run the command again.",
+		"query_wait_timeout":  "raise its pool_size, then run the command again.",
+		"server conn crashed": closedConnection + ", then run the command again.",
+	} {
+		f, _ := explain(t.Context(), &database.StatementError{Message: message, Code: "08P01", Own: true}, 0)
+		if !strings.HasSuffix(f.Next, want) {
+			t.Errorf("%s: %q", message, f.Next)
+		}
+	}
+}
+
 // The driver's hint for a code is left out if there is advice. The server's hint is printed, and so
 // is a hint without advice.
 func TestHintsDoNotRepeatTheAdvice(t *testing.T) {
