@@ -129,7 +129,10 @@ func (r *run) send(ctx context.Context, a *ahead, st sqltext.Statement, j *datab
 		a.err = r.db.unknownCommit(r.worker, notCommitted(r.worker, err, reachedLast))
 	}
 	r.worker.rollback()
-	switch a.sent = executed; {
+	if a.sent = executed; !executed {
+		r.ahead = nil // another attempt has another entry
+	}
+	switch {
 	case executed:
 		return true, nil
 	case announced:

@@ -148,6 +148,29 @@ func TestCostOfARun(t *testing.T) {
 	equal(t, "the rows", value(t, connect(t, url), "SELECT count(*) FROM a"), "15")
 }
 
+// A statement that failed and is executed again has the entry that Record is called with, which
+// counts the retries.
+func TestRunInOneMessageIsRetried(t *testing.T) {
+	t.Parallel()
+	url := testdb.Postgres(t)
+	c := connect(t, url)
+	do(t, c, "CREATE TABLE t (x int)")
+	db := open(t, url)
+	must(t, apply(t, db, "s", 1, script("SELECT 1")))
+	r := guard(t, db, "s")
+	of, _ := told(t, db, r, 2, "DROP INDEX CONCURRENTLY i")
+	_, err := execTold(background(t), r, &of)
+	as[*database.StatementError](t, err)
+	do(t, c, "CREATE INDEX i ON t (x)")
+	_, err = execTold(background(t), r, &of)
+	must(t, err)
+	e := event(2)
+	e.Retries = 1
+	must(t, errOf(r.Record(background(t), e)))
+	equal(t, "the retries in the history", value(t, c, "SELECT string_agg(retries::text, ' ') FROM whimbrel_history WHERE set_name = 's' AND version = 2"), "1")
+	must(t, r.Close(background(t)))
+}
+
 // If the statement fails, it is announced, its end is not recorded, and the error is that of the
 // statement.
 func TestRunInOneMessageFails(t *testing.T) {
