@@ -246,6 +246,20 @@ func TestPoolGetsItsConnectionBackUnchanged(t *testing.T) {
 	equal(t, "the search path", poolValue(t, pool, "current_setting('search_path')"), `"$user", public`)
 }
 
+// After an error, the server executes no chunk that was sent ahead, even if one begins with a
+// rollback to a savepoint.
+func TestNothingIsExecutedAfterAnError(t *testing.T) {
+	t.Parallel()
+	url := testdb.Postgres(t)
+	c := connect(t, url)
+	do(t, c, "CREATE SEQUENCE drawn")
+	many := strings.Repeat("SELECT 1;\n", 500)
+	const ends = "SET client_encoding = 'UTF8';\n" // a chunk
+	err := apply(t, open(t, url), "s", 1, script("SAVEPOINT a;\n"+many+"SELECT 1/0;\n"+many+ends+"ROLLBACK TO a;\nSELECT nextval('drawn');\n"+many))
+	equal(t, "the code", as[*database.StatementError](t, err).Code, "22012")
+	equal(t, "whether a statement after it was executed", value(t, c, "SELECT is_called FROM drawn"), "false")
+}
+
 // The chunks of a long script do not wait for each other, and its entry, however long, is sent
 // together with COMMIT.
 func TestLongScriptRoundTrips(t *testing.T) {
