@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"errors"
+	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
 
@@ -105,7 +106,7 @@ func (r *run) send(ctx context.Context, a *ahead, st sqltext.Statement, j *datab
 		},
 	})
 	e := *a.entry.Entry
-	e.Set, e.StartedAt = r.set, database.Entry{}.StartedAt
+	e.Set, e.StartedAt = r.set, time.Time{} // the server knows it
 	since := "(SELECT started_at FROM " + r.journalTable() + " WHERE set_name OPERATOR(pg_catalog.=) $1)"
 	record := r.db.recordQuery(r.schema, e, since, func(e database.Entry) { a.recorded.Entries = append(a.recorded.Entries, e) })
 	last := []query{beginWriting, alsoAsking(record, 2, settleColumns), r.putQuery(nil, nil)}
