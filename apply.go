@@ -59,7 +59,7 @@ type applier struct {
 	began    time.Time               // when the last transaction began that waited for the lock
 	ahead    ahead                   // what runs were told of the steps that follow
 	turn     bool                    // others get a turn before the lock is taken again
-	together int                     // how many steps the next sequence may have
+	together pace                    // of sequences
 	current  atomic.Pointer[retrier] // is retry, for the callbacks of a run that lasts for several steps
 
 	// For each step of the plan: whether it remains to be done, as far as the applier knows, and

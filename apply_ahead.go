@@ -9,8 +9,8 @@ import (
 )
 
 // The applier tells a run of one step first, and never of more than aheadLimit steps, aheadCalls
-// calls and aheadBytes of text. After steps that took at most aheadQuick it tells of twice as many,
-// otherwise of half as many: a slow statement never has much behind it.
+// calls and aheadBytes of text. The number of steps follows aheadQuick: a slow statement never has
+// much behind it.
 const (
 	aheadLimit = 32
 	aheadCalls = 96
@@ -20,9 +20,10 @@ const (
 
 // ahead is what runs were told of the steps that follow.
 type ahead struct {
-	most int       // steps at a time
-	next int       // the first step that the run was not told of
-	told time.Time // when it was told last
+	pace
+	next  int       // the first step that the run was not told of
+	told  time.Time // when it was told last
+	steps int       // of how many
 }
 
 // tellAhead tells a run what it will be called for: to execute the statements of a step and of
@@ -32,13 +33,10 @@ func (a *applier) tellAhead(ctx context.Context, g guarded, index int) error {
 	if !ok || index < a.ahead.next || g.opts.Terminate != nil {
 		return nil
 	}
-	switch {
-	case a.ahead.most == 0 || time.Since(a.ahead.told) > aheadQuick:
-		a.ahead.most = max(1, a.ahead.most/2)
-	default:
-		a.ahead.most = min(2*a.ahead.most, aheadLimit)
+	if a.ahead.steps > 0 {
+		a.ahead.sent(a.ahead.steps, time.Since(a.ahead.told), aheadLimit, aheadQuick)
 	}
-	a.ahead.told = time.Now()
+	a.ahead.most = max(a.ahead.most, 1)
 	var all []database.Call
 	var ends []int // the number of calls up to the end of each step
 	size, versions := 0, map[int64]bool{}
@@ -53,6 +51,7 @@ func (a *applier) tellAhead(ctx context.Context, g guarded, index int) error {
 		all = append(all, calls...)
 		ends = append(ends, len(all))
 	}
+	a.ahead.told, a.ahead.steps = time.Now(), max(len(ends), 1)
 	if len(all) < 2 {
 		return nil
 	}

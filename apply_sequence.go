@@ -9,9 +9,8 @@ import (
 	"github.com/whimbrel-db/whimbrel/migration"
 )
 
-// The steps of a sequence share one message to the server, each in a transaction of its own. A
-// sequence has at most twice as many steps as the longest before, and no more than take
-// quickSequence at the speed of the last ones: so nobody waits long for its events or for its end.
+// The steps of a sequence share one message to the server, each in a transaction of its own. Their
+// number follows quickSequence: so nobody waits long for its events or for its end.
 const (
 	longestSequence = 32
 	quickSequence   = 50 * time.Millisecond
@@ -32,12 +31,7 @@ func (a *applier) advance(ctx context.Context, from int) (next int, err error) {
 		}
 		err = a.steps(ctx, from, next)
 	}
-	a.together = max(a.together, 2*(next-from))
-	limit := longestSequence
-	if took := time.Since(began); took > 0 {
-		limit = int(min(int64(limit), int64(next-from)*int64(quickSequence)/int64(took)))
-	}
-	a.together = max(1, min(a.together, limit))
+	a.together.sent(next-from, time.Since(began), longestSequence, quickSequence)
 	return next, err
 }
 
@@ -47,7 +41,7 @@ func (a *applier) sequence(ctx context.Context, from int) (next int, err error) 
 	if !a.short(from) {
 		return from, nil
 	}
-	a.together = max(a.together, 1)
+	a.together.most = max(a.together.most, 1)
 	if a.kept.run != nil {
 		if s := database.StartSequenceUnder(ctx, a.kept.run, a.expect.Head); s != nil {
 			a.retry = a.newRetrier(from, from+1)
@@ -77,7 +71,7 @@ func (a *applier) sequence(ctx context.Context, from int) (next int, err error) 
 			}
 			return from, s.Rollback(ctx)
 		}
-		if a.together == 1 || !a.short(from+1) {
+		if a.together.most == 1 || !a.short(from+1) {
 			return from, nil
 		}
 		b := begun{retry: a.retry}
@@ -87,7 +81,7 @@ func (a *applier) sequence(ctx context.Context, from int) (next int, err error) 
 		a.begun = b
 	}
 	tx, ok := a.begun.tx.(database.Sequencer)
-	if !ok || a.together == 1 || a.begun.found.Interrupted || a.begun.found.Head != a.expect.Head {
+	if !ok || a.together.most == 1 || a.begun.found.Interrupted || a.begun.found.Head != a.expect.Head {
 		return from, nil
 	}
 	parts := a.parts(tx, from)
@@ -164,7 +158,7 @@ func (a *applier) follows(index int) bool {
 // parts returns what the sequence from an index on consists of.
 func (a *applier) parts(tx database.Sequencer, from int) (parts []database.Part) {
 	size := int64(0)
-	for i := from; len(parts) < a.together && a.short(i) && (i == from || a.follows(i)) && tx.Fits(a.plan.Steps[i].Script); i++ {
+	for i := from; len(parts) < a.together.most && a.short(i) && (i == from || a.follows(i)) && tx.Fits(a.plan.Steps[i].Script); i++ {
 		for _, script := range []*migration.Script{a.moves[i].up, a.moves[i].down} {
 			if script != nil {
 				size += script.Size

@@ -78,8 +78,8 @@ func TestSequences(t *testing.T) {
 		want  []int
 	}{
 		"quick":    {want: []int{1, 2, 4, 8, 16, 32, 32, 5}},
-		"not slow": {takes: 20 * time.Millisecond, want: append([]int{1}, slices.Repeat([]int{2}, 49)...)},
-		"slow":     {takes: 60 * time.Millisecond, want: []int{1, 1, 1, 1, 1, 1}}, // one for each turn
+		"not slow": {takes: 20 * time.Millisecond, want: slices.Concat([]int{1, 2, 4}, slices.Repeat([]int{3}, 30), []int{2})},
+		"slow":     {takes: 60 * time.Millisecond, want: append([]int{1}, slices.Repeat([]int{2}, 33)...)}, // and one by itself
 		"a run between": {want: []int{1, 2, 4, 2, 8, 16, 32, 32, 2}, edit: func(all []script) {
 			all[9].up = "CREATE INDEX CONCURRENTLY i ON t1 (x)"
 		}},
