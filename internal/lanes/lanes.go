@@ -180,9 +180,10 @@ func (r *run) coordinate(ctx context.Context) (end End, err error) {
 				continue
 			}
 			blind = 0
-			speed.add(r.seen())
+			now := r.seen()
+			speed.add(now)
 			if r.Progress != nil {
-				r.Progress(r.latest, speed.rowsPerSecond())
+				r.Progress(now, speed.rowsPerSecond())
 			}
 			if r.idle() {
 				finish(Idle, nil)
