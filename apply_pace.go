@@ -2,6 +2,9 @@ package whimbrel
 
 import "time"
 
+// farthest is how long a message takes at most to the farthest server and back.
+const farthest = 300 * time.Millisecond
+
 // pace is how many steps share a message. It is at most twice as many as the most before, and no
 // more than take a limited time at the speed of the last ones. The shortest time of a message does
 // not count: a server that is far away answers late, however little there is to do.
@@ -16,7 +19,7 @@ func (p *pace) sent(steps int, took time.Duration, longest int, quick time.Durat
 	if !p.known || took < p.least {
 		p.least, p.known = took, true
 	}
-	if over := took - p.least; over > 0 {
+	if over := took - min(p.least, farthest); over > 0 {
 		longest = int(min(int64(longest), int64(steps)*int64(quick)/int64(over)))
 	}
 	p.most = max(1, min(max(p.most, 2*steps), longest))

@@ -14,10 +14,11 @@ func TestPace(t *testing.T) {
 		want []int         // steps of each message
 	}{
 		"quick steps":               {time.Millisecond, time.Millisecond, []int{1, 2, 4, 8, 16, 32, 32}},
-		"quick steps, far away":     {300 * time.Millisecond, time.Millisecond, []int{1, 2, 4, 8, 16, 32, 32}},
+		"quick steps, far away":     {290 * time.Millisecond, time.Millisecond, []int{1, 2, 4, 8, 16, 32, 32}},
 		"steps of a while":          {time.Millisecond, 10 * time.Millisecond, []int{1, 2, 4, 6, 6}},
-		"steps of a while, far":     {300 * time.Millisecond, 10 * time.Millisecond, []int{1, 2, 4, 6, 6}},
-		"slow steps":                {time.Millisecond, time.Second, []int{1, 2, 1, 2, 1}},
+		"steps of a while, far":     {290 * time.Millisecond, 10 * time.Millisecond, []int{1, 2, 4, 6, 6}},
+		"slow steps":                {time.Millisecond, time.Second, []int{1, 1, 1}},
+		"steps or a server far":     {0, 200 * time.Millisecond, []int{1, 2, 1, 2, 1}},
 		"steps that take no time":   {0, 0, []int{1, 2, 4, 8, 16, 32, 32}},
 		"steps that are just quick": {0, quick, []int{1, 2, 2, 2}},
 	} {
