@@ -206,7 +206,7 @@ func (db *Database) createTables(ctx context.Context, c *conn) error {
 	for _, text := range append([]string{leaseTable}, ddl...) {
 		texts = append(texts, strings.ReplaceAll(db.sql.fill(text), "{collation}", f.collation()))
 	}
-	err = ownError("creating Whimbrel's tables", c.execAll(ctx, texts...))
+	err = ownError("creating Whimbrel's tables", c.do(ctx, func(ctx context.Context) error { return c.execAll(ctx, texts...) }))
 	switch number(err) {
 	case 1142, 1044, 1227:
 		return fmt.Errorf("%w; or let another user make the first migration, and grant SELECT, INSERT, UPDATE and DELETE on the tables", err)
