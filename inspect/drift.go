@@ -49,19 +49,19 @@ func Drift(ctx context.Context, db database.Database, scratch Scratch, files *mi
 	if err != nil {
 		return nil, err
 	}
-	return Compare(ctx, expected, scratch.without(found, expected), scratch)
+	return Compare(ctx, expected, without(found, expected, scratch.Ignore), scratch)
 }
 
 // without returns a snapshot without the objects that are ignored and not expected.
-func (s Scratch) without(found, expected *catalog.Snapshot) *catalog.Snapshot {
-	if s.Ignore == nil {
+func without(found, expected *catalog.Snapshot, ignore func(*catalog.Object) bool) *catalog.Snapshot {
+	if ignore == nil {
 		return found
 	}
 	known := map[string]bool{}
 	for i := range expected.Objects {
 		known[expected.Objects[i].ID()] = true
 	}
-	found.Objects = slices.DeleteFunc(found.Objects, func(o catalog.Object) bool { return s.Ignore(&o) && !known[o.ID()] })
+	found.Objects = slices.DeleteFunc(found.Objects, func(o catalog.Object) bool { return ignore(&o) && !known[o.ID()] })
 	return found
 }
 

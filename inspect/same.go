@@ -3,7 +3,6 @@ package inspect
 import (
 	"context"
 	"fmt"
-	"slices"
 
 	"github.com/whimbrel-db/whimbrel"
 	"github.com/whimbrel-db/whimbrel/catalog"
@@ -37,8 +36,8 @@ func Same(ctx context.Context, first, second *migration.Set, scratch Scratch) ([
 }
 
 // Against returns how a database differs from the schema that a set makes on a scratch database.
-// Objects for which ignore returns true don't count; ignore may be nil. Against changes nothing in
-// the database. Drift compares it with its history instead.
+// Objects that only the database has don't count if ignore returns true; ignore may be nil. Against
+// changes nothing in the database. Drift compares it with its history instead.
 func Against(ctx context.Context, db database.Database, set *migration.Set, scratch Scratch, ignore func(*catalog.Object) bool) ([]catalog.Change, error) {
 	t, set, err := scratch.forSet(ctx, set)
 	if err != nil {
@@ -62,8 +61,5 @@ func Against(ctx context.Context, db database.Database, set *migration.Set, scra
 	if err != nil {
 		return nil, err
 	}
-	if ignore != nil {
-		found.Objects = slices.DeleteFunc(found.Objects, func(o catalog.Object) bool { return ignore(&o) })
-	}
-	return Compare(ctx, expected, found, scratch)
+	return Compare(ctx, expected, without(found, expected, ignore), scratch)
 }
