@@ -418,7 +418,7 @@ func (r *run) sendAhead(ctx, outer context.Context, q *ahead, s *migration.Scrip
 		return err
 	}
 	if r.timed != s {
-		r.timed, r.executed, r.waits = s, 0, q.waits
+		r.timed, r.executed, r.rows, r.waits = s, 0, false, q.waits
 	}
 	if err := r.limitWaits(under); err != nil {
 		return err

@@ -173,12 +173,19 @@ const ifWritten = "SET @whimbrel_written = EXP(IF(ROW_COUNT() = 1, 0, 1000))"
 // was lost.
 func (e *executor) sendAnnounced(ctx context.Context, st sqltext.Statement) error {
 	a, c, begun := e.first, e.c, time.Now()
+	first, check := "", ifWritten
+	if a.asks && e.rows { // its LAST_INSERT_ID must not be the script's
+		first, check = keepID, ifWritten+", last_insert_id = "+keptID
+	}
 	var executed []answer
 	err := c.do(ctx, func(ctx context.Context) (err error) {
 		// all on one line, so that the lines of the server's errors are those of the statement
-		executed, err = c.wire.exec(ctx, c, ownWaits(e.h.lockWait, a.write.sql)+"; "+ifWritten+"; "+st.Text, nil)
+		executed, err = c.wire.exec(ctx, c, first+ownWaits(e.h.lockWait, a.write.sql)+"; "+check+"; "+st.Text, nil)
 		return err
 	})
+	if first != "" && len(executed) > 0 {
+		executed = executed[1:]
+	}
 	if err == nil && len(executed) <= ofAnnouncement {
 		err = errors.New("the server did not say that it has executed the statement")
 	}
@@ -187,6 +194,12 @@ func (e *executor) sendAnnounced(ctx context.Context, st sqltext.Statement) erro
 	}
 	return e.h.answered(ctx, a, executed, err, begun)
 }
+
+// keptID is the user variable in which keepID keeps what LAST_INSERT_ID() returns.
+const (
+	keptID = "@whimbrel_id"
+	keepID = "SET " + keptID + " = LAST_INSERT_ID(); "
+)
 
 // shortTexts is more than the length of what else is in such a message.
 const shortTexts = 1 << 10

@@ -58,3 +58,18 @@ func TestPlaceOfAnErrorInAnAnnouncedStatement(t *testing.T) {
 	}
 	equal(t, "the line", fmt.Sprint(failed.Pos.Line), "5")
 }
+
+// The announcement of a statement doesn't change what LAST_INSERT_ID() returns to the script.
+func TestLastInsertIDAfterAnAnnouncedStatement(t *testing.T) {
+	t.Parallel()
+	url, pool := newDatabase(t)
+	_, err := up(t, open(t, url), setOf(t, "s",
+		"CREATE TABLE t (id int AUTO_INCREMENT PRIMARY KEY, x int) AUTO_INCREMENT = 41; CREATE TABLE ids (what varchar(9), id bigint)",
+		"INSERT INTO t (x) VALUES (1); CREATE TABLE a (x int); CREATE INDEX a_x ON a (x); DROP TABLE a; INSERT INTO ids VALUES ('a row', LAST_INSERT_ID())",
+		"INSERT INTO t (x) VALUES (2); INSERT INTO t (x) VALUES (3); INSERT INTO t (x) VALUES (4); CREATE TABLE b (x int); INSERT INTO ids VALUES ('a group', LAST_INSERT_ID())",
+		"CREATE PROCEDURE p() INSERT INTO t (x) VALUES (5)",
+		"CALL p(); CREATE VIEW v AS SELECT 1; DROP VIEW v; INSERT INTO ids SELECT 'a call', LAST_INSERT_ID()",
+	))
+	must(t, err)
+	equal(t, "the ids", value(t, pool, "SELECT GROUP_CONCAT(CONCAT(what, ' ', id) ORDER BY id SEPARATOR ', ') FROM ids"), "a row 41, a group 44, a call 45")
+}

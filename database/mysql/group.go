@@ -171,7 +171,7 @@ func (r *run) group(ctx context.Context, s *migration.Script, all []sqltext.Stat
 		err = r.h.unknownCommit(r.h.worker.commit(ctx))
 	}
 	if err == nil {
-		r.executed += len(all)
+		r.executed, r.rows = r.executed+len(all), true
 		r.h.wrote(done)
 		return true, nil
 	}

@@ -22,6 +22,7 @@ type run struct {
 	timed    *migration.Script // the script whose lock timeout is set, or was until it set another
 	waits    waits             // its limits; the zero waits once they are set
 	executed int               // how many of its statements
+	rows     bool              // one of them may have inserted rows
 	made     made              // the table that the run created last
 	refused  string            // the statement that failed because its object exists, or does not
 	ahead    *ahead            // the calls that follow, if they are known
@@ -136,8 +137,10 @@ func (r *run) exec(ctx context.Context, s *migration.Script, st sqltext.Statemen
 	// the connection.
 	r.h.worker.unusable = r.h.worker.unusable || st.Session || st.Tx != sqltext.TxAny && st.Tx != sqltext.TxNever
 	if r.timed != s {
-		r.timed, r.executed, r.waits = s, 0, waitsOf(limitOf(r.h.opts, s))
+		r.timed, r.executed, r.rows, r.waits = s, 0, false, waitsOf(limitOf(r.h.opts, s))
 	}
+	rows := r.rows
+	r.rows = r.rows || !changesSchema(st)
 	if done != nil {
 		return r.transact(ctx, s, st, done)
 	}
@@ -145,7 +148,7 @@ func (r *run) exec(ctx context.Context, s *migration.Script, st sqltext.Statemen
 		return err
 	}
 	r.executed++
-	e := executor{db: r.db, h: r.h, c: r.h.worker, script: s, n: r.executed, first: first}
+	e := executor{db: r.db, h: r.h, c: r.h.worker, script: s, n: r.executed, first: first, rows: rows}
 	err := e.statement(ctx, st)
 	if r.own {
 		err = r.h.worker.undo(ctx, err)

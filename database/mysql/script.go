@@ -23,6 +23,7 @@ type executor struct {
 	script *migration.Script
 	n      int
 	first  *announcement // of the statement, to be sent with it
+	rows   bool          // statements before may have inserted rows, and LAST_INSERT_ID() is about them
 }
 
 // readsClientFile reports whether a statement is a LOAD DATA LOCAL or a LOAD XML LOCAL.
