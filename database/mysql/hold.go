@@ -31,6 +31,7 @@ type hold struct {
 	interrupted bool              // the set had an interrupted run when the lock was acquired
 	several     bool              // its journal announced several statements
 	observer    *observer         // once a statement was to be observed
+	counting    counting          // of a script, once its warnings were to be read
 	ownLimits   bool              // the script may have set limits for the waits for locks
 	lockWait    time.Duration     // limits the wait for locks on Whimbrel's tables
 	hasRow      bool              // the set has a row in the journal

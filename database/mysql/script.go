@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	client "github.com/go-sql-driver/mysql"
@@ -127,7 +128,7 @@ const manyStatements = 200
 // notices reads the warnings of the last statement, which the server keeps until the next. This
 // takes a round trip, unless the answer said that there are none.
 func (e *executor) notices(ctx context.Context, st sqltext.Statement) error {
-	if e.db.opts.Notice == nil || e.c.wire != nil && e.c.wire.warnings == 0 || e.n > manyStatements && (st.Verb() == "INSERT" || st.Verb() == "REPLACE") {
+	if e.db.opts.Notice == nil || e.c.wire != nil && e.c.wire.warnings == 0 || e.n > manyStatements && (st.Verb() == "INSERT" || st.Verb() == "REPLACE") || e.counted(st) {
 		return nil
 	}
 	var all []database.Notice
@@ -144,4 +145,45 @@ func (e *executor) notices(ctx context.Context, st sqltext.Statement) error {
 		e.db.opts.Notice(n)
 	}
 	return nil
+}
+
+// counting are the statements of a script that ask how many rows the one before them has changed or
+// found.
+type counting struct {
+	script *migration.Script
+	at     []int // their indexes, ascending
+}
+
+// counted reports whether the statement after another one asks how many rows that has changed or
+// found: SHOW WARNINGS between them would change the answer.
+func (e *executor) counted(st sqltext.Statement) bool {
+	c := &e.h.counting
+	if c.script != e.script {
+		*c = counting{script: e.script}
+		a, err := e.script.Analyze(sqltext.MySQL, e.db.Tables())
+		if err != nil {
+			return false
+		}
+		for next, err := range a.All() {
+			if err != nil {
+				break
+			}
+			if !changesSchema(next) && countsRows(next.Text) { // the body of a routine counts its own
+				c.at = append(c.at, next.Index)
+			}
+		}
+	}
+	_, is := slices.BinarySearch(c.at, st.Index+1)
+	return is
+}
+
+// countsRows reports whether a statement asks how many rows the one before it has changed or found.
+func countsRows(text string) bool {
+	upper := strings.ToUpper(text)
+	for _, function := range []string{"ROW_COUNT", "FOUND_ROWS"} { // also names of columns
+		if strings.Contains(upper, function) && sqltext.List(text, sqltext.MySQL).Index(function, "(", ")") >= 0 {
+			return true
+		}
+	}
+	return false
 }

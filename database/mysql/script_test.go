@@ -338,3 +338,22 @@ INSERT INTO a VALUES (1)`))
 	equal(t, "the rows", value(t, pool, "SELECT count(*) FROM a"), "1")
 	equal(t, "rows of the journal", value(t, pool, "SELECT count(*) FROM whimbrel_journal"), "0")
 }
+
+// A statement that asks how many rows the one before it has changed or found gets the right answer,
+// although somebody listens to warnings. Those of other statements are heard.
+func TestRowsAreCountedDespiteWarnings(t *testing.T) {
+	t.Parallel()
+	url, pool := newDatabase(t)
+	var heard []string
+	db, err := database.Open(background(t), url, database.Options{Notice: func(n database.Notice) { heard = append(heard, n.Code) }})
+	must(t, err)
+	t.Cleanup(func() { db.Close() })
+	_, err = up(t, db, setOf(t, "s", "CREATE TABLE t (x int PRIMARY KEY); CREATE TABLE counted (what varchar(20), n int)",
+		"INSERT IGNORE INTO t VALUES (1), (1), (2); INSERT INTO counted VALUES ('in a transaction', ROW_COUNT()); INSERT IGNORE INTO t VALUES (1), (3)",
+		"SELECT SQL_CALC_FOUND_ROWS x FROM t LIMIT 1; INSERT INTO counted SELECT 'found', found_rows()",
+		"CREATE TABLE other (x int); BEGIN; INSERT IGNORE INTO t VALUES (4), (4), (5), (6), (7); INSERT INTO counted VALUES ('of its own', ROW_COUNT()); COMMIT",
+	))
+	must(t, err)
+	equal(t, "the counts", value(t, pool, "SELECT GROUP_CONCAT(CONCAT(what, ' ', n) ORDER BY what DESC SEPARATOR ', ') FROM counted"), "of its own 4, in a transaction 2, found 3")
+	equal(t, "the warnings", fmt.Sprint(heard), "[1062]")
+}

@@ -131,11 +131,11 @@ func (h *hold) fits(s *migration.Script) bool {
 // does, whatever its sql_mode is, and it does not ask how many rows the one before it has changed:
 // SHOW WARNINGS may be between them.
 func onlyRows(st sqltext.Statement) bool {
-	text, upper := st.Text, strings.ToUpper(st.Text)
+	text := st.Text
 	switch {
 	case st.Kind != sqltext.SQL || st.Tx != sqltext.TxAny || st.Session || !slices.Contains([]string{"INSERT", "REPLACE", "UPDATE", "DELETE"}, st.Verb()):
 		return false
-	case strings.Contains(text, "/*"), strings.Contains(text, `\`) && strings.Contains(text, `"`), strings.Contains(upper, "ROW_COUNT"), strings.Contains(upper, "FOUND_ROWS"):
+	case strings.Contains(text, "/*"), strings.Contains(text, `\`) && strings.Contains(text, `"`), countsRows(text):
 		return false
 	}
 	return !strings.Contains(text, ";") || !strings.ContainsAny(text, "\\\"`#") && !strings.Contains(text, "--")

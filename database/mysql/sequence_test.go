@@ -204,6 +204,7 @@ func TestFits(t *testing.T) {
 		"SET sql_mode = ''; INSERT INTO t VALUES (1)":                   "false",
 		"UPDATE t SET x = 2; INSERT INTO t SELECT row_count()":          "false", // SHOW WARNINGS would change it
 		"INSERT INTO t VALUES (FOUND_ROWS())":                           "false",
+		"INSERT INTO t (row_count) VALUES (1)":                          "true",
 		"SELECT 1":                                                      "false",
 		"CALL p()":                                                      "false",
 		"LOAD DATA LOCAL INFILE 'x' INTO TABLE t":                       "false",
