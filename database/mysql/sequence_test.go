@@ -353,8 +353,10 @@ func TestTriggerWhileTheLockIsHeld(t *testing.T) {
 			})
 			_, next, _, err := database.CommitAndBegin(background(t), tx, database.LockOptions{})
 			must(t, err)
+			if next != nil { // its first query came before the trigger; writing is a deadlock for one of them
+				must(t, next.Rollback(background(t)))
+			}
 			must(t, <-created)
-			equal(t, "whether a Tx follows", fmt.Sprint(next != nil), "false")
 		},
 		"by a run": func(t *testing.T, db database.Database, pool *sql.DB) {
 			r, _, err := db.Guard(background(t), "s", database.LockOptions{Timeout: waitLimit})

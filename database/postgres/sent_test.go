@@ -15,6 +15,7 @@ var senders = map[string]string{
 	"watchedPipeline":    "pins the search path",
 	"prepared.send":      "is called by watchedPipeline",
 	"stream.send":        "sends a script",
+	"run.ExecAnnounced":  "calls Exec of the run, for a statement of a script",
 	"wire.Write":         "passes on what is sent",
 	"conn.copyIn":        "sends a script",
 	"conn.queryRows":     "sends the caller's query",
