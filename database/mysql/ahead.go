@@ -273,10 +273,10 @@ func (r *run) execAhead(outer context.Context, s *migration.Script, st sqltext.S
 		return false, false, nil
 	}
 	if announced = c.a.state != notWritten; announced {
-		*j = *c.a.j
 		if err != nil && !q.resolved && c.together() {
 			err = r.announceAlone(ctx, c, err)
 		}
+		*j = *c.a.j
 	}
 	if announced && !q.resolved && number(err) == erParse {
 		// it was not executed, and the error quotes what follows it in the message
@@ -556,7 +556,11 @@ func (r *run) announceAlone(ctx context.Context, c *call, failed error) error {
 		return failed
 	}
 	h.row = nil
-	_, err := h.writeAll(ctx, h.guard.c, h.journalWrite(c.a.j, hexText(c.a.j.DoneSum.Digits()), hexText(c.a.j.Before), h.head.mine))
+	err := c.a.refused(failed)
+	if err != nil {
+		return errors.Join(failed, err)
+	}
+	_, err = h.writeAll(ctx, h.guard.c, h.journalWrite(c.a.j, hexText(c.a.j.DoneSum.Digits()), hexText(c.a.j.Before), h.head.mine))
 	if err != nil {
 		h.guard.c.drop()
 		return errors.Join(failed, err)

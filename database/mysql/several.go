@@ -235,3 +235,17 @@ func (a *announcement) several() (expression string, err error) {
 	}
 	return "CONCAT('" + severalBegins + "', " + literal(string(doc)) + ", ',\"there\":', LAST_INSERT_ID(" + strings.Join(bits, " | ") + "), '}')", err
 }
+
+// refused corrects what is known of a statement's object after the server has refused the
+// statement: another session may have created or dropped it since the announcement.
+func (a *announcement) refused(err error) error {
+	switch number(err) {
+	case erTableExists, erDupKeyName:
+		a.b.There = 1
+	case erBadTable:
+		a.b.There = 0
+	}
+	doc, err := a.b.doc()
+	a.j.Before = doc
+	return err
+}

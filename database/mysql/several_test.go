@@ -239,6 +239,29 @@ func TestFailureAmongStatementsAnnouncedTogether(t *testing.T) {
 	equal(t, "what is left in the journal", value(t, pool, "SELECT COUNT(*) FROM whimbrel_journal"), "0")
 }
 
+// A table that another session creates after the announcement is not taken for the statement's,
+// even if nothing of the process remains but the journal.
+func TestTableOfAnotherSessionAmongStatementsAnnouncedTogether(t *testing.T) {
+	t.Parallel()
+	r, url, pool, all, end := waitingTogether(t, background(t))
+	must(t, errOf(pool.Exec("CREATE TABLE c (other int)")))
+	end()
+	for _, c := range all[2:4] {
+		must(t, call(background(t), r, c))
+	}
+	equal(t, "the error's code", as[*database.StatementError](t, call(background(t), r, all[4])).Code, "42S01")
+	must(t, r.Close(background(t)))
+	next, _, err := open(t, url).Guard(background(t), "s", database.LockOptions{Timeout: waitLimit})
+	must(t, err)
+	st, err := next.State(background(t))
+	must(t, err)
+	equal(t, "what was begun", st.Interrupted.Begun, "CREATE TABLE c (id int)")
+	o, err := next.Outcome(background(t), all[4].Statement, st.Interrupted.Before, database.LockOptions{Timeout: waitLimit})
+	must(t, err)
+	equal(t, "the verdict", string(o.Verdict), string(database.NotHappened))
+	must(t, next.Close(background(t)))
+}
+
 // waitingTogether returns a run that executes a DROP TABLE that waits, among statements that one
 // write announces, and its calls.
 func waitingTogether(t *testing.T, ctx context.Context) (r database.Run, url string, pool *sql.DB, all []database.Call, end func()) {
