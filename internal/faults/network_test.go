@@ -37,7 +37,7 @@ func TestLateMessage(t *testing.T) {
 				t.Parallel()
 				n := at.new(t)
 				random := newRandom(t)
-				for _, s := range []*scenario{unnamed, scenarioOf("a mixed run"), scenarioOf("a run down"), scenarioOf("transactions")} {
+				for _, s := range []*scenario{unnamed, unnamedFirst, scenarioOf("a mixed run"), scenarioOf("a run down"), scenarioOf("transactions")} {
 					if err := n.deliverAnyLate(t.Context(), at.name, s, random); err != nil {
 						t.Errorf("%s: %v", s.name, err)
 					}
@@ -48,12 +48,13 @@ func TestLateMessage(t *testing.T) {
 }
 
 // TestLateMessageFindsTheMutant uses a driver that does not store which session works for a run. It
-// leaves that session open, and the late message builds a second index.
+// leaves that session open, and the late message builds a second index. Its statement is
+// announced in an earlier message.
 func TestLateMessageFindsTheMutant(t *testing.T) {
 	t.Parallel()
 	at := networks[0]
 	n := at.new(t)
-	want, err := n.playUnbroken(t.Context(), unnamed)
+	want, err := n.playUnbroken(t.Context(), unnamedFirst)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -61,7 +62,7 @@ func TestLateMessageFindsTheMutant(t *testing.T) {
 		_, err := n.place.(*postgres).lines(ctx, "UPDATE public.whimbrel_journal SET backend_pid = NULL, backend_start = NULL, backend_user = NULL RETURNING set_name")
 		return err
 	}
-	late, err := n.deliverLate(t.Context(), unnamed, want, forgets, func(p *testdb.Proxy) { p.HoldWhen(queryContaining(at.index)) })
+	late, err := n.deliverLate(t.Context(), unnamedFirst, want, forgets, func(p *testdb.Proxy) { p.HoldWhen(queryContaining(at.index)) })
 	if !late {
 		t.Error("the statement did not arrive late")
 	}

@@ -200,6 +200,10 @@ var impatient = whimbrel.Options{LockTimeout: time.Millisecond}
 // unnamed creates an index without a name, so executing its statement twice creates two.
 var unnamed = &scenario{name: "an index without a name", files: []file{tableA, {up: "{index without a name}"}}, before: to(1), do: up}
 
+// unnamedFirst is unnamed in a script with another statement, which PostgreSQL's driver announces in
+// a message of its own.
+var unnamedFirst = &scenario{name: "an index without a name, and a query", files: []file{tableA, {up: "{index without a name};\nSELECT 1"}}, before: to(1), do: up}
+
 // oneMore is a transaction that writes to an existing table.
 var oneMore = &scenario{name: "one more transaction", files: []file{tableA, tableB}, before: to(1), do: up}
 
@@ -251,7 +255,7 @@ var filledInSteps = &scenario{
 }
 
 func scenarioOf(name string) *scenario {
-	for _, s := range slices.Concat([]*scenario{unnamed, oneMore, patient, grouped, aheadUp, aheadDown, filledInSteps, counted, countedElsewhere}, filling, scenarios) {
+	for _, s := range slices.Concat([]*scenario{unnamed, unnamedFirst, oneMore, patient, grouped, aheadUp, aheadDown, filledInSteps, counted, countedElsewhere}, filling, scenarios) {
 		if s.name == name {
 			return s
 		}
