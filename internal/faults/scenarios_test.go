@@ -200,8 +200,8 @@ var impatient = whimbrel.Options{LockTimeout: time.Millisecond}
 // unnamed creates an index without a name, so executing its statement twice creates two.
 var unnamed = &scenario{name: "an index without a name", files: []file{tableA, {up: "{index without a name}"}}, before: to(1), do: up}
 
-// unnamedFirst is unnamed in a script with another statement, which PostgreSQL's driver announces in
-// a message of its own.
+// unnamedFirst is unnamed in a script with another statement. PostgreSQL's driver announces the
+// index in a message of its own.
 var unnamedFirst = &scenario{name: "an index without a name, and a query", files: []file{tableA, {up: "{index without a name};\nSELECT 1"}}, before: to(1), do: up}
 
 // oneMore is a transaction that writes to an existing table.
