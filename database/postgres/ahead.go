@@ -18,7 +18,7 @@ import (
 // the server ignores the rest of the message. So it executes the statement only if the journal
 // announces it, and records the end only if the statement has succeeded.
 
-// ahead is such a script. ExecAnnounced sends the message, and Record returns what became of its
+// ahead is such a script. ExecAnnounced sends the message, and Record returns the result of its
 // last part.
 type ahead struct {
 	statement, entry database.Call

@@ -147,7 +147,7 @@ func (r *scriptRunner) append(ctx context.Context, st sqltext.Statement) error {
 	if err := r.limit(ctx, st); err != nil {
 		return err
 	}
-	if st.Verb() == "ROLLBACK" { // to a savepoint: after an error the server would go on from there
+	if st.Verb() == "ROLLBACK" { // to a savepoint: after an error the server would continue from there
 		if err := r.settle(); err != nil {
 			return err
 		}
