@@ -498,15 +498,16 @@ type StatusReader interface {
 func StateAndHolder(ctx context.Context, db Database, set string) (st *State, holder *Holder, err error) {
 	var h Holder
 	var held bool
+	has := func() bool { return st.Interrupted != nil && st.Interrupted.Held }
 	if r, ok := db.(StatusReader); ok {
 		st, h, held, err = r.StateAndHolder(ctx, set)
-	} else if st, err = db.State(ctx, set); err == nil {
+	} else if st, err = db.State(ctx, set); err == nil && !has() {
 		h, held, err = LockHolder(ctx, db, set)
 	}
 	switch {
 	case err != nil:
 		return nil, nil, err
-	case !held || st.Interrupted != nil && st.Interrupted.Held:
+	case !held || has():
 		return st, nil, nil
 	}
 	return st, &h, nil

@@ -291,11 +291,7 @@ func (r *run) execAhead(outer context.Context, s *migration.Script, st sqltext.S
 		r.refused = st.Text
 	}
 	if err == nil && len(executed) > c.own() {
-		for _, row := range executed[c.own()].rows {
-			if len(row) == 3 {
-				r.db.opts.Notice(database.Notice{Severity: row[0], Code: row[1], Message: row[2]})
-			}
-		}
+		r.db.pass(executed[c.own()])
 	}
 	r.called(q, err)
 	return true, announced, err

@@ -147,6 +147,15 @@ func (e *executor) notices(ctx context.Context, st sqltext.Statement) error {
 	return nil
 }
 
+// pass passes on the warnings in the answer to SHOW WARNINGS.
+func (db *Database) pass(a answer) {
+	for _, row := range a.rows {
+		if len(row) == 3 {
+			db.opts.Notice(database.Notice{Severity: row[0], Code: row[1], Message: row[2]})
+		}
+	}
+}
+
 // counting are the statements of a script that ask how many rows the one before them has changed or
 // found.
 type counting struct {

@@ -312,7 +312,7 @@ func (q *sequence) part(index int, p database.Part) (items []item, err error) {
 		last = st
 		items = append(items, item{kind: ofScript, sql: st.Text, st: st, script: p.Script})
 		if q.db.opts.Notice != nil {
-			items = append(items, item{sql: "SHOW WARNINGS", doing: "reading the warnings", heard: q.notice})
+			items = append(items, item{sql: "SHOW WARNINGS", doing: "reading the warnings", heard: func(a answer) error { q.db.pass(a); return nil }})
 		}
 	}
 	items = append(items, item{sql: q.db.sql.hides, doing: droppingShadows}) // which the next statement writes
@@ -354,16 +354,6 @@ func (q *sequence) entry(e *database.Entry) ([]item, error) {
 	}
 	read := "SELECT " + storedColumns + q.db.sql.fill(" FROM {history?} WHERE id = LAST_INSERT_ID()")
 	return []item{{sql: sql, doing: doing}, {sql: read, doing: doing, heard: stored}}, nil
-}
-
-// notice passes on the warnings of a statement.
-func (q *sequence) notice(a answer) error {
-	for _, row := range a.rows {
-		if len(row) == 3 {
-			q.db.opts.Notice(database.Notice{Severity: row[0], Code: row[1], Message: row[2]})
-		}
-	}
-	return nil
 }
 
 // send sends the message, and waits for its end. It limits the waits for Whimbrel's tables.

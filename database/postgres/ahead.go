@@ -50,7 +50,7 @@ func (r *run) fitsMessage(c database.Call) bool {
 	sql, _ := beforeSQL(&what)
 	return (sql != "" || what.Kind == pgddl.Again) && !what.IfNotExists && !st.Session && len(customSettings(st)) == 0 && !needsSimple(st) &&
 		s.LockTimeout == 0 && s.StatementTimeout <= 0 && r.waitsFreely(st, r.limit) &&
-		r.worker.ours() && !r.pooled && !r.changed && !r.stained && !r.reset && !r.worker.inTransaction()
+		r.worker.ours() && r.untouched() && !r.worker.inTransaction()
 }
 
 // ExecAnnounced implements database.AnnouncedExecer.

@@ -297,6 +297,9 @@ func (r *run) execute(ctx context.Context, st sqltext.Statement, data io.Reader,
 	return r.worker.simple(ctx, one)
 }
 
+// untouched reports whether the run has a session for itself, which is as it was before the run.
+func (r *run) untouched() bool { return !r.pooled && !r.changed && !r.stained && !r.reset }
+
 // broke turns a broken connection into a *database.StatementError.
 func (r *run) broke(st sqltext.Statement, err error) error {
 	if err == nil || isA[*database.StatementError](err) || isA[*database.LockLostError](err) || isA[*database.CommitUnknownError](err) || !r.worker.broken() {
@@ -373,7 +376,7 @@ func (r *run) Record(ctx context.Context, entries ...database.Entry) (database.R
 func (r *run) RecordAndAnnounce(ctx context.Context, entries []database.Entry, st sqltext.Statement, j *database.Journal) (database.Recorded, bool, error) {
 	what := pgddl.Parse(st.Text)
 	sql, names := beforeSQL(&what)
-	if sql == "" && what.Kind != pgddl.Again || !r.ours || r.pooled || r.changed || r.stained || r.reset || !r.waitsFreely(st, r.limit) {
+	if sql == "" && what.Kind != pgddl.Again || !r.ours || !r.untouched() || !r.waitsFreely(st, r.limit) {
 		return r.record(ctx, entries, nil)
 	}
 	next, err := r.announcing(st, sql, names, j, false)

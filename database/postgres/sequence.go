@@ -103,7 +103,7 @@ func (r *run) StartSequence(ctx context.Context, head int64) database.Sequence {
 		return nil
 	}
 	defer leave()
-	if !r.worker.ours() || r.pooled || !r.ended || r.changed || r.stained || r.reset || r.worker.unusable || r.head.sum() != head {
+	if !r.worker.ours() || !r.untouched() || !r.ended || r.worker.unusable || r.head.sum() != head {
 		return nil
 	}
 	r.worker.backend = r.at.PID
