@@ -57,7 +57,7 @@ type conn struct {
 	file        *openFile // set once the file was identified
 	busyTimeout int64     // the caller's value, to restore
 
-	handle uintptr         // SQLite's own, for interrupting it; 0 if unknown
+	native native          // zero if unknown, or no longer open
 	quiet  context.Context // of the statements that are watched together
 }
 
@@ -75,7 +75,7 @@ func (d *db) acquire(ctx context.Context, w *waiter) (*conn, error) {
 // SQLite. A pool of our own opens its connections with that value.
 func (d *db) withoutBusyTimeout(c *sql.Conn) (*conn, error) {
 	s := &conn{Conn: c}
-	s.handle = handleOf(s.client())
+	s.native = nativeOf(s.client())
 	if d.owned {
 		return s, nil
 	}
@@ -156,11 +156,13 @@ func (c *conn) release() {
 	if c.setBusyTimeout(c.busyTimeout) != nil {
 		c.drop()
 	}
+	c.native = native{}
 	c.Close() // fails if drop closed it
 }
 
 // drop closes the connection for good, which releases everything it holds.
 func (c *conn) drop() {
+	c.native = native{}
 	c.Raw(func(any) error { return sqldriver.ErrBadConn }) // Raw returns this error
 }
 

@@ -239,8 +239,14 @@ func (c *conn) statement(ctx context.Context, s *migration.Script, st sqltext.St
 	return statementError(st, err)
 }
 
-// exec executes a text on the client itself, which takes less than through database/sql.
+// exec executes a text on SQLite or on the client itself, which takes less than through
+// database/sql.
 func (c *conn) exec(ctx context.Context, text string) error {
+	if c.native.db != 0 && ctx.Done() == nil {
+		if done, err := c.native.exec(text); done {
+			return err
+		}
+	}
 	return c.Raw(func(client any) error {
 		e, ok := client.(sqldriver.ExecerContext)
 		if !ok {

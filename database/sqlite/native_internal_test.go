@@ -1,0 +1,128 @@
+package sqlite
+
+import (
+	"database/sql"
+	"errors"
+	"path/filepath"
+	"testing"
+
+	client "modernc.org/sqlite"
+)
+
+// nativeConn returns a connection to a new file.
+func nativeConn(t *testing.T, path string) *conn {
+	t.Helper()
+	pool, err := sql.Open("sqlite", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := pool.Conn(bg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	native := &conn{Conn: c}
+	if native.native = nativeOf(native.client()); native.native == native0 {
+		t.Fatal("the client's connection has no native")
+	}
+	t.Cleanup(func() { native.release(); pool.Close() })
+	return native
+}
+
+var native0 native
+
+func execNative(t *testing.T, c *conn, text string) {
+	t.Helper()
+	if done, err := c.native.exec(text); !done || err != nil {
+		t.Fatalf("%s: %v, %v", text, done, err)
+	}
+}
+
+// A statement that fails has the error that the client returns.
+func TestNativeErrors(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "app.db")
+	c := nativeConn(t, path)
+	for _, text := range []string{
+		"CREATE TABLE parent (id INTEGER PRIMARY KEY)",
+		"CREATE TABLE t (id INTEGER PRIMARY KEY, name TEXT UNIQUE NOT NULL CHECK (name <> 'x'), parent REFERENCES parent)",
+		"CREATE TRIGGER no BEFORE DELETE ON t BEGIN SELECT raise(ABORT, 'rows stay'); END",
+		"INSERT INTO t (id, name) VALUES (1, 'a')",
+		"PRAGMA foreign_keys = on",
+	} {
+		execNative(t, c, text)
+	}
+	check := func(text string) {
+		t.Helper()
+		done, err := c.native.exec(text)
+		_, want := c.ExecContext(bg, text)
+		got, ok := err.(*client.Error)
+		if !done || !ok || want == nil || got.Error() != want.Error() || got.Code() != code(want) {
+			t.Errorf("%s: %v, %v, want %v", text, done, err, want)
+		}
+	}
+	for _, text := range []string{
+		"INSERT INTO t (id, name) VALUES (1, 'b')",
+		"INSERT INTO t (id, name) VALUES (2, 'a')",
+		"INSERT INTO t (id, name) VALUES (2, NULL)",
+		"INSERT INTO t (id, name) VALUES (2, 'x')",
+		"INSERT INTO t (id, name) VALUES ('two', 'b')",
+		"INSERT INTO t (id, name, parent) VALUES (2, 'b', 7)",
+		"DELETE FROM t",
+		"COMMIT",
+		"SELECT abs(-9223372036854775808)",
+		"SELECT json('{')",
+	} {
+		check(text)
+	}
+	other := nativeConn(t, path)
+	execNative(t, other, "BEGIN IMMEDIATE")
+	check("BEGIN IMMEDIATE")
+	check("DELETE FROM parent")
+}
+
+// SQLite executes nothing of a text that is left to the client.
+func TestLeftToTheClient(t *testing.T) {
+	t.Parallel()
+	c := nativeConn(t, filepath.Join(t.TempDir(), "app.db"))
+	execNative(t, c, "CREATE TABLE t (x)")
+	for _, text := range []string{
+		"", "-- nothing", ";",
+		"INSERT INTO t VALUES (1), (",
+		"INSERT INTO nothing VALUES (1)",
+		"INSERT INTO t VALUES (?)",
+		"INSERT INTO t VALUES (:x)",
+		"INSERT INTO t VALUES (1); INSERT INTO t VALUES (2)",
+		"INSERT INTO t VALUES (1); -- and a comment",
+	} {
+		if done, err := c.native.exec(text); done || err != nil {
+			t.Errorf("%q: %v, %v, want nothing done", text, done, err)
+		}
+	}
+	var rows int
+	if err := c.ask("SELECT count(*) FROM t").Scan(&rows); err != nil || rows != 0 {
+		t.Errorf("%d rows, %v, want 0", rows, err)
+	}
+	if err := c.do("INSERT INTO t VALUES (1); INSERT INTO t VALUES (2)"); err != nil {
+		t.Error(err)
+	}
+	// A statement that returns rows is executed to its end.
+	execNative(t, c, "INSERT INTO t SELECT x + 2 FROM t RETURNING x")
+	if err := c.ask("SELECT count(*) FROM t").Scan(&rows); err != nil || rows != 4 {
+		t.Errorf("%d rows, %v, want 4", rows, err)
+	}
+}
+
+// Nothing is executed on a connection that was given up.
+func TestNoNativeAfterTheEnd(t *testing.T) {
+	t.Parallel()
+	for name, end := range map[string]func(*conn){"drop": (*conn).drop, "release": (*conn).release} {
+		c := nativeConn(t, filepath.Join(t.TempDir(), "app.db"))
+		end(c)
+		if c.native != native0 {
+			t.Errorf("%s leaves a native", name)
+		}
+		if err := c.do("BEGIN"); !errors.Is(err, sql.ErrConnDone) {
+			t.Errorf("after %s: %v, want %v", name, err, sql.ErrConnDone)
+		}
+	}
+}
