@@ -57,8 +57,9 @@ type conn struct {
 	file        *openFile // set once the file was identified
 	busyTimeout int64     // the caller's value, to restore
 
-	native native          // zero if unknown, or no longer open
-	quiet  context.Context // of the statements that are watched together
+	native  native          // zero if unknown, or no longer open
+	quiet   context.Context // of the statements that are watched together
+	inserts *inserts        // during a script of a Tx
 }
 
 // acquire takes a connection from the pool, with busy_timeout = 0. It waits for an exhausted pool
@@ -162,7 +163,8 @@ func (c *conn) release() {
 
 // drop closes the connection for good, which releases everything it holds.
 func (c *conn) drop() {
-	c.native = native{}
+	c.inserts.end()
+	c.native, c.inserts = native{}, nil
 	c.Raw(func(any) error { return sqldriver.ErrBadConn }) // Raw returns this error
 }
 

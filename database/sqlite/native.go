@@ -41,23 +41,12 @@ func nativeOf(conn any) native {
 // executed nothing, because the text is something else or has an error that prevents it: the client
 // then does the same, and returns the error.
 func (n native) exec(text string) (done bool, err error) {
-	const size = 8 // of a pointer, at most
-	results := n.tls.Alloc(2 * size)
-	defer n.tls.Free(2 * size)
-	sql, err := libc.CString(text)
-	if err != nil {
-		return false, nil
-	}
-	defer libc.Xfree(n.tls, sql)
-	if lib.Xsqlite3_prepare_v2(n.tls, n.db, sql, -1, results, results+size) != lib.SQLITE_OK {
-		return false, nil
-	}
-	statement, tail := libc.AtomicLoadNUintptr(results, 0), libc.AtomicLoadNUintptr(results+size, 0)
+	statement := n.prepare(text)
 	if statement == 0 {
 		return false, nil
 	}
 	defer lib.Xsqlite3_finalize(n.tls, statement)
-	if libc.GoString(tail) != "" || lib.Xsqlite3_bind_parameter_count(n.tls, statement) != 0 {
+	if lib.Xsqlite3_bind_parameter_count(n.tls, statement) != 0 {
 		return false, nil
 	}
 	for {
@@ -71,6 +60,28 @@ func (n native) exec(text string) (done bool, err error) {
 			return true, n.error(rc)
 		}
 	}
+}
+
+// prepare prepares a text that is one statement. It returns 0 if the text is something else or has
+// an error.
+func (n native) prepare(text string) (statement uintptr) {
+	const size = 8 // of a pointer, at most
+	results := n.tls.Alloc(2 * size)
+	defer n.tls.Free(2 * size)
+	sql, err := libc.CString(text)
+	if err != nil {
+		return 0
+	}
+	defer libc.Xfree(n.tls, sql)
+	if lib.Xsqlite3_prepare_v2(n.tls, n.db, sql, -1, results, results+size) != lib.SQLITE_OK {
+		return 0
+	}
+	statement, tail := libc.AtomicLoadNUintptr(results, 0), libc.AtomicLoadNUintptr(results+size, 0)
+	if libc.GoString(tail) != "" {
+		lib.Xsqlite3_finalize(n.tls, statement)
+		return 0
+	}
+	return statement
 }
 
 // error returns the client's error for a result code.

@@ -182,6 +182,8 @@ func (b *transaction) guarded(ctx context.Context, s *migration.Script, session 
 
 func (b *transaction) statements(ctx context.Context, s *migration.Script, a *migration.Analysis) error {
 	return b.c.watching(ctx, func() error {
+		b.c.inserts = &inserts{native: b.c.native}
+		defer func() { b.c.inserts.end(); b.c.inserts = nil }()
 		for st, err := range a.Body() {
 			if err != nil {
 				return err
@@ -243,6 +245,11 @@ func (c *conn) statement(ctx context.Context, s *migration.Script, st sqltext.St
 // database/sql.
 func (c *conn) exec(ctx context.Context, text string) error {
 	if c.native.db != 0 && ctx.Done() == nil {
+		if c.inserts != nil {
+			if done, err := c.inserts.exec(text); done {
+				return err
+			}
+		}
 		if done, err := c.native.exec(text); done {
 			return err
 		}
