@@ -75,7 +75,7 @@ func (st Statement) HasSecret(d Dialect) bool {
 	}
 	switch st.Verb() {
 	case "INSERT", "UPDATE", "DELETE", "MERGE", "REPLACE", "SELECT", "WITH", "VALUES", "LOAD":
-		if !containsFold(st.Text, "dblink") {
+		if d != PostgreSQL || !containsFold(st.Text, "dblink") {
 			return false
 		}
 	}

@@ -77,6 +77,12 @@ func TestHasSecret(t *testing.T) {
 			t.Errorf("HasSecret(%s) = %v", text, got)
 		}
 	}
+	for _, d := range []Dialect{SQLite, MySQL} { // which have no dblink
+		const row = "INSERT INTO t VALUES ('dblink(''password=x'')')"
+		if (Statement{Kind: SQL, Text: row}).HasSecret(d) {
+			t.Errorf("HasSecret(%s) is true in %s", row, d)
+		}
+	}
 }
 
 func FuzzMask(f *testing.F) {
