@@ -8,38 +8,59 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/whimbrel-db/whimbrel/database"
+	"github.com/whimbrel-db/whimbrel/database/internal/drivers"
 	"github.com/whimbrel-db/whimbrel/database/postgres/internal/pgddl"
 	"github.com/whimbrel-db/whimbrel/migration"
 	"github.com/whimbrel-db/whimbrel/sqltext"
 )
 
-// A script of one statement that can't be in a transaction takes one message: a transaction that
-// announces the statement, the statement, and a transaction that records its end. After an error
-// the server ignores the rest of the message. So it executes the statement only if the journal
-// announces it, and records the end only if the statement has succeeded.
+// Scripts of one statement each that can't be in a transaction share one message: a transaction
+// that announces the first statement, that statement, a transaction that records its end and
+// announces the next one, and so on. After an error the server ignores the rest of the message. So
+// it executes a statement only if the journal announces it, and records its end only if it has
+// succeeded.
 
-// ahead is such a script. ExecAnnounced sends the message, and Record returns the result of its
-// last part.
+// ahead are such scripts. The first ExecAnnounced sends their message. Each call reads the answers
+// up to its own.
 type ahead struct {
-	statement, entry database.Call
-	sent             bool
-	recorded         database.Recorded
-	err              error
+	scripts  []aheadScript
+	commits  []aheadCommit // the first announces a statement, the last records one, the others do both
+	now      int           // the script whose call comes next
+	executed bool          // that call is Record
+	message  *message      // nil: it was not sent
 }
 
-// Ahead implements database.RunSequencer. It takes no more than the calls of one script.
+type aheadScript struct {
+	statement, entry database.Call
+	executed         bool
+	recorded         database.Entry
+}
+
+type aheadCommit struct {
+	reached bool // COMMIT is the next query to execute
+	done    bool
+}
+
+// Ahead implements database.RunSequencer. It takes scripts of one statement.
 func (r *run) Ahead(ctx context.Context, next []database.Call) (int, error) {
 	_, leave, err := r.Enter(ctx)
 	if err != nil {
 		return 0, err
 	}
 	defer leave()
-	r.ahead = nil
-	if len(next) < 2 || next[0].Entry != nil || next[1].Entry == nil || !r.fitsMessage(next[0]) || !next[0].Journal.EndedBy(*next[1].Entry) {
+	a := &ahead{}
+	for ; len(next) > 1; next = next[2:] {
+		if next[0].Entry != nil || next[1].Entry == nil || !r.fitsMessage(next[0]) || !next[0].Journal.EndedBy(*next[1].Entry) {
+			break
+		}
+		a.scripts = append(a.scripts, aheadScript{statement: next[0], entry: next[1]})
+	}
+	if len(a.scripts) == 0 {
 		return 0, nil
 	}
-	r.ahead = &ahead{statement: next[0], entry: next[1]}
-	return 2, nil
+	a.commits = make([]aheadCommit, len(a.scripts)+1)
+	r.ahead = a
+	return 2 * len(a.scripts), nil
 }
 
 // fitsMessage reports whether the message of a statement has all that Announce, Exec and Record
@@ -55,11 +76,9 @@ func (r *run) fitsMessage(c database.Call) bool {
 
 // ExecAnnounced implements database.AnnouncedExecer.
 func (r *run) ExecAnnounced(ctx context.Context, s *migration.Script, st sqltext.Statement, j *database.Journal) (announced bool, err error) {
-	if a := r.ahead; a != nil && !a.sent && a.statement.Script == s && a.statement.Statement.Text == st.Text && a.statement.Journal.Version == j.Version {
-		announced, err = r.send(ctx, a, st, j)
-		if !errors.Is(err, errSeparately) {
-			return announced, err
-		}
+	is, announced, err := r.execAhead(ctx, s, st, j)
+	if is {
+		return announced, err
 	}
 	if err := r.Announce(ctx, st, j); err != nil {
 		return false, err
@@ -67,81 +86,155 @@ func (r *run) ExecAnnounced(ctx context.Context, s *migration.Script, st sqltext
 	return true, r.Exec(ctx, s, st, nil, nil)
 }
 
-// errSeparately reports that the server did not accept the announcement, as it is a part of the
-// message.
-var errSeparately = errors.New("the statement has to be announced by itself")
-
-// send sends the message of a script. The server reports the announcement before the statement,
-// which may take long.
-func (r *run) send(ctx context.Context, a *ahead, st sqltext.Statement, j *database.Journal) (announced bool, err error) {
-	ctx, leave, err := r.Enter(ctx)
+// execAhead is ExecAnnounced for a statement of the message. Otherwise is is false, also if the
+// server did not accept the announcement: it has to be made by itself.
+func (r *run) execAhead(ctx context.Context, s *migration.Script, st sqltext.Statement, j *database.Journal) (is, announced bool, err error) {
+	ctx, leave, err := r.Held.Enter(ctx)
 	if err != nil {
-		return false, err
+		return true, false, err
 	}
 	defer leave()
+	a := r.ahead
+	if a == nil || a.executed {
+		return false, false, nil
+	}
+	of := &a.scripts[a.now]
+	if c := of.statement; c.Script != s || c.Statement.Text != st.Text || c.Journal.Version != j.Version {
+		return false, false, nil
+	}
 	ctx, stop := r.under(ctx)
 	defer stop()
-	what := pgddl.Parse(st.Text)
-	sql, names := beforeSQL(&what)
-	an, err := r.announcing(st, sql, names, j, true)
-	if err != nil {
-		return false, err
-	}
-	r.ended, r.free = false, ""
 	limited, lifted, unlifted, named := r.limited, r.lifted, r.unlifted, r.named
-	failed := func(pg *pgconn.PgError) error { return ownError(commitText, pg) }
-	var executed, recorded, reached, reachedLast bool
-	queries := append([]query{beginWriting}, r.naming(st, an.queries)...)
-	queries = unwatched(withCommit(r.worker, queries, failed, &reached, func() error {
-		announced = true
-		return nil
-	}))
-	queries[len(queries)-1].flush = true
-	queries = append(queries, query{
-		sql: st.Text, path: callers, at: &watched{st: st},
-		fail: func(pg *pgconn.PgError) error { return statementError(st, pg, st.Text, st.Pos) },
-		done: func(pgconn.CommandTag) error {
-			executed = true
-			return nil
-		},
-	})
-	e := *a.entry.Entry
-	e.Set, e.StartedAt = r.set, time.Time{} // the server knows it
-	since := "(SELECT started_at FROM " + r.journalTable() + " WHERE set_name OPERATOR(pg_catalog.=) $1)"
-	record := r.db.recordQuery(r.schema, e, since, func(e database.Entry) { a.recorded.Entries = append(a.recorded.Entries, e) })
-	last := []query{beginWriting, alsoAsking(record, 2, settleColumns), r.putQuery(nil, nil)}
-	queries = append(queries, unwatched(withCommit(r.worker, last, failed, &reachedLast, func() error {
-		recorded = true
-		return nil
-	}))...)
-	err = r.worker.pipeline(ctx, queries...)
-	if announced {
-		r.journal = j
+	var queries []query
+	if a.message == nil {
+		if queries, err = r.messageOf(a); err != nil {
+			return true, false, err
+		}
+		r.ended, r.free = false, ""
+	}
+	err = r.readAhead(ctx, queries, func() bool { return of.executed }, watched{st: st})
+	if announced = a.commits[a.now].done; announced {
+		*j = of.statement.Journal
+		r.journal, r.task = j, st.Pos.File
 	} else {
 		r.limited, r.lifted, r.unlifted, r.named, r.task = limited, lifted, unlifted, named, ""
-		an.failed()
 	}
+	if a.executed = of.executed; of.executed {
+		return true, true, nil
+	}
+	r.ahead = nil // another attempt has another entry
+	what := pgddl.Parse(st.Text)
 	switch {
-	case recorded:
-		r.settled()
-		r.journal, r.ended, r.head.mine = nil, true, a.recorded.Entries[0].ID
-		a.recorded.Head = r.head.sum()
-	case executed:
-		a.err = r.db.unknownCommit(r.worker, notCommitted(r.worker, err, reachedLast))
-	}
-	r.worker.rollback()
-	if a.sent = executed; !executed {
-		r.ahead = nil // another attempt has another entry
-	}
-	switch {
-	case executed:
-		return true, nil
 	case announced:
-		return true, r.broke(st, r.explainExisting(ctx, &what, err))
+		return true, true, r.broke(st, r.explainExisting(ctx, &what, err))
 	case errors.Is(err, database.ErrFenced): // or another session delays the statement
-		return false, errSeparately
+		return false, false, nil
 	}
-	return false, r.db.unknownCommit(r.worker, notCommitted(r.worker, err, reached))
+	return true, false, r.db.unknownCommit(r.worker, notCommitted(r.worker, err, a.commits[a.now].reached))
+}
+
+// messageOf returns the queries of a message. The server reports an announcement before the
+// statement, which may take long.
+func (r *run) messageOf(a *ahead) (all []query, err error) {
+	own := []query{beginWriting} // of the next transaction of Whimbrel's own
+	for i := range a.scripts {
+		of := &a.scripts[i]
+		st := of.statement.Statement
+		what := pgddl.Parse(st.Text)
+		sql, names := beforeSQL(&what)
+		an, err := r.announcing(st, sql, names, &of.statement.Journal, true)
+		if err != nil {
+			return nil, err
+		}
+		own = r.committing(append(own, r.naming(st, an.queries)...), &a.commits[i])
+		own[len(own)-1].flush = true
+		all = append(append(all, own...), query{
+			sql: st.Text, path: callers, at: &watched{st: st},
+			fail: func(pg *pgconn.PgError) error { return statementError(st, pg, st.Text, st.Pos) },
+			done: func(pgconn.CommandTag) error {
+				of.executed = true
+				return nil
+			},
+		})
+		e := *of.entry.Entry
+		e.Set, e.StartedAt = r.set, time.Time{} // the server knows it
+		since := "(SELECT started_at FROM " + r.journalTable() + " WHERE set_name OPERATOR(pg_catalog.=) $1)"
+		own = []query{beginWriting, r.db.recordQuery(r.schema, e, since, func(e database.Entry) { of.recorded = e })}
+	}
+	own[1] = alsoAsking(own[1], 2, settleColumns)
+	return append(all, r.committing(append(own, r.putQuery(nil, nil)), &a.commits[len(a.scripts)])...), nil
+}
+
+// committing adds COMMIT to a transaction of Whimbrel's own, which waits for nobody.
+func (r *run) committing(queries []query, c *aheadCommit) []query {
+	queries = withCommit(r.worker, queries, func(pg *pgconn.PgError) error { return ownError(commitText, pg) }, &c.reached, func() error {
+		c.done = true
+		return nil
+	})
+	for i := range queries {
+		queries[i].at = nil
+	}
+	return queries
+}
+
+// readAhead reads the answers to the message until enough returns true. With queries, it sends it
+// first. If ctx ends, it stops the rest of the message.
+func (r *run) readAhead(ctx context.Context, queries []query, enough func() bool, at ...watched) error {
+	a, w := r.ahead, r.worker.watch
+	if a.message != nil && a.message.over {
+		return drivers.Stopped(ctx, a.message.failure())
+	}
+	stop := w.watch(sent{statements: at})
+	err := r.worker.do(ctx, func(inner context.Context, pc *pgconn.PgConn) error {
+		if a.message == nil {
+			a.message = sendMessage(inner, pc, queries)
+		}
+		err := a.message.read(w, enough)
+		if ctx.Err() != nil {
+			err = a.message.read(nil, nil)
+		}
+		return err
+	})
+	stop()
+	if a.message == nil {
+		return err
+	}
+	if ctx.Err() != nil {
+		r.worker.stop(a.message) // the context has ended between two calls
+	}
+	if a.message.over {
+		r.worker.rollback()
+	}
+	return err
+}
+
+// Enter begins a method. It stops what is left of the message.
+func (r *run) Enter(ctx context.Context) (context.Context, func(), error) {
+	ctx, leave, err := r.Held.Enter(ctx)
+	if err == nil {
+		if err = r.withdraw(); err != nil {
+			leave()
+		}
+	}
+	return ctx, leave, err
+}
+
+// withdraw stops what is left of the message. The server may have executed more than the calls that
+// were made, so what the caller does next may be wrong: the error is [database.ErrFenced].
+func (r *run) withdraw() error {
+	a := r.ahead
+	if r.ahead = nil; a == nil || a.message == nil {
+		return nil
+	}
+	r.worker.stop(a.message)
+	r.worker.rollback()
+	for i := a.now + 1; i < len(a.commits) && a.commits[i].done; i++ {
+		r.head.mine, r.journal = a.scripts[i-1].recorded.ID, nil
+		if i < len(a.scripts) {
+			r.journal = &a.scripts[i].statement.Journal
+		}
+	}
+	return database.ErrFenced
 }
 
 // naming makes the first query of an announcement do what nameAndLift does, too.
@@ -156,24 +249,33 @@ func (r *run) naming(st sqltext.Statement, announcement []query) []query {
 	return []query{find, announcement[1]}
 }
 
-// unwatched returns the queries of a transaction that waits for nobody.
-func unwatched(queries []query) []query {
-	for i := range queries {
-		queries[i].at = nil
-	}
-	return queries
-}
-
-// recordedAhead returns what Record returns for an entry that the message has recorded, or failed
-// to record.
-func (r *run) recordedAhead(entries []database.Entry) (database.Recorded, bool, error) {
+// recordedAhead returns what Record returns for an entry of the message. Otherwise is is false,
+// also if the server did not accept the announcement that is recorded together with it.
+func (r *run) recordedAhead(ctx context.Context, entries []database.Entry) (recorded database.Recorded, is bool, err error) {
 	a := r.ahead
-	r.ahead = nil
-	if a == nil || !a.sent || len(entries) != 1 || entries[0].Version != a.entry.Entry.Version || entries[0].Direction != a.entry.Entry.Direction {
-		return database.Recorded{}, false, nil
+	if a == nil || !a.executed || len(entries) != 1 {
+		return recorded, false, nil
 	}
-	if a.err != nil {
-		return database.Recorded{}, true, a.err
+	of, c := &a.scripts[a.now], &a.commits[a.now+1]
+	if e := of.entry.Entry; entries[0].Version != e.Version || entries[0].Direction != e.Direction {
+		return recorded, false, nil
 	}
-	return a.recorded, true, nil
+	err = r.readAhead(ctx, nil, func() bool { return c.done })
+	last := a.now == len(a.scripts)-1
+	if !c.done {
+		r.ahead = nil
+		err = notCommitted(r.worker, err, c.reached)
+		return recorded, last || isA[*database.CommitUnknownError](err), r.db.unknownCommit(r.worker, err)
+	}
+	r.head.mine = of.recorded.ID
+	recorded = database.Recorded{Entries: []database.Entry{of.recorded}, Head: r.head.sum()}
+	if last {
+		r.settled()
+		r.ahead, r.journal, r.ended = nil, nil, true
+		return recorded, true, nil
+	}
+	a.now, a.executed = a.now+1, false
+	next := &a.scripts[a.now].statement
+	r.journal, r.task = &next.Journal, next.Statement.Pos.File
+	return recorded, true, nil
 }

@@ -1,6 +1,7 @@
 package postgres_test
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"strings"
@@ -8,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgproto3"
 
 	"github.com/whimbrel-db/whimbrel"
@@ -18,17 +20,30 @@ import (
 // told tells a run that a script of one statement comes next, as a version.
 func told(t testing.TB, db database.Database, r database.Run, v int64, sql string) (c database.Call, n int) {
 	t.Helper()
-	s := script(sql)
-	a, err := s.Analyze(db.Dialect(), db.Tables())
-	must(t, err)
-	for st, err := range a.All() {
+	all, n := toldAll(t, db, r, v, sql)
+	return all[0], n
+}
+
+// toldAll tells a run that scripts of one statement each come next, as versions from v on. It
+// returns the calls that execute them.
+func toldAll(t testing.TB, db database.Database, r database.Run, v int64, scripts ...string) (all []database.Call, n int) {
+	t.Helper()
+	var next []database.Call
+	for i, sql := range scripts {
+		s, v := script(sql), v+int64(i)
+		a, err := s.Analyze(db.Dialect(), db.Tables())
 		must(t, err)
-		c = database.Call{Script: s, Statement: st, Journal: database.Journal{Version: v, Name: "m", Direction: database.Up, Of: 1, Begun: st.Text}}
+		var c database.Call
+		for st, err := range a.All() {
+			must(t, err)
+			c = database.Call{Script: s, Statement: st, Journal: database.Journal{Version: v, Name: "m", Direction: database.Up, Of: 1, Begun: st.Text}}
+		}
+		e := event(v)
+		all, next = append(all, c), append(next, c, database.Call{Script: s, Entry: &e})
 	}
-	e := event(v)
-	n, err = r.(database.RunSequencer).Ahead(background(t), []database.Call{c, {Script: s, Entry: &e}})
+	n, err := r.(database.RunSequencer).Ahead(background(t), next)
 	must(t, err)
-	return c, n
+	return all, n
 }
 
 // execTold makes the first of these calls.
@@ -290,6 +305,214 @@ func TestRunInOneMessageIsCancelled(t *testing.T) {
 			do(t, reader, "COMMIT")
 		})
 	}
+}
+
+// threeIndexes are scripts of which the second one waits for whoever reads t.
+var threeIndexes = []string{"DROP INDEX CONCURRENTLY i", "CREATE INDEX CONCURRENTLY j ON t (x)", "CREATE INDEX CONCURRENTLY k ON free (x)"}
+
+// Scripts that were told together share one message. Each call returns its own outcome, also before
+// the statement after it has ended.
+func TestRunsInOneMessage(t *testing.T) {
+	for _, m := range testdb.PostgresMajors(t) {
+		t.Run(fmt.Sprint(m.Major), func(t *testing.T) {
+			t.Parallel()
+			proxy := testdb.NewProxy(t, m.New(t))
+			var executed atomic.Int64
+			tap := testdb.NewTap(t, proxy.URL, func(_ int, m any) {
+				if _, ok := m.(*pgproto3.Bind); ok {
+					executed.Add(1)
+				}
+			})
+			c := connect(t, proxy.URL)
+			do(t, c, "CREATE TABLE t (x int)")
+			db := open(t, tap.URL)
+			must(t, apply(t, db, "s", 1, script("SELECT 1")))
+			r, _, err := db.Guard(background(t), "s", database.LockOptions{Timeout: waitLimit, LockTimeout: waitLimit})
+			must(t, err)
+			t.Cleanup(func() { r.Close(context.Background()) })
+			proxy.Reset()
+			executed.Store(0)
+			all, n := toldAll(t, db, r, 2, "CREATE INDEX CONCURRENTLY i ON t (x)", "VACUUM t", "DROP INDEX CONCURRENTLY i", "REINDEX TABLE CONCURRENTLY t")
+			equal(t, "the calls that are taken", n, 8)
+			for i := range all {
+				of, v := &all[i], int64(i+2)
+				announced, err := execTold(background(t), r, of)
+				must(t, err)
+				equal(t, "whether it was announced", announced, true)
+				equal(t, "whether its journal is as it was stored", of.Journal.Before != "" && !of.Journal.StartedAt.IsZero(), true)
+				recorded, err := r.Record(background(t), event(v))
+				must(t, err)
+				equal(t, "the version", recorded.Entries[0].Version, v)
+			}
+			equal(t, "the statements of the message", executed.Load(), 9+3*6)
+			// The answer to each announcement may come by itself.
+			if turns := proxy.Turns(); turns > 5 {
+				t.Errorf("four scripts took %d round trips", turns)
+			}
+			st, err := r.State(background(t))
+			must(t, err)
+			equal(t, "whether a run is interrupted", st.Interrupted != nil, false)
+			equal(t, "what is set in the session", value(t, c, "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE '%1_x' AND datname = current_database()"), "0")
+			s := database.StartSequenceUnder(background(t), r, st.Head)
+			equal(t, "whether a sequence can follow", s != nil, true)
+			must(t, r.Close(background(t)))
+			equal(t, "what is applied", versions(t, db, "s"), "[1 2 3 4 5]")
+		})
+	}
+}
+
+// The first that fails is the last that is executed. Those before it are recorded.
+func TestRunsInOneMessageFail(t *testing.T) {
+	t.Parallel()
+	url := testdb.Postgres(t)
+	c := connect(t, url)
+	do(t, c, "CREATE TABLE t (x int)")
+	db := open(t, url)
+	must(t, apply(t, db, "s", 1, script("SELECT 1")))
+	r := guard(t, db, "s")
+	all, _ := toldAll(t, db, r, 2, "CREATE INDEX CONCURRENTLY i ON t (x)", "DROP INDEX CONCURRENTLY missing", "CREATE INDEX CONCURRENTLY j ON t (x)")
+	must(t, errOf(execTold(background(t), r, &all[0])))
+	must(t, errOf(r.Record(background(t), event(2))))
+	announced, err := execTold(background(t), r, &all[1])
+	equal(t, "whether it was announced", announced, true)
+	equal(t, "the error", as[*database.StatementError](t, err).Code, "42704")
+	st, err := r.State(background(t))
+	must(t, err)
+	equal(t, "the statement in the journal", st.Interrupted.Begun, all[1].Statement.Text)
+	do(t, c, "CREATE INDEX missing ON t (x)")
+	must(t, errOf(execTold(background(t), r, &all[1]))) // it is announced by itself
+	must(t, errOf(r.Record(background(t), event(3))))
+	equal(t, "the indexes", value(t, c, "SELECT string_agg(indexrelid::regclass::text, ' ') FROM pg_index WHERE indrelid = 't'::regclass"), "i")
+	must(t, r.Close(background(t)))
+	equal(t, "what is applied", versions(t, db, "s"), "[1 2 3]")
+}
+
+// While another session delays a statement that follows, the one before it is recorded.
+func TestRunsInOneMessageAreDelayed(t *testing.T) {
+	t.Parallel()
+	url := testdb.Postgres(t)
+	c := connect(t, url)
+	do(t, c, "CREATE TABLE t (x int); CREATE TABLE free (x int); CREATE INDEX i ON free (x)")
+	db := open(t, url)
+	must(t, apply(t, db, "s", 1, script("SELECT 1")))
+	other := connect(t, url)
+	do(t, other, "BEGIN; LOCK TABLE t IN SHARE UPDATE EXCLUSIVE MODE")
+	s := seeing(-1)
+	r, _, err := db.Guard(background(t), "s", s.opts)
+	must(t, err)
+	all, _ := toldAll(t, db, r, 2, threeIndexes...)
+	must(t, errOf(execTold(background(t), r, &all[0])))
+	must(t, errOf(r.Record(background(t), event(2))))
+	equal(t, "what is applied before the delay ends", versions(t, open(t, url), "s"), "[1 2]")
+	done := inBackground(func() error { return errOf(execTold(context.Background(), r, &all[1])) })
+	b := s.until(t, "the other session", anything)
+	equal(t, "who delays it", b.Blockers[0].PID, pidOf(t, other))
+	equal(t, "the index after it", value(t, c, "SELECT to_regclass('k')"), "<null>")
+	do(t, other, "COMMIT")
+	must(t, done())
+	must(t, errOf(r.Record(background(t), event(3))))
+	must(t, errOf(execTold(background(t), r, &all[2])))
+	must(t, errOf(r.Record(background(t), event(4))))
+	must(t, r.Close(background(t)))
+	equal(t, "what is applied", versions(t, db, "s"), "[1 2 3 4]")
+}
+
+// Whatever ends the message while a statement waits, those after it are not executed.
+func TestRunsInOneMessageAreStopped(t *testing.T) {
+	for name, stop := range map[string]func(t *testing.T, c, reader *pgx.Conn, r database.Run, second *database.Call){
+		"by the context of a call": func(t *testing.T, c, reader *pgx.Conn, r database.Run, second *database.Call) {
+			ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+			defer cancel()
+			announced, err := execTold(ctx, r, second)
+			equal(t, "whether it was announced", announced, true)
+			is(t, err, context.DeadlineExceeded)
+		},
+		"by a context that ended before": func(t *testing.T, c, reader *pgx.Conn, r database.Run, second *database.Call) {
+			ctx, cancel := context.WithCancel(t.Context())
+			cancel()
+			announced, err := execTold(ctx, r, second)
+			equal(t, "whether it was announced", announced, true)
+			is(t, err, context.Canceled)
+		},
+		"by the end of the guard": func(t *testing.T, c, reader *pgx.Conn, r database.Run, second *database.Call) {
+			done := inBackground(func() error { return errOf(execTold(context.Background(), r, second)) })
+			do(t, c, endGuard)
+			as[*database.LockLostError](t, done())
+		},
+		"by another claim": func(t *testing.T, c, reader *pgx.Conn, r database.Run, second *database.Call) {
+			do(t, c, "UPDATE whimbrel_journal SET token = 'x'")
+			do(t, reader, "COMMIT")
+			must(t, errOf(execTold(background(t), r, second)))
+			is(t, errOf(r.Record(background(t), event(3))), database.ErrFenced)
+		},
+		"by another call": func(t *testing.T, c, reader *pgx.Conn, r database.Run, second *database.Call) {
+			is(t, errOf(r.State(background(t))), database.ErrFenced)
+			st, err := r.State(background(t))
+			must(t, err)
+			equal(t, "the statement in the journal", st.Interrupted.Begun, second.Statement.Text)
+		},
+		"by the end of the run": func(*testing.T, *pgx.Conn, *pgx.Conn, database.Run, *database.Call) {},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			url := testdb.Postgres(t)
+			c := connect(t, url)
+			do(t, c, "CREATE TABLE t (x int); CREATE TABLE free (x int); CREATE INDEX i ON free (x)")
+			db := open(t, url)
+			must(t, apply(t, db, "s", 1, script("SELECT 1")))
+			reader := connect(t, url)
+			do(t, reader, "BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT * FROM t")
+			r := guard(t, db, "s")
+			all, _ := toldAll(t, db, r, 2, threeIndexes...)
+			must(t, errOf(execTold(background(t), r, &all[0])))
+			must(t, errOf(r.Record(background(t), event(2))))
+			eventually(t, "the second statement waits", func() bool {
+				return value(t, c, "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND query = $1 AND wait_event_type = 'Lock'", all[1].Statement.Text) == "1"
+			})
+			equal(t, "what is applied meanwhile", versions(t, open(t, url), "s"), "[1 2]")
+			stop(t, c, reader, r, &all[1])
+			must(t, r.Close(background(t)))
+			must(t, reader.Close(background(t)))
+			eventually(t, "nothing executes a statement", func() bool {
+				return value(t, c, "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND query LIKE 'CREATE INDEX%' AND state = 'active'") == "0"
+			})
+			equal(t, "the third index", value(t, c, "SELECT to_regclass('k')"), "<null>")
+			equal(t, "what is applied", versions(t, db, "s"), "[1 2]")
+			equal(t, "the statement in the journal", value(t, c, "SELECT begun FROM whimbrel_journal"), all[1].Statement.Text)
+		})
+	}
+}
+
+// The server may go on after the connection broke. The run then writes nothing any more, even if
+// what the server executes is the same statement of another script.
+func TestRunsInOneMessageGoOn(t *testing.T) {
+	t.Parallel()
+	url := testdb.Postgres(t)
+	first, second, c := connect(t, url), connect(t, url), connect(t, url)
+	do(t, c, "CREATE TABLE t (x int)")
+	proxy := testdb.NewProxy(t, url)
+	proxy.CutAlone()
+	proxy.CutWhenAnswered(func(message []byte) bool { return bytes.Contains(message, []byte("VACUUM\x00")) })
+	db := open(t, proxy.URL)
+	must(t, apply(t, db, "s", 1, script("SELECT 1")))
+	r, _, err := db.Guard(background(t), "s", database.LockOptions{Timeout: waitLimit, LockTimeout: waitLimit})
+	must(t, err)
+	all, n := toldAll(t, db, r, 2, "VACUUM t", "VACUUM t")
+	equal(t, "the calls that are taken", n, 4)
+	const lock, waits = "BEGIN; LOCK TABLE t IN SHARE UPDATE EXCLUSIVE MODE", "SELECT count(*) FROM pg_locks WHERE relation = 't'::regclass AND NOT granted"
+	do(t, first, lock)
+	done := inBackground(func() error { return errOf(execTold(context.Background(), r, &all[0])) })
+	eventually(t, "the first statement waits", func() bool { return value(t, c, waits) == "1" })
+	locked := send(second, lock)
+	eventually(t, "the second lock waits", func() bool { return value(t, c, waits) == "2" })
+	do(t, first, "COMMIT")
+	must(t, locked())
+	as[*database.StatementError](t, done())
+	is(t, r.Journal(background(t), nil), database.ErrFenced)
+	must(t, r.Close(background(t)))
+	equal(t, "what still waits", value(t, c, waits), "0")
+	equal(t, "what is applied", versions(t, open(t, url), "s"), "[1 2]")
+	equal(t, "the journal", value(t, c, "SELECT version || ' ' || begun FROM whimbrel_journal"), "3 VACUUM t")
 }
 
 // underRun returns a run of set s that has recorded version 2, and a sequence under its lock.

@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"cmp"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -127,42 +128,93 @@ func pipelined(queries []query) func(context.Context, *pgconn.PgConn) error {
 
 func watchedPipeline(queries []query, w *watcher) func(context.Context, *pgconn.PgConn) error {
 	return func(ctx context.Context, pc *pgconn.PgConn) error {
-		queries := withPaths(queries, pc.TxStatus() != 'I')
-		p := pc.StartPipeline(ctx)
-		known := preparedOn(pc)
-		prepares := make([]bool, len(queries))
-		for i, q := range queries {
-			prepares[i] = known.send(p, q)
-			if q.flush {
-				p.SendFlushRequest()
-			}
-		}
-		err, answered := p.Sync(), 0
-		var unread error // an answer that we could not read; the server continues
-		for i := 0; err == nil && i < len(queries); i++ {
-			setQuiet(pc, queries[i].quiet)
-			if prepares[i] {
-				err = known.learn(p, queries[i])
-			}
-			var bad error
-			if bad, err = readAnswer(p, queries[i], err); unread == nil {
-				unread = bad
-			}
-			if queries[i].at != nil {
-				answered++
-				w.answer(answered)
-			}
-		}
-		setQuiet(pc, false)
-		if cerr := p.Close(); err == nil {
-			err = ownError("", cerr)
-		}
-		if err != nil {
-			known.forget()
-			return err
-		}
-		return unread
+		m := sendMessage(ctx, pc, queries)
+		return m.read(w, nil)
 	}
+}
+
+// message is a pipeline that was sent.
+type message struct {
+	pc       *pgconn.PgConn
+	pipe     *pgconn.Pipeline
+	queries  []query
+	prepares []bool
+	known    *prepared
+	next     int   // the query whose answer is read next
+	over     bool  // all answers were read
+	err      error // the first error: the rest is ignored
+	unread   error // of an answer that we could not read; the server continues
+}
+
+func sendMessage(ctx context.Context, pc *pgconn.PgConn, queries []query) *message {
+	queries = withPaths(queries, pc.TxStatus() != 'I')
+	m := &message{pc: pc, pipe: pc.StartPipeline(ctx), queries: queries, prepares: make([]bool, len(queries)), known: preparedOn(pc)}
+	for i, q := range queries {
+		m.prepares[i] = m.known.send(m.pipe, q)
+		if q.flush {
+			m.pipe.SendFlushRequest()
+		}
+	}
+	m.err = m.pipe.Sync()
+	return m
+}
+
+// read reads the answers until enough returns true; nil: all. Until then the connection belongs to
+// the message.
+func (m *message) read(w *watcher, enough func() bool) error {
+	for answered := 0; m.err == nil && m.next < len(m.queries); m.next++ {
+		if enough != nil && enough() {
+			return nil
+		}
+		q := m.queries[m.next]
+		setQuiet(m.pc, q.quiet)
+		if m.prepares[m.next] {
+			m.err = m.known.learn(m.pipe, q)
+		}
+		var bad error
+		if bad, m.err = readAnswer(m.pipe, q, m.err); m.unread == nil {
+			m.unread = bad
+		}
+		if q.at != nil {
+			answered++
+			w.answer(answered)
+		}
+	}
+	if m.over {
+		return m.failure()
+	}
+	m.over = true
+	setQuiet(m.pc, false)
+	if err := m.pipe.Close(); m.err == nil {
+		m.err = ownError("", err)
+	}
+	if m.err != nil {
+		m.known.forget()
+	}
+	return m.failure()
+}
+
+// failure returns the error of a message that is over.
+func (m *message) failure() error { return cmp.Or(m.err, m.unread) }
+
+// stop cancels what the server has not executed of a message, and reads the rest of the answers.
+func (c *conn) stop(m *message) {
+	if m.over {
+		return
+	}
+	ended, cancel := context.WithCancel(context.Background())
+	cancel()
+	c.use(func(pc *pgconn.PgConn) error {
+		k := cancelWhenDone(ended, pc)
+		defer k.end() // in case read panics
+		err := m.read(nil, nil)
+		if k.end() {
+			closeNow(pc)
+		} else if pc.IsClosed() {
+			c.lost = err
+		}
+		return err
+	})
 }
 
 // readAnswer reads one answer. unread is the error of q's own row or done function; err is the

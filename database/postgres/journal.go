@@ -248,7 +248,7 @@ func (r *run) Journal(ctx context.Context, j *database.Journal) error {
 
 // put writes the set's row in a transaction of its own, with the given queries.
 func (r *run) put(ctx context.Context, j *database.Journal, put ...query) error {
-	r.ended, r.ahead = false, nil
+	r.ended = false
 	queries := []query{{sql: "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE", path: callers, often: true}}
 	_, err := r.commit(ctx, append(append(queries, r.nextLimit(j)...), put...)...)
 	if err == nil {
@@ -296,7 +296,7 @@ func (r *run) reconnect(ctx context.Context) error {
 	if !claimed {
 		return database.ErrFenced
 	}
-	if knew == nil != (r.journal == nil) || knew != nil && (knew.Done != r.journal.Done || knew.Begun != r.journal.Begun) {
+	if knew == nil != (r.journal == nil) || knew != nil && (knew.Version != r.journal.Version || knew.Done != r.journal.Done || knew.Begun != r.journal.Begun) {
 		r.token = "" // this run must not write any more
 		return fmt.Errorf("%w: the statement whose connection broke has finished", database.ErrFenced)
 	}

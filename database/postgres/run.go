@@ -116,7 +116,7 @@ type run struct {
 	reportedAt time.Time         // when a session was last reported that reportBlocker was called with
 	token      string            // that of the claim in the journal; "" before
 	journal    *database.Journal // as last written
-	ahead      *ahead            // the calls that follow; nil: they are not known
+	ahead      *ahead            // what follows; nil: that is not known
 
 	lost      context.Context // done when the guard is lost, with the cause
 	stopWatch func()
@@ -260,7 +260,7 @@ func (r *run) Exec(ctx context.Context, s *migration.Script, st sqltext.Statemen
 		return err
 	}
 	defer leave()
-	r.ended, r.ahead = false, nil
+	r.ended = false
 	ctx, stop := r.under(ctx)
 	defer stop()
 	if err := r.prepare(ctx, s, st, done != nil); err != nil {
@@ -389,19 +389,23 @@ func (r *run) RecordAndAnnounce(ctx context.Context, entries []database.Entry, s
 // record appends entries. If they end the run, it announces the statement of the next one, unless
 // that is nil.
 func (r *run) record(ctx context.Context, entries []database.Entry, next *announcing) (recorded database.Recorded, announced bool, err error) {
-	ctx, leave, err := r.Enter(ctx)
+	ctx, leave, err := r.Held.Enter(ctx)
 	if err != nil {
 		return recorded, false, err
 	}
 	defer leave()
-	if recorded, is, err := r.recordedAhead(entries); is {
+	ctx, stop := r.under(ctx)
+	defer stop()
+	recorded, is, err := r.recordedAhead(ctx, entries)
+	if !is {
+		err = r.withdraw()
+	}
+	if is || err != nil {
 		return recorded, false, err
 	}
 	if r.worker.inTransaction() {
 		return recorded, false, errOwnTransaction
 	}
-	ctx, stop := r.under(ctx)
-	defer stop()
 	if r.stained || !r.ours && r.changed {
 		if err := r.putBack(func(qs ...query) error { return r.worker.pipeline(ctx, qs...) }); err != nil {
 			return recorded, false, err
@@ -513,6 +517,7 @@ func (r *run) Close(context.Context) error {
 }
 
 func (r *run) end() {
+	_ = r.withdraw()
 	if r.stopWatch != nil {
 		r.stopWatch()
 	}

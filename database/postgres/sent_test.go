@@ -9,11 +9,11 @@ import (
 	"testing"
 )
 
-// senders are the functions that may send something to the server besides watchedPipeline, which
+// senders are the functions that may send something to the server besides sendMessage, which
 // pins the search path: they send scripts, or look up nothing.
 var senders = map[string]string{
-	"watchedPipeline":    "pins the search path",
-	"prepared.send":      "is called by watchedPipeline",
+	"sendMessage":        "pins the search path",
+	"prepared.send":      "is called by sendMessage",
 	"stream.send":        "sends a script",
 	"run.ExecAnnounced":  "calls Exec of the run, for a statement of a script",
 	"wire.Write":         "passes on what is sent",

@@ -2,6 +2,7 @@ package postgres_test
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -181,7 +182,8 @@ func TestRoundTripsOfRuns(t *testing.T) {
 		{"a run", 1 + 3, 0, []string{"CREATE INDEX CONCURRENTLY b# ON a (x)"}},
 		{"a run of two statements", 2 + 6, 0, []string{"CREATE INDEX CONCURRENTLY c# ON a (x); CREATE INDEX CONCURRENTLY d# ON a (x)"}},
 		{"runs between transactions", 4 + 3, 0, []string{"INSERT INTO a VALUES (#)", "DROP INDEX CONCURRENTLY IF EXISTS a#", "INSERT INTO a VALUES (#)", "REINDEX TABLE CONCURRENTLY a"}},
-		{"runs that follow each other", 3 + 3, 0, []string{"VACUUM a", "DROP INDEX CONCURRENTLY IF EXISTS b#", "VACUUM a"}},
+		{"runs that follow each other", 2 + 3, 0, []string{"VACUUM a", "DROP INDEX CONCURRENTLY IF EXISTS b#", "VACUUM a"}},
+		{"many runs that follow each other", 6 + 3, 0, slices.Repeat([]string{"VACUUM a"}, 40)}, // in messages of 1, 2, 4, 8, 16 and 9
 	} {
 		n := 0
 		// after a second, the guard is not used again, which a slow machine may reach

@@ -165,6 +165,8 @@ var scenarios = []*scenario{
 	{name: "transactions of its own, down", files: []file{tableA, several, after}, before: up, do: to(1)},
 	{name: "a concurrent index", files: []file{tableA, index}, before: to(1), do: up},
 	{name: "concurrent indexes that follow each other", files: []file{tableA, index, indexAgain, after}, before: to(1), do: up},
+	{name: "runs in one message", files: runsOfA, before: to(1), do: up},
+	{name: "runs in one message, down", files: runsOfA, before: up, do: to(1)},
 	{name: "runs between transactions", files: runsBetween, before: to(1), do: up},
 	{name: "runs between transactions, down", files: runsBetween, before: up, do: to(1)},
 	{name: "two processes with runs between transactions", files: runsBetween, do: up, race: true},
@@ -185,6 +187,15 @@ var scenarios = []*scenario{
 
 // runsBetween are runs with so few transactions between them that these share the lock of the run.
 var runsBetween = slices.Concat([]file{tableA, index}, rowsOfA(80, 5), []file{indexAgain}, rowsOfA(90, 3))
+
+// runsOfA are so many runs of one statement that one message has several.
+var runsOfA = func() []file {
+	all := []file{tableA}
+	for i := range 9 {
+		all = append(all, file{fmt.Sprintf("CREATE INDEX{concurrently} a_%d ON a (x)", i), fmt.Sprintf("DROP INDEX{concurrently} a_%d{of a}", i)})
+	}
+	return all
+}()
 
 // rowsOfA returns migrations that insert one row each.
 func rowsOfA(from, n int) (all []file) {
