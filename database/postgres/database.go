@@ -222,7 +222,11 @@ func (db *Database) findState(ctx context.Context, c *conn, set string, held *bo
 	case err != nil:
 		return nil, db.busy(ctx, c, l, set, time.Since(start), err)
 	case !l.made():
-		return &database.State{Set: set, Applied: &database.AppliedSet{}, Database: l.database, Settings: database.NewSettings(), ServerMajor: c.serverMajor(), Bare: l.bare}, nil
+		st = &database.State{Set: set, Applied: &database.AppliedSet{}, Database: l.database, Settings: database.NewSettings(), ServerMajor: c.serverMajor()}
+		if err := c.pipeline(ctx, bareQuery(&st.Bare)); err != nil {
+			return nil, err
+		}
+		return st, nil
 	}
 	st.Database = l.database
 	return st, nil

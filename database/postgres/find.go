@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"encoding/binary"
+	"encoding/hex"
 	"fmt"
 	"slices"
 	"strings"
@@ -15,8 +16,10 @@ import (
 // not sure, tablesQuery decides and explains.
 
 const (
-	// aboutSession are columns that need no table.
-	aboutSession = `SELECT pg_catalog.current_database(), current_user, pg_catalog.pg_backend_pid(), pg_catalog.current_schemas(false), pg_catalog.set_config('lock_timeout', $1, true), ` + aboutServer
+	// aboutSession are columns that need no table. The last four are those of aboutServer: being the
+	// first query of a session, it names as few functions as it can.
+	aboutSession = `SELECT current_catalog, current_user, pg_catalog.pg_backend_pid(), pg_catalog.current_schemas(false), pg_catalog.set_config('lock_timeout', $1, true),
+	pg_catalog.pg_is_in_recovery(), pg_catalog.pg_postmaster_start_time(), pg_catalog.inet_server_addr(), pg_catalog.inet_server_port()`
 	// pinAfter sets the path of quickQuery after the schemas of the search path are read.
 	pinAfter = `, pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true)`
 )
@@ -25,12 +28,13 @@ const (
 // names in the order of the roles, $2 the requested schema or "", $3 the role that Options trust.
 // It returns each relation with one of the names, and the search path that it leaves for the
 // following queries: the schema of the relations, or unsurePath if one of them is not certainly
-// safe to read. The caller checks the columns, and whether the relations are all in one schema. If
-// no relation has the names, the only row says whether the database has no tables and views at all.
+// safe to read. The caller checks the columns, and whether the relations are all in one schema.
 //
 // It is the first query of a session, so reading the catalogs that it names costs more than the
-// query: it names as few as it can, functions as well. A schema is shown as it would be quoted. The
-// schemas that initdb creates, except public (2200), have lower numbers than those of users.
+// query: it names as few as it can, functions as well. Numbers are in quotes, which makes them OIDs:
+// for an integer, the server looks at all operators of the name. A schema is shown as it would be
+// quoted. The schemas that initdb creates, except public (2200), have lower numbers than those of
+// users.
 //
 // What a table and its defaults, constraints, indexes and statistics depend on shows whether it can
 // execute code: functions (1255), operators (2617), types (1247) and operator classes (2616). A
@@ -38,24 +42,31 @@ const (
 // statistics about the columns.
 const quickQuery = `SELECT c.relname, c.relnamespace::regnamespace::text, c.oid, pg_catalog.pg_get_userbyid(c.relowner), c.relowner,
 	ARRAY(SELECT pg_catalog.concat(a.attname, a.attidentity) FROM pg_catalog.pg_attribute a WHERE a.attrelid = c.oid),
-	pg_catalog.set_config('search_path', CASE WHEN c.oid IS NULL THEN 'pg_catalog, pg_temp' WHEN pg_catalog.current_setting('search_path') <> '` + unsurePath + `'
+	pg_catalog.set_config('search_path', CASE WHEN pg_catalog.current_setting('search_path') <> '` + unsurePath + `'
 		AND c.relkind = 'r' AND c.relpersistence = 'p' AND NOT (c.relispartition OR c.relhassubclass OR c.relhastriggers OR c.relhasrules OR c.relrowsecurity)
 		AND (pg_catalog.pg_get_userbyid(c.relowner) = $3::text::name OR CASE WHEN pg_catalog.current_setting('is_superuser') = 'on'
 			THEN pg_catalog.pg_get_userbyid(c.relowner) = current_user
 			ELSE pg_catalog.pg_has_role(c.relowner, 'USAGE') OR c.relowner = (SELECT datdba FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database()) END)
 		AND pg_catalog.has_schema_privilege(c.relnamespace, 'USAGE') AND pg_catalog.has_table_privilege(c.oid, 'SELECT')
 		AND NOT EXISTS (SELECT FROM (
-				SELECT 1259::oid AS classid, c.oid AS objid
-				UNION ALL SELECT 1259, i.indexrelid FROM pg_catalog.pg_index i WHERE i.indrelid = c.oid
-				UNION ALL SELECT k.classid, k.objid FROM pg_catalog.pg_depend k WHERE k.refclassid = 1259 AND k.refobjid = c.oid AND k.deptype IN ('a', 'i')
+				SELECT '1259'::oid AS classid, c.oid AS objid
+				UNION ALL SELECT '1259', i.indexrelid FROM pg_catalog.pg_index i WHERE i.indrelid = c.oid
+				UNION ALL SELECT k.classid, k.objid FROM pg_catalog.pg_depend k WHERE k.refclassid = '1259' AND k.refobjid = c.oid AND k.deptype IN ('a', 'i')
 			) AS o CROSS JOIN LATERAL (
-				SELECT FROM pg_catalog.pg_depend d WHERE d.classid = o.classid AND d.objid = o.objid AND CASE WHEN d.refclassid = 1259 THEN o.objid = c.oid AND o.classid = 1259
-					WHEN d.refobjid >= 16384 THEN d.refclassid IN (1255, 2617, 1247, 2616) END OFFSET 0
+				SELECT FROM pg_catalog.pg_depend d WHERE d.classid = o.classid AND d.objid = o.objid AND CASE WHEN d.refclassid = '1259' THEN o.objid = c.oid AND o.classid = '1259'
+					WHEN d.refobjid >= '16384' THEN d.refclassid IN ('1255', '2617', '1247', '2616') END OFFSET 0
 			) AS code)
-		THEN c.relnamespace::regnamespace::text || ', pg_temp' ELSE '` + unsurePath + `' END, true),
-	CASE WHEN c.oid IS NULL THEN NOT EXISTS (SELECT FROM pg_catalog.pg_class u WHERE CASE WHEN u.oid >= 16384 THEN u.relkind IN ('r', 'p', 'v', 'm', 'f') END) END
-FROM (SELECT) AS one LEFT JOIN pg_catalog.pg_class c ON c.relname = ANY ($1::name[]) AND c.relkind NOT IN ('i', 'I', 'S', 't') AND c.relpersistence <> 't'
-	AND (c.relnamespace >= 16384 OR c.relnamespace = 2200) AND ($2::text = '' OR c.relnamespace::regnamespace::text = pg_catalog.quote_ident($2::text))`
+		THEN c.relnamespace::regnamespace::text || ', pg_temp' ELSE '` + unsurePath + `' END, true)
+FROM pg_catalog.pg_class c WHERE c.relname = ANY ($1::name[]) AND c.relkind NOT IN ('i', 'I', 'S', 't') AND c.relpersistence <> 't'
+	AND (c.relnamespace >= '16384' OR c.relnamespace = '2200') AND ($2::text = '' OR c.relnamespace::regnamespace::text = pg_catalog.quote_ident($2::text))`
+
+// bareQuery finds out whether the database has no tables and views at all.
+func bareQuery(bare *bool) query {
+	return query{
+		sql: `SELECT NOT EXISTS (SELECT FROM pg_catalog.pg_class u WHERE u.oid >= '16384' AND u.relkind IN ('r', 'p', 'v', 'm', 'f'))`,
+		row: into(bare),
+	}
+}
 
 // unsurePath is the search path that quickQuery leaves if it found a relation that it is not sure
 // of. The server looks up nothing else in it than in the pinned path.
@@ -68,7 +79,7 @@ func (f *finder) quick(c *conn, steer bool) []query {
 	about := query{
 		sql:     aboutSession,
 		args:    []arg{number(f.db.lockTimeout().Milliseconds())},
-		formats: []int16{0, 0, 0, 1, 0, 0, 0, 0},
+		formats: []int16{0, 0, 0, 1, 0, 0, 1, 0, 0},
 		path:    callers,
 		quiet:   true,
 		often:   true,
@@ -77,14 +88,14 @@ func (f *finder) quick(c *conn, steer bool) []query {
 			c.prepareFromNowOn(r.number())
 			f.first = firstPermanent(r.names())
 			r.text()
-			c.onServer(r.server())
+			c.onServer(server{standby: r.boolean(), started: hex.EncodeToString(r.bytes()), address: hostPort(r.text(), r.text())})
 			return r.err
 		},
 	}
 	find := query{
 		sql:     quickQuery,
 		args:    f.chosen(),
-		formats: []int16{0, 0, 0, 0, 0, 1, 0, 0},
+		formats: []int16{0, 0, 0, 0, 0, 1, 0},
 		quiet:   true,
 		often:   true,
 		row:     f.quickRow,
@@ -100,13 +111,16 @@ func (f *finder) quick(c *conn, steer bool) []query {
 	return []query{about, find}
 }
 
+// hostPort returns what aboutServer returns for an address and a port; both are "" on a Unix socket.
+func hostPort(host, port string) string {
+	if host == "" {
+		return ""
+	}
+	return host + ":" + port
+}
+
 // quickRow reads a row of quickQuery.
 func (f *finder) quickRow(r *row) error {
-	if r.values[0] == nil {
-		r.next = 7
-		f.bare = r.boolean()
-		return r.err
-	}
 	t := ownTable{Name: r.text(), Schema: unquoted(r.text()), OID: r.number(), Owner: r.text(), OwnerID: r.number(), Kind: "r"}
 	if t.Role = role(1 + slices.Index(f.db.ownTables(), t.Name)); t.Role == 0 {
 		return fmt.Errorf("the server found a table %q, which was not asked for", t.Name)

@@ -126,7 +126,6 @@ type finder struct {
 	db        *Database
 	asked     bool
 	unsure    bool // of a relation that quickQuery found
-	bare      bool // the database certainly has no tables and views
 	database  string
 	user      string
 	first     string // first schema of the search path
@@ -186,7 +185,6 @@ type location struct {
 	database string
 	user     string // the current role
 	schema   string // "" if there is no place for them
-	bare     bool   // the database certainly has no tables and views
 	tables   [lanes + 1]ownTable
 }
 
@@ -209,7 +207,7 @@ func (f *finder) decide() (location, error) {
 	}
 	switch len(found) {
 	case 0:
-		l := location{database: f.database, user: f.user, schema: f.db.opts.Schema, bare: f.bare}
+		l := location{database: f.database, user: f.user, schema: f.db.opts.Schema}
 		if l.schema == "" {
 			l.schema = f.first
 		}

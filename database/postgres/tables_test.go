@@ -38,11 +38,11 @@ func TestTablesAreCreatedAtOnce(t *testing.T) {
 		turns  int // of connecting, State and Begin
 		where  string
 	}{
-		"in an empty database":                      {"", 4, "whimbrel_history"},
-		"with objects of those names elsewhere":     {"CREATE SCHEMA app; CREATE SEQUENCE app.whimbrel_journal", 9, "whimbrel_history"},
-		"with a system schema first in the path":    {"DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET search_path = pg_catalog, public', current_database()); END $$", 9, "whimbrel_history"},
-		"with another schema first in the path":     {`CREATE SCHEMA "An app"; DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET search_path = "An app", public', current_database()); END $$`, 4, `"An app".whimbrel_history`},
-		"with an event trigger that uses the path":  {`CREATE TABLE public.seen (x int); CREATE FUNCTION public.see() RETURNS event_trigger LANGUAGE plpgsql AS $$ BEGIN INSERT INTO seen VALUES (1); END $$; CREATE EVENT TRIGGER see ON ddl_command_end EXECUTE FUNCTION public.see()`, 4, "whimbrel_history"},
+		"in an empty database":                      {"", 5, "whimbrel_history"},
+		"with objects of those names elsewhere":     {"CREATE SCHEMA app; CREATE SEQUENCE app.whimbrel_journal", 10, "whimbrel_history"},
+		"with a system schema first in the path":    {"DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET search_path = pg_catalog, public', current_database()); END $$", 10, "whimbrel_history"},
+		"with another schema first in the path":     {`CREATE SCHEMA "An app"; DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET search_path = "An app", public', current_database()); END $$`, 5, `"An app".whimbrel_history`},
+		"with an event trigger that uses the path":  {`CREATE TABLE public.seen (x int); CREATE FUNCTION public.see() RETURNS event_trigger LANGUAGE plpgsql AS $$ BEGIN INSERT INTO seen VALUES (1); END $$; CREATE EVENT TRIGGER see ON ddl_command_end EXECUTE FUNCTION public.see()`, 5, "whimbrel_history"},
 		"with an event trigger that adds a trigger": {`CREATE FUNCTION public.drop() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NULL; END $$; CREATE FUNCTION public.see() RETURNS event_trigger LANGUAGE plpgsql AS $$ BEGIN CREATE TRIGGER t BEFORE INSERT ON public.whimbrel_settings FOR EACH ROW EXECUTE FUNCTION public.drop(); EXCEPTION WHEN undefined_table OR duplicate_object THEN NULL; END $$; CREATE EVENT TRIGGER see ON ddl_command_end WHEN TAG IN ('CREATE TABLE') EXECUTE FUNCTION public.see()`, 0, ""},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -83,27 +83,38 @@ func (a *app) openTo(ctx context.Context, t *target) (*target, error) {
 	}
 	a.print() // create the printer before another goroutine uses it
 	opening, cancel := context.WithCancel(ctx)
-	opened := make(chan error, 1)
+	type folder struct {
+		set *migration.Set
+		err error
+	}
+	read := make(chan folder, 1)
 	go func() {
-		err := a.connect(opening, t)
-		opened <- err
-		if err == nil && t.ahead != nil {
-			t.ahead <- readState(opening, t.db, cmp.Or(t.resolved.set, migration.DefaultSet), t.showsHolder)
+		set, err := a.readSetWith(t.resolved, t.url, t.deferDowns)
+		if err != nil {
+			cancel()
 		}
+		read <- folder{set, err}
 	}()
 	t.cancel = cancel
-	set, err := a.readSetWith(t.resolved, t.url, t.deferDowns)
-	if err != nil { // it comes first, whatever the database says
-		cancel()
-		if <-opened == nil {
+	// Connecting is for this goroutine, which runs already: usually it takes longest.
+	err = a.connect(opening, t)
+	if err == nil && t.ahead != nil {
+		go func() {
+			t.ahead <- readState(opening, t.db, cmp.Or(t.resolved.set, migration.DefaultSet), t.showsHolder)
+		}()
+	}
+	of := <-read
+	switch {
+	case of.err != nil: // it comes first, whatever the database says
+		if err == nil {
 			t.close()
 		}
-		return nil, err
-	}
-	if err := <-opened; err != nil {
+		return nil, of.err
+	case err != nil:
 		cancel()
 		return nil, err
 	}
+	set := of.set
 	t.set = set
 	if t.goesUp {
 		go set.AnalyzeNewest(t.db.Dialect(), t.db.Tables())
