@@ -41,7 +41,7 @@ func TestAFileIsReadOnce(t *testing.T) {
 		"as long as the buffer":      {strings.NewReader(strings.Repeat("x", 16)), 16, 1, strings.Repeat("x", 16), ""},
 	} {
 		f := &sized{Reader: tt.r, size: tt.size, open: true}
-		got, rest, err := beginning(f, "x.sql", make([]byte, 16))
+		got, rest, err := beginning(f, "x.sql", make([]byte, 16), 0)
 		if err != nil {
 			t.Errorf("%s: %v", what, err)
 			continue
@@ -63,7 +63,7 @@ func TestAFileIsReadOnce(t *testing.T) {
 	}
 	boom := errors.New("boom")
 	f := &sized{Reader: iotest.ErrReader(boom), open: true}
-	if _, _, err := beginning(f, "x.sql", make([]byte, 16)); !errors.Is(err, boom) || f.open {
+	if _, _, err := beginning(f, "x.sql", make([]byte, 16), 0); !errors.Is(err, boom) || f.open {
 		t.Errorf("after an error of Read: %v, open: %v", err, f.open)
 	}
 }

@@ -114,7 +114,7 @@ func (f *folder) dieselTransaction(dir string) (no bool, wrong *Error) {
 
 // numberless reports a folder of the root that holds a migration and has no version.
 func (f *folder) numberless(dir, script, tool string) {
-	entries, _ := readDir(f.fsys, dir)
+	entries, _ := readDir(f.fsys, dir, "")
 	for _, e := range entries {
 		if e.Name() == script {
 			f.add(f.path(dir), "has no version: its name has to begin with a number, because %s orders folders by name; names look like 20240131093000_add_users", tool)

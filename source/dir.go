@@ -103,17 +103,22 @@ const shortText = 64 << 10
 // begin reads a file that is shorter than buf, or the beginning of a longer one. rest is what
 // follows, nil if nothing does. It calls Read once if the length of a file on disk is known.
 func (f *file) begin(fsys fs.FS, in root, buf []byte) (text []byte, rest io.ReadCloser, err error) {
-	r, err := in.openText(fsys, f.name)
-	if err != nil {
-		return nil, nil, err
+	n, r, err := in.begin(fsys, f.name, buf)
+	if err != nil || r == nil {
+		return buf[:n], nil, err
 	}
-	return beginning(r, f.path, buf)
+	return beginning(r, f.path, buf, n)
 }
 
-// beginning is begin for an open file, which it closes unless it returns it as rest.
-func beginning(r io.ReadCloser, path string, buf []byte) (text []byte, rest io.ReadCloser, err error) {
+// beginning is begin for an open file, which it closes unless it returns it as rest. The first n
+// bytes are in buf already.
+func beginning(r io.ReadCloser, path string, buf []byte, n int) (text []byte, rest io.ReadCloser, err error) {
 	size := sizeOnDisk(r)
-	for n := 0; n < len(buf); {
+	if n > 0 && int64(n) == size {
+		r.Close()
+		return buf[:n], nil, nil
+	}
+	for n < len(buf) {
 		got, err := r.Read(buf[n:])
 		n += got
 		if err != nil && err != io.EOF {

@@ -1,10 +1,13 @@
 package source_test
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
+	"github.com/whimbrel-db/whimbrel/migration"
 	"github.com/whimbrel-db/whimbrel/source"
 )
 
@@ -49,7 +52,7 @@ func TestReadAllocatesLittle(t *testing.T) {
 	for _, c := range []struct {
 		opts source.Options
 		most float64 // for a pair of files
-	}{{source.Options{DeferDowns: true}, 9}, {source.Options{}, 13}} {
+	}{{source.Options{DeferDowns: true}, 5}, {source.Options{}, 7}} {
 		n := testing.AllocsPerRun(3, func() {
 			if _, err := source.Read(fsys, c.opts); err != nil {
 				t.Fatal(err)
@@ -57,6 +60,39 @@ func TestReadAllocatesLittle(t *testing.T) {
 		})
 		if n /= 500; n > c.most {
 			t.Errorf("reading a pair of files allocates %.1f times, want at most %v (DeferDowns: %t)", n, c.most, c.opts.DeferDowns)
+		}
+	}
+}
+
+// A file is read as a whole whatever its size is, also through a link.
+func TestReadFilesOfEachSize(t *testing.T) {
+	dir, elsewhere := t.TempDir(), t.TempDir()
+	const statement = "SELECT 1; -- "
+	sizes := []int{len(statement), 4095, 4096, 4097, 64<<10 - 1, 64 << 10, 64<<10 + 1, 200_000}
+	for i, size := range sizes {
+		text := statement + strings.Repeat("x", size-len(statement))
+		file := fmt.Sprintf("%02d_a.up.sql", i+1)
+		linked := filepath.Join(elsewhere, file)
+		for _, err := range []error{
+			os.WriteFile(filepath.Join(dir, file), []byte(text), 0o600),
+			os.WriteFile(linked, []byte(text), 0o600),
+			os.Symlink(linked, filepath.Join(dir, fmt.Sprintf("%02d_b.up.sql", i+51))),
+		} {
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	set, err := source.Read(source.Dir(dir), source.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, size := range sizes {
+		want := migration.Sum(statement + strings.Repeat("x", size-len(statement)))
+		for _, version := range []int64{int64(i + 1), int64(i + 51)} {
+			if m, _ := set.Get(version); m.Up.Checksum != want || m.Up.Size != int64(size) {
+				t.Errorf("version %d has %d bytes, want %d", version, m.Up.Size, size)
+			}
 		}
 	}
 }

@@ -14,6 +14,9 @@ func openRoot(fs.FS) root { return root{} }
 
 func (root) close() {}
 
-func listOnDisk(fs.FS, string) ([]*listed, bool) { return nil, false }
+func listOnDisk(fs.FS, string, string) ([]*listed, bool) { return nil, false }
 
-func (root) openText(fsys fs.FS, name string) (io.ReadCloser, error) { return openText(fsys, name) }
+func (root) begin(fsys fs.FS, name string, _ []byte) (n int, rest io.ReadCloser, err error) {
+	rest, err = openText(fsys, name)
+	return 0, rest, err
+}

@@ -27,9 +27,12 @@ func openPlainly(path, name string) (io.ReadCloser, error) {
 	return openWith(func(flags int) (int, error) { return syscall.Open(path, flags, 0) }, name)
 }
 
+// openFlags open a file for reading, without waiting.
+const openFlags = syscall.O_RDONLY | syscall.O_CLOEXEC | dontWait | syscall.O_NOCTTY
+
 func openWith(open func(flags int) (fd int, err error), name string) (io.ReadCloser, error) {
 	for {
-		fd, err := open(syscall.O_RDONLY | syscall.O_CLOEXEC | dontWait | syscall.O_NOCTTY)
+		fd, err := open(openFlags)
 		switch err {
 		case nil:
 			return plainly(fd, name)

@@ -47,7 +47,7 @@ func drizzleShows(f *folder, e *listed) string {
 }
 
 func (f *folder) hasJournal() bool {
-	entries, err := readDir(f.fsys, drizzleMeta)
+	entries, err := readDir(f.fsys, drizzleMeta, "")
 	return err == nil && slices.ContainsFunc(entries, func(e *listed) bool { return path.Join(drizzleMeta, e.Name()) == drizzleJournal && !e.IsDir() })
 }
 

@@ -186,7 +186,7 @@ func (f *folder) walk(dir string, entries []*listed, depth int) {
 		case depth == maxDepth:
 			f.add(f.path(name), "is too deep: folders are read to a depth of %d", maxDepth)
 		default:
-			below, err := readDir(f.fsys, name)
+			below, err := readDir(f.fsys, name, "")
 			if err != nil {
 				f.wrap(f.path(name), err)
 			}

@@ -28,6 +28,7 @@ type folder struct {
 	entries  []*listed            // of the root, in order, without the hidden ones
 	subs     map[string][]*listed // of the sub-folders that may be migrations
 	files    []*file              // that may be migrations
+	unused   []file               // for the next files
 	named    map[string]*file     // the same, once byName has been called
 	others   migration.Contents   // baselines and repeatable scripts
 	deferred bool                 // there are down scripts that are not read yet
@@ -68,15 +69,16 @@ func load(fsys fs.FS, opts Options) (*folder, error) {
 		return nil, err
 	}
 	wanted := make([]*file, 0, len(f.entries))
-	f.files = make([]*file, 0, len(f.entries))
+	f.files, f.unused = make([]*file, 0, len(f.entries)), make([]file, len(f.entries))
 	for _, e := range f.entries {
 		if e.IsDir() {
 			for _, sub := range f.subs[e.Name()] {
-				wanted = f.want(wanted, path.Join(e.Name(), sub.Name()), sub, isFolderScript(sub.Name()))
+				name := path.Join(e.Name(), sub.Name())
+				wanted = f.want(wanted, name, f.path(name), sub, isFolderScript(sub.Name()))
 			}
 			continue
 		}
-		wanted = f.want(wanted, e.Name(), e, f.hasName(e.Name()))
+		wanted = f.want(wanted, e.name, e.path, e, f.hasName(e.name))
 	}
 	f.readFiles(wanted)
 	return f, nil
@@ -101,15 +103,20 @@ func (f *folder) readAlso(names []string) {
 	wanted := make([]*file, 0, len(names))
 	for _, name := range names {
 		if f.fileOf(name) == nil {
-			wanted = append(wanted, f.addFile(name))
+			wanted = append(wanted, f.addFile(name, f.path(name)))
 		}
 	}
 	f.readFiles(wanted)
 }
 
 // addFile adds a file that has not been read.
-func (f *folder) addFile(name string) *file {
-	file := &file{name: name, path: f.path(name)}
+func (f *folder) addFile(name, path string) *file {
+	if len(f.unused) == 0 {
+		f.unused = make([]file, 1)
+	}
+	file := &f.unused[0]
+	f.unused = f.unused[1:]
+	file.name, file.path = name, path
 	f.files = append(f.files, file)
 	if f.named != nil {
 		f.named[name] = file
@@ -144,11 +151,11 @@ func loadAs(fsys fs.FS, opts Options) (*folder, error) {
 }
 
 // want adds a file to those that will be read, if it is one.
-func (f *folder) want(wanted []*file, name string, e *listed, ok bool) []*file {
+func (f *folder) want(wanted []*file, name, path string, e *listed, ok bool) []*file {
 	if !ok || e.IsDir() {
 		return wanted
 	}
-	file := f.addFile(name)
+	file := f.addFile(name, path)
 	e.file = file
 	if kind := e.kind &^ fs.ModeSymlink; kind != 0 {
 		file.err = filekind.Regular(kind)
@@ -180,7 +187,7 @@ func (f *folder) list() error {
 	if f.fsys == nil {
 		return &Error{File: f.opts.Dir, Msg: "can't read a folder: the file system is nil", Err: fs.ErrInvalid}
 	}
-	all, err := readDir(f.fsys, ".")
+	all, err := readDir(f.fsys, ".", f.path(""))
 	shown := cmp.Or(f.opts.Dir, pathOf(f.fsys))
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -207,7 +214,7 @@ func (f *folder) list() error {
 		}
 		f.entries = append(f.entries, e)
 		if e.IsDir() && startsWithDigit(e.Name()) && f.hasFolders() {
-			if f.subs[e.Name()], err = readDir(f.fsys, e.Name()); err != nil {
+			if f.subs[e.Name()], err = readDir(f.fsys, e.Name(), ""); err != nil {
 				f.wrap(f.path(e.Name()), err)
 			}
 		}
@@ -216,9 +223,10 @@ func (f *folder) list() error {
 }
 
 // readDir lists a folder. It reads the kind of an entry once, so that a
-// faulty file system can't change it, and drops entries that repeat a name.
-func readDir(fsys fs.FS, name string) ([]*listed, error) {
-	if all, ok := listOnDisk(fsys, name); ok {
+// faulty file system can't change it, and drops entries that repeat a name. before is what is
+// before the names in the paths.
+func readDir(fsys fs.FS, name, before string) ([]*listed, error) {
+	if all, ok := listOnDisk(fsys, name, before); ok {
 		return all, nil
 	}
 	if _, ok := fsys.(fs.ReadDirFS); !ok { // fs.ReadDir would close a nil file
@@ -244,7 +252,7 @@ func readDir(fsys fs.FS, name string) ([]*listed, error) {
 			kind = fs.ModeDir
 		}
 		sorted = sorted && (len(shown) == 0 || shown[len(shown)-1].name < e.Name())
-		shown = append(shown, listed{name: e.Name(), kind: kind})
+		shown = append(shown, listed{name: e.Name(), path: before + e.Name(), kind: kind})
 		all = append(all, &shown[len(shown)-1])
 	}
 	if sorted { // so no name repeats
@@ -267,12 +275,13 @@ func (f *folder) follow(e *listed) (*listed, error) {
 	if err != nil {
 		return e, err
 	}
-	return &listed{name: e.name, kind: info.Mode().Type() &^ fs.ModeSymlink}, nil
+	return &listed{name: e.name, path: e.path, kind: info.Mode().Type() &^ fs.ModeSymlink}, nil
 }
 
 // listed is an entry of a folder; a link has its own name and the kind of what it points at.
 type listed struct {
 	name string
+	path string // of an entry of the root: as messages show it
 	kind fs.FileMode
 	file *file // nil if it can't be a migration
 }
@@ -588,7 +597,7 @@ func (f *folder) below(dir string, visit func(dir string, e *listed) bool) {
 			if searched++; searched > searchedFolders {
 				return
 			}
-			entries, _ := readDir(f.fsys, dir)
+			entries, _ := readDir(f.fsys, dir, "")
 			for _, e := range entries {
 				if strings.HasPrefix(e.Name(), ".") || strings.HasPrefix(e.Name(), "_") {
 					continue

@@ -97,7 +97,7 @@ func NewFiles(fsys fs.FS, opts NewOptions) ([]File, error) {
 	}
 	f := newFolder(fsys, Options{Format: format})
 	f.format, f.layout = format, layoutOf(format)
-	if f.entries, err = readDir(fsys, "."); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if f.entries, err = readDir(fsys, ".", ""); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
 	newest := f.newestVersion

@@ -18,7 +18,7 @@ func ReadSeeds(fsys fs.FS, opts Options) ([]migration.Named, error) {
 	}
 	var wanted []*file
 	for _, e := range f.entries {
-		wanted = f.want(wanted, e.Name(), e, hasSQLSuffix(e.Name()))
+		wanted = f.want(wanted, e.name, e.path, e, hasSQLSuffix(e.Name()))
 	}
 	f.readFiles(wanted)
 	var all []migration.Named

@@ -23,10 +23,11 @@ type skim struct {
 	indent  int    // the white space at the beginning of the line, in bytes
 	counted int    // the bytes of the line that are counted in runes
 	runes   int
-	line    int     // the number of the present line
-	offset  int64   // of the line, without the byte-order mark
-	inkEnd  int64   // after the last byte before the line that is not white space
-	lexers  []lexer // of the present part
+	line    int       // the number of the present line
+	offset  int64     // of the line, without the byte-order mark
+	inkEnd  int64     // after the last byte before the line that is not white space
+	lexers  []lexer   // of the present part
+	unused  []skimmed // for the next files
 }
 
 // skimmed is what a skim has found in a file. There is one for each file of a folder.
@@ -104,7 +105,10 @@ func newSkim(formats func(Format) bool, d sqltext.Dialect) *skim {
 
 // begin prepares the skim for another file. It keeps the memory that no file needs any more.
 func (s *skim) begin() {
-	*s = skim{skimmed: &skimmed{}, formats: s.formats, dialect: s.dialect, rest: s.rest[:0], lexers: s.lexers}
+	if len(s.unused) == 0 {
+		s.unused = make([]skimmed, 16)
+	}
+	*s = skim{skimmed: &s.unused[0], unused: s.unused[1:], formats: s.formats, dialect: s.dialect, rest: s.rest[:0], lexers: s.lexers}
 	s.parts = s.first[:0]
 	s.newPart(part{line: 1})
 }

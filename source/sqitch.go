@@ -112,7 +112,7 @@ func (f *folder) exists(name string) bool {
 	there, read := f.listings[dir]
 	if !read {
 		there = map[string]bool{}
-		entries, _ := readDir(f.fsys, dir)
+		entries, _ := readDir(f.fsys, dir, "")
 		for _, e := range entries {
 			there[e.Name()] = !e.IsDir()
 		}
