@@ -91,7 +91,8 @@ func NewStatus(s *whimbrel.Status, dir string) *Status {
 		Interrupted: NewInterrupted(s.Interrupted, s.InterruptedAt),
 		dir:         dir,
 	}
-	for _, m := range s.Migrations {
+	took := make([]Millis, len(s.Migrations)) // one allocation for all
+	for n, m := range s.Migrations {
 		ms := MigrationStatus{
 			Version: m.Version, Name: m.Name, State: string(m.State), AppliedAt: instant(m.AppliedAt),
 			Checksum: m.Checksum, Marked: m.Marked,
@@ -106,7 +107,8 @@ func NewStatus(s *whimbrel.Status, dir string) *Status {
 			ms.State = stateRunning
 		}
 		if !m.AppliedAt.IsZero() {
-			ms.Duration = Pointer(Millis(m.Duration))
+			took[n] = Millis(m.Duration)
+			ms.Duration = &took[n]
 		}
 		if m.Problem != nil {
 			ms.Problem = m.Problem.Error()
@@ -186,7 +188,7 @@ func (s *Status) write(pg *page) {
 		return
 	}
 	t := table{head: []string{"VERSION", "NAME", "STATE", "APPLIED (UTC)", "TOOK"}, right: map[int]bool{4: true}, give: []int{1}, drop: []int{4}}
-	t.rows = make([][]string, 0, len(s.Migrations)+len(s.Repeatables))
+	t.grow(len(s.Migrations) + len(s.Repeatables))
 	for _, m := range s.Migrations {
 		t.add(pg.digits.Label(m.Version), clean(m.Name), pg.state(m.State), when(m.AppliedAt), m.took())
 	}

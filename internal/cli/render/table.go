@@ -1,6 +1,7 @@
 package render
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/charmbracelet/x/ansi"
@@ -24,9 +25,22 @@ type table struct {
 	// give lists the columns that shrink, the widest first, and drop those that are left out, in
 	// order.
 	give, drop []int
+
+	cells []string // of the rows
+	fits  bool     // no cell is wider than its column
 }
 
-func (t *table) add(cells ...string) { t.rows = append(t.rows, cells) }
+// grow makes room for n rows.
+func (t *table) grow(n int) {
+	t.rows = slices.Grow(t.rows, n)
+	t.cells = slices.Grow(t.cells, n*len(t.head))
+}
+
+func (t *table) add(cells ...string) {
+	at := len(t.cells)
+	t.cells = append(t.cells, cells...)
+	t.rows = append(t.rows, t.cells[at:len(t.cells):len(t.cells)])
+}
 
 // widths returns the widths of the columns, 0 for a column that is empty in every row.
 func (t *table) widths() []int {
@@ -57,7 +71,7 @@ func (pg *page) tooWide(widths []int) int {
 
 // table writes a table without its empty columns.
 func (pg *page) table(t table) {
-	widths, ok := pg.fit(t)
+	widths, ok := pg.fit(&t)
 	if !ok {
 		pg.list(t)
 		return
@@ -78,7 +92,7 @@ func (pg *page) table(t table) {
 
 // fit returns the widths of the columns that fit the page, 0 for those that are left out, and false
 // if the table is too wide.
-func (pg *page) fit(t table) (widths []int, ok bool) {
+func (pg *page) fit(t *table) (widths []int, ok bool) {
 	for n := range len(t.drop) + 1 {
 		widths = t.widths()
 		for _, i := range t.drop[:n] {
@@ -97,9 +111,9 @@ func (pg *page) fit(t table) (widths []int, ok bool) {
 
 // shrink shrinks columns until they fit the page, as far as t.give and a least width allow. It
 // reports whether they fit.
-func (pg *page) shrink(t table, widths []int, least int) bool {
+func (pg *page) shrink(t *table, widths []int, least int) bool {
 	over := pg.tooWide(widths)
-	if pg.width <= 0 || over <= 0 {
+	if t.fits = pg.width <= 0 || over <= 0; t.fits {
 		return true
 	}
 	longest := make([]int, len(widths))
@@ -140,7 +154,7 @@ func (pg *page) row(t table, cells []string, widths []int) {
 	lines := 1
 	var parts [][]string // nil while each cell fits its column
 	for i, cell := range cells {
-		if widths[i] > 0 && textWidth(cell) > widths[i] {
+		if !t.fits && widths[i] > 0 && textWidth(cell) > widths[i] {
 			if parts == nil {
 				parts = make([][]string, len(cells))
 			}

@@ -19,7 +19,8 @@ func (d Digits) Label(v int64) string {
 	case d == Dotted:
 		return source.DottedText(v)
 	}
-	return fmt.Sprintf("%0*d", int(d), v)
+	digits := strconv.FormatInt(v, 10)
+	return strings.Repeat("0", max(0, int(d)-len(digits))) + digits
 }
 
 // Name names a migration by its version and name, or a script without a version by its name.
@@ -53,11 +54,11 @@ func took(d time.Duration) string {
 	case d <= 0:
 		return ""
 	case d < 10*time.Millisecond:
-		return fmt.Sprintf("%.1fms", float64(d)/float64(time.Millisecond))
+		return strconv.FormatFloat(float64(d)/float64(time.Millisecond), 'f', 1, 64) + "ms"
 	case d < time.Second:
-		return fmt.Sprintf("%dms", d.Round(time.Millisecond)/time.Millisecond)
+		return strconv.FormatInt(d.Round(time.Millisecond).Milliseconds(), 10) + "ms"
 	case d < time.Minute:
-		return fmt.Sprintf("%.1fs", d.Seconds())
+		return strconv.FormatFloat(d.Seconds(), 'f', 1, 64) + "s"
 	}
 	return d.Round(time.Second).String()
 }
