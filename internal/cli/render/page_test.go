@@ -113,6 +113,19 @@ by an unknown user
 	show(40)
 }
 
+// A tab in a name does not misalign the columns.
+func TestStatusWithATab(t *testing.T) {
+	t.Parallel()
+	var out strings.Builder
+	New(Options{Out: sized(&out, 80, 0)}).Show(&Status{Set: "default", Version: 2, Applied: []int64{1, 2}, Migrations: []MigrationStatus{
+		{Version: 1, Name: "a\tb", State: "applied"}, {Version: 2, Name: "abcd", State: "applied"},
+	}})
+	want := "VERSION  NAME  STATE\n1        a\\tb  applied\n2        abcd  applied\n"
+	if got := ansi.Strip(out.String()); !strings.HasPrefix(got, want) {
+		t.Errorf("the table is\n%s\nwant\n%s", got, want)
+	}
+}
+
 // The remarks of status are wrapped between words.
 func TestStatusWidths(t *testing.T) {
 	t.Parallel()

@@ -36,9 +36,12 @@ func (t *table) grow(n int) {
 	t.cells = slices.Grow(t.cells, n*len(t.head))
 }
 
+// add adds a row. Of a tab, nobody knows the width.
 func (t *table) add(cells ...string) {
 	at := len(t.cells)
-	t.cells = append(t.cells, cells...)
+	for _, cell := range cells {
+		t.cells = append(t.cells, strings.ReplaceAll(cell, "\t", `\t`))
+	}
 	t.rows = append(t.rows, t.cells[at:len(t.cells):len(t.cells)])
 }
 
