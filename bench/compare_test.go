@@ -149,7 +149,10 @@ func (r *result) cpu() time.Duration  { return median(r.cpus) }
 
 // run runs a task with all tools in turns, so that a busy moment affects all of them.
 func (c *comparison) run(tk task, rounds int) []*result {
-	if tk.light && (tk.readOnly() || c.target.kind() != mariadb) { // which copies databases slowly
+	switch {
+	case tk.readOnly():
+		rounds *= 10
+	case tk.light && c.target.kind() != mariadb: // which copies databases slowly
 		rounds *= 4
 	}
 	var results []*result
