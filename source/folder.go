@@ -301,9 +301,9 @@ func (f *folder) path(name string) string {
 // time, so more would not help.
 const maxReaders = 4
 
-// readers returns how many files are read at a time. One of several processors remains free: while
-// all are reading, nobody notices that a server has answered, and most callers are connecting to a
-// database meanwhile.
+// readers returns how many files are read at a time. One of several processors remains free until
+// Options.Idle is closed: while all are reading, nobody notices that a server has answered, and
+// most callers are connecting to a database meanwhile.
 func readers() int { return max(1, min(maxReaders, runtime.GOMAXPROCS(0)-1)) }
 
 // reader has what one goroutine needs to read one file after another.
@@ -327,7 +327,18 @@ func (f *folder) readFiles(files []*file) {
 	for range min(readers(), len(files)) - 1 {
 		wg.Go(read)
 	}
+	done := make(chan struct{})
+	if f.opts.Idle != nil && len(files) > 1 {
+		wg.Go(func() {
+			select {
+			case <-f.opts.Idle:
+				read()
+			case <-done:
+			}
+		})
+	}
 	read()
+	close(done)
 	wg.Wait()
 }
 

@@ -172,6 +172,9 @@ type Options struct {
 	// Until then only the names of the files are checked. Other functions than those of a Migrator
 	// need the complete set: [migration.Set.Complete].
 	DeferDowns bool
+	// Idle is closed when the caller has nothing left to do but to wait for Read, which then uses
+	// one more processor. Until then, and if it is nil, Read leaves one to the caller.
+	Idle <-chan struct{}
 }
 
 // Read reads the migrations of a folder: the root of fsys, see [fs.Sub]. A nil fsys means no

@@ -87,9 +87,9 @@ func (a *app) openTo(ctx context.Context, t *target) (*target, error) {
 		set *migration.Set
 		err error
 	}
-	read := make(chan folder, 1)
+	read, idle := make(chan folder, 1), make(chan struct{})
 	go func() {
-		set, err := a.readSetWith(t.resolved, t.url, t.deferDowns)
+		set, err := a.readSetWith(t.resolved, t.url, t.deferDowns, idle)
 		if err != nil {
 			cancel()
 		}
@@ -101,7 +101,10 @@ func (a *app) openTo(ctx context.Context, t *target) (*target, error) {
 	if err == nil && t.ahead != nil {
 		go func() {
 			t.ahead <- readState(opening, t.db, cmp.Or(t.resolved.set, migration.DefaultSet), t.showsHolder)
+			close(idle)
 		}()
+	} else {
+		close(idle)
 	}
 	of := <-read
 	switch {
@@ -193,16 +196,16 @@ func withLock(raw, kind string) (string, error) {
 
 // readSet reads the folder of migrations for the database with a URL, "" for the configured one.
 func (a *app) readSet(r resolved, url string) (*migration.Set, error) {
-	return a.readSetWith(r, url, false)
+	return a.readSetWith(r, url, false, nil)
 }
 
-// readSetWith is readSet. It may leave down scripts unread.
-func (a *app) readSetWith(r resolved, url string, deferDowns bool) (*migration.Set, error) {
+// readSetWith is readSet. It may leave down scripts unread. For idle see [source.Options].
+func (a *app) readSetWith(r resolved, url string, deferDowns bool, idle <-chan struct{}) (*migration.Set, error) {
 	if _, err := migration.NewSet(r.set); err != nil {
 		return nil, usage("", "--set: %v", err)
 	}
 	opts := a.sourceOptions(r, url)
-	opts.DeferDowns = deferDowns
+	opts.DeferDowns, opts.Idle = deferDowns, idle
 	set, err := source.Read(source.Dir(r.dir), opts)
 	if set, err = a.ifMissing(set, err, r.set); err != nil {
 		return nil, &folderError{dir: r.dir, err: err}

@@ -182,7 +182,7 @@ func (a *app) showBackfills(ctx context.Context) error {
 
 // setsToWork reads the folder, if it exists or was named.
 func (a *app) setsToWork(t *target) ([]*migration.Set, error) {
-	set, err := a.readSetWith(t.resolved, t.url, true)
+	set, err := a.readSetWith(t.resolved, t.url, true, nil)
 	if errors.Is(err, fs.ErrNotExist) && a.global.dir == "" {
 		return nil, nil
 	} else if err != nil {
