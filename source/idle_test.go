@@ -13,7 +13,7 @@ import (
 	"github.com/whimbrel-db/whimbrel/source"
 )
 
-// together is a file system whose scripts open only when as many are being opened as are waited for.
+// together is a file system whose scripts open only when as many are being opened as it waits for.
 type together struct {
 	fs.FS
 	mu    sync.Mutex

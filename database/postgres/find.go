@@ -31,10 +31,10 @@ const (
 // safe to read. The caller checks the columns, and whether the relations are all in one schema.
 //
 // It is the first query of a session, so reading the catalogs that it names costs more than the
-// query: it names as few as it can, functions as well. Numbers are in quotes, which makes them OIDs:
-// for an integer, the server looks at all operators of the name. A schema is shown as it would be
-// quoted. The schemas that initdb creates, except public (2200), have lower numbers than those of
-// users.
+// query: it names as few as it can, functions as well. Numbers are in quotes, which makes them
+// OIDs: for an integer, the server looks at all operators of the name. A schema is shown as it
+// would be quoted. The schemas that initdb creates, except public (2200), have lower numbers than
+// those of users.
 //
 // What a table and its defaults, constraints, indexes and statistics depend on shows whether it can
 // execute code: functions (1255), operators (2617), types (1247) and operator classes (2616). A
@@ -111,7 +111,7 @@ func (f *finder) quick(c *conn, steer bool) []query {
 	return []query{about, find}
 }
 
-// hostPort returns what aboutServer returns for an address and a port; both are "" on a Unix socket.
+// hostPort returns an address and a port as aboutServer does; both are "" on a Unix socket.
 func hostPort(host, port string) string {
 	if host == "" {
 		return ""
