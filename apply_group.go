@@ -9,14 +9,18 @@ import (
 	"github.com/whimbrel-db/whimbrel/sqltext"
 )
 
-// A group has at most groupLimit statements, and at most groupBytes of text unless it is one
-// statement. The first of a script has groupStart. After a group that took at most groupQuick, the
-// groups that are not formed yet become larger.
-const (
-	groupStart = 32
-	groupLimit = 1024
-	groupBytes = 256 << 10
-	groupQuick = 100 * time.Millisecond
+// groupQuick is how long a group takes at most after which the groups that are not formed yet
+// become larger.
+const groupQuick = 100 * time.Millisecond
+
+// groupSize is the most statements of a group, and the most bytes of their texts unless it is one
+// statement.
+type groupSize struct{ statements, bytes int }
+
+// The first group of a script has at most groupStart, and each at most groupLimit.
+var (
+	groupStart = groupSize{32, 256 << 10}
+	groupLimit = groupSize{1024, 1 << 20}
 )
 
 // groupFailures is how many groups of a script may fail before the rest is executed one by one.
@@ -25,7 +29,7 @@ const groupFailures = 3
 // grouper forms groups: consecutive statements of a script that are executed in one transaction.
 type grouper struct {
 	run   database.Grouper // nil if it has none, or no more
-	most  int
+	most  groupSize
 	slow  bool // the last group was
 	fails int
 }
@@ -35,12 +39,12 @@ func grouperOf(r database.Run) grouper {
 	return grouper{run: g, most: groupStart}
 }
 
-// next returns the limit of the group after the present one.
-func (g *grouper) next() int {
+// next returns the limits of the group after the present one.
+func (g *grouper) next() groupSize {
 	if g.slow {
 		return g.most
 	}
-	return min(2*g.most, groupLimit)
+	return groupSize{min(2*g.most.statements, groupLimit.statements), min(2*g.most.bytes, groupLimit.bytes)}
 }
 
 // ended adapts to the end of a group: groups grow, so that little is executed twice if one fails.
@@ -76,13 +80,14 @@ func (x *runner) group(st sqltext.Statement, following *lookahead) *group {
 	return nil
 }
 
-// form takes up to most statements that can be in a group with st. sum is the checksum of those
-// before it.
-func (x *runner) form(st sqltext.Statement, following *lookahead, most int, sum migration.Checksum) *group {
+// form takes statements that can be in a group with st, up to its limits. sum is the checksum of
+// those before it.
+func (x *runner) form(st sqltext.Statement, following *lookahead, most groupSize, sum migration.Checksum) *group {
 	all, size := []sqltext.Statement{st}, len(st.Text)
-	for len(all) < most {
+	bytes := min(most.bytes, x.groups.run.GroupBytes())
+	for len(all) < most.statements {
 		st, ok := following.peek()
-		if !ok || !counts(st) || size+len(st.Text) > groupBytes || !x.groups.run.Groups(st) {
+		if !ok || !counts(st) || size+len(st.Text) > bytes || !x.groups.run.Groups(st) {
 			break
 		}
 		following.next()

@@ -22,6 +22,7 @@ type grouping struct {
 	asked  atomic.Int64 // how many statements the engine has asked about
 	groups []string     // of each, its first and its last row, and asked while it is executed
 	refuse int          // the number of the group that fails; 0 for none
+	bytes  int          // the most of a group
 }
 
 func (db *grouping) Guard(ctx context.Context, set string, opts database.LockOptions) (database.Run, database.Found, error) {
@@ -38,6 +39,8 @@ func (r *groupingRun) Groups(st sqltext.Statement) bool {
 	r.db.asked.Add(1)
 	return st.Verb() == "INSERT"
 }
+
+func (r *groupingRun) GroupBytes() int { return r.db.bytes }
 
 func (r *groupingRun) ExecGroup(ctx context.Context, s *migration.Script, all []sqltext.Statement, done *database.Journal) (bool, error) {
 	synctest.Wait() // until the engine does nothing but wait for the group
@@ -71,7 +74,7 @@ func TestNextGroupIsReadMeanwhile(t *testing.T) {
 	for refuse := range 4 {
 		synctest.Test(t, func(t *testing.T) {
 			target := memdb.New()
-			db := &grouping{Database: open(t, target), refuse: refuse}
+			db := &grouping{Database: open(t, target), refuse: refuse, bytes: 1 << 20}
 			r := mustUp(t, whimbrel.New(db, newSet(t, script{1, text, "-"}), whimbrel.Options{}))
 			wantEqual(t, "what is done", versions(r.Applied), []int64{1})
 			wantEqual(t, "the groups", db.groups, want)
@@ -87,16 +90,22 @@ func TestNextGroupIsReadMeanwhile(t *testing.T) {
 
 // Groups grow up to their limit, but not after a slow one.
 func TestGroupsGrow(t *testing.T) {
-	text := "CREATE TABLE t (x);\nCREATE INDEX CONCURRENTLY i ON t (x);\n" + strings.Repeat("INSERT INTO t VALUES ( 1 );\n", 3100)
 	for _, tt := range []struct {
 		takes time.Duration // each statement
+		rows  int
+		name  int // how long a row's is
+		bytes int // the driver's limit
 		want  []int
 	}{
-		{0, []int{32, 64, 128, 256, 512, 1024, 1024, 60}},
-		{time.Millisecond, []int{32, 64, 128, 256, 256, 256, 256, 256, 256, 256, 256, 256, 256, 256, 60}},
+		{0, 3100, 1, 1 << 20, []int{32, 64, 128, 256, 512, 1024, 1024, 60}},
+		{time.Millisecond, 3100, 1, 1 << 20, []int{32, 64, 128, 256, 256, 256, 256, 256, 256, 256, 256, 256, 256, 256, 60}},
+		{0, 80, 50 << 10, 1 << 30, []int{5, 10, 20, 20, 20, 5}},
+		{25 * time.Millisecond, 30, 50 << 10, 1 << 30, []int{5, 10, 10, 5}},
+		{0, 80, 50 << 10, 600 << 10, []int{5, 10, 11, 11, 11, 11, 11, 10}},
 	} {
+		text := "CREATE TABLE t (x);\nCREATE INDEX CONCURRENTLY i ON t (x);\n" + strings.Repeat("INSERT INTO t VALUES ( "+strings.Repeat("1", tt.name)+" );\n", tt.rows)
 		synctest.Test(t, func(t *testing.T) {
-			db := &grouping{Database: open(t, memdb.New())}
+			db := &grouping{Database: open(t, memdb.New()), bytes: tt.bytes}
 			db.SetHook(func(op string) error {
 				if op == memdb.OpRunExec {
 					time.Sleep(tt.takes)

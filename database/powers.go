@@ -430,6 +430,8 @@ type Grouper interface {
 	// its transaction is rolled back, nothing of it remains. It sends no query, and can be called
 	// while ExecGroup executes.
 	Groups(st sqltext.Statement) bool
+	// GroupBytes returns how long the texts of a group are at most together.
+	GroupBytes() int
 	// ExecGroup executes statements of s for which Groups is true, one after the other, in one
 	// transaction that also makes done the set's journal. If it returns false and no error, nothing
 	// of that has happened, for whatever reason, and Exec can execute the statements one by one. An

@@ -133,6 +133,9 @@ func (r *run) Groups(st sqltext.Statement) bool {
 	return ok
 }
 
+// GroupBytes implements database.Grouper: a message has more than the statements.
+func (r *run) GroupBytes() int { return int(r.db.learnt().packet / 2) }
+
 // ExecGroup implements database.Grouper. Its tables must be InnoDB's, without triggers, so that a
 // rollback undoes everything.
 func (r *run) ExecGroup(ctx context.Context, s *migration.Script, all []sqltext.Statement, done *database.Journal) (did bool, err error) {
@@ -163,12 +166,12 @@ func (r *run) group(ctx context.Context, s *migration.Script, all []sqltext.Stat
 		if err == nil {
 			err = r.h.putJournal(ctx, r.h.worker, done, r.h.head.mine)
 		}
-	}
-	if err == nil {
-		err = r.h.seal(ctx, r.h.worker)
-	}
-	if err == nil {
-		err = r.h.unknownCommit(r.h.worker.commit(ctx))
+		if err == nil {
+			err = r.h.seal(ctx, r.h.worker)
+		}
+		if err == nil {
+			err = r.h.unknownCommit(r.h.worker.commit(ctx))
+		}
 	}
 	if err == nil {
 		r.executed, r.rows = r.executed+len(all), true
@@ -189,8 +192,11 @@ func (r *run) group(ctx context.Context, s *migration.Script, all []sqltext.Stat
 // errOneByOne is the reason not to execute statements as a group.
 var errOneByOne = errors.New("the statements can't be a group")
 
-// groupAtOnce begins a transaction, executes the statements of a group in it, and writes the
-// journal: all in one message, of which the server executes nothing more after a failure.
+// ifNoWarnings is a statement that fails if the one before it has caused warnings.
+const ifNoWarnings = "SET @whimbrel_warned = EXP(IF(@@warning_count = 0, 0, 1000))"
+
+// groupAtOnce begins a transaction, executes the statements of a group in it, writes the journal
+// and commits: all in one message, of which the server executes nothing more after a failure.
 func (r *run) groupAtOnce(ctx context.Context, e *executor, all []sqltext.Statement, done *database.Journal) error {
 	h, c := r.h, r.h.worker
 	may, err := e.mayGroup(all)
@@ -206,22 +212,29 @@ func (r *run) groupAtOnce(ctx context.Context, e *executor, all []sqltext.Statem
 	begin, now := c.beginning(true, w)
 	drivers.Stamp(done, h.clock.now(), h.user, h.db.process)
 	journal := h.journalWrite(done, hexText(done.DoneSum.Digits()), hexText(done.Before), h.head.mine)
-	texts := []string{begin, "SET @whimbrel_may = EXP(IF((" + may + "), 0, 1000))"}
-	before := len(texts)
-	texts = append(append(texts, textsOf(all)...), ownWaits(h.lockWait, journal.sql), ifWritten)
+	texts := []string{begin, "SET @whimbrel_may = " + mustBe("("+may+")")}
+	listens := e.listens(len(all))
+	for _, st := range all {
+		if texts = append(texts, st.Text); listens {
+			texts = append(texts, ifNoWarnings)
+		}
+	}
+	texts = append(texts, ownWaits(h.lockWait, journal.sql), ifWritten, "COMMIT")
 	executed, err := e.sendAll(ctx, texts)
 	if len(executed) > 0 {
 		c.waits, r.waits = now, waits{}
 	}
-	switch {
-	case err != nil && len(executed) == len(texts)-1 && number(err) == erOutOfRange:
-		return h.overtaken(journal)
-	case err != nil:
-		return err
-	case len(executed) != len(texts):
+	switch left := len(texts) - len(executed); {
+	case err == nil && left == 0:
+		return nil
+	case err == nil:
 		return errOneByOne
+	case c.gone, left == 1 && number(err) == erInterrupted:
+		return h.unknownCommit(&database.CommitUnknownError{Err: err})
+	case left == 2 && number(err) == erOutOfRange:
+		return h.overtaken(journal)
 	}
-	return e.heed(executed[before : before+len(all)])
+	return err
 }
 
 // textsOf returns the texts of statements.
@@ -238,10 +251,10 @@ func (h *hold) atOnceFits(all []sqltext.Statement) bool {
 	const around = 64 << 10
 	size := around
 	for _, st := range all {
-		size += len(st.Text) + len(terminator)
+		size += len(st.Text) + len(ifNoWarnings) + 2*len(terminator)
 	}
 	w := h.worker.wire
-	return h.compound() && w != nil && !w.refuses && int64(size) < h.db.learnt().packet
+	return h.compound() && w != nil && !w.refuses && h.guard.form.seal(h.set) == "" && int64(size) < h.db.learnt().packet
 }
 
 // listens reports whether somebody listens to the warnings of more statements.

@@ -9,6 +9,8 @@ import (
 	"github.com/whimbrel-db/whimbrel"
 	"github.com/whimbrel-db/whimbrel/database"
 	"github.com/whimbrel-db/whimbrel/internal/testdb"
+	"github.com/whimbrel-db/whimbrel/migration"
+	"github.com/whimbrel-db/whimbrel/sqltext"
 )
 
 // rows returns statements that insert the rows from first to last, one each.
@@ -29,10 +31,10 @@ func TestRowsAreSentTogether(t *testing.T) {
 		most  int // round trips
 		least int
 	}{
-		"InnoDB":     {table: "CREATE TABLE innodb (x int) ENGINE=InnoDB;\n", most: 55},
+		"InnoDB":     {table: "CREATE TABLE innodb (x int) ENGINE=InnoDB;\n", most: 50},
 		"aria":       {table: "CREATE TABLE aria (x int) ENGINE=Aria;\n", most: 500, least: 380},
 		"trigger":    {table: "CREATE TABLE `trigger` (x int);\nCREATE TRIGGER t BEFORE INSERT ON `trigger` FOR EACH ROW SET NEW.x = NEW.x + 0;\n", most: 500, least: 380},
-		"a database": {table: "CREATE TABLE `a database` (x int);\n", most: 55},
+		"a database": {table: "CREATE TABLE `a database` (x int);\n", most: 50},
 	} {
 		t.Run(name, func(t *testing.T) {
 			proxy := testdb.NewProxy(t, url)
@@ -118,4 +120,87 @@ func TestGroupThatWaits(t *testing.T) {
 	}).Up(background(t))
 	must(t, err)
 	equal(t, "the rows", value(t, pool, "SELECT count(*) FROM a"), "40")
+}
+
+// groupsOf returns a run on a database with the table t, which has executed the first of n
+// statements that insert rows. execute sends the others as a group.
+func groupsOf(t *testing.T, url string, n int, opts database.Options) (r database.Run, execute func() (bool, error)) {
+	t.Helper()
+	db, err := database.Open(background(t), url, opts)
+	must(t, err)
+	t.Cleanup(func() { db.Close() })
+	r, _, err = db.Guard(background(t), "s", database.LockOptions{Timeout: waitLimit})
+	must(t, err)
+	s := migration.Text("x.sql", rows("t", 1, n))
+	a, err := s.Analyze(sqltext.MySQL, nil)
+	must(t, err)
+	var all []sqltext.Statement
+	j := database.Journal{Version: 1, Name: "m", Direction: database.Up, Of: n}
+	for st, err := range a.All() {
+		must(t, err)
+		all = append(all, st)
+	}
+	j.Add(all[0])
+	must(t, r.Exec(background(t), s, all[0], nil, &j))
+	for _, st := range all[1:] {
+		j.Add(st)
+	}
+	return r, func() (bool, error) { return r.(database.Grouper).ExecGroup(background(t), s, all[1:], &j) }
+}
+
+// A group takes one round trip, and a listener for warnings adds none.
+func TestRoundTripsOfAGroup(t *testing.T) {
+	t.Parallel()
+	url, pool := newDatabase(t)
+	executeAll(t, pool, "CREATE TABLE t (x int)")
+	proxy := testdb.NewProxy(t, url)
+	least := -1
+	for range 3 { // once in a while, the guard checks its lock
+		r, execute := groupsOf(t, proxy.URL, 33, database.Options{Notice: func(n database.Notice) { t.Errorf("a warning: %+v", n) }})
+		proxy.Reset()
+		did, err := execute()
+		must(t, err)
+		equal(t, "whether the group was executed", fmt.Sprint(did), "true")
+		if n := proxy.Turns(); least < 0 || n < least {
+			least = n
+		}
+		must(t, r.Close(background(t)))
+	}
+	equal(t, "the round trips", fmt.Sprint(least), "1")
+	equal(t, "the rows", value(t, pool, "SELECT count(*) FROM t"), "99")
+}
+
+// Warnings that somebody listens for are those of the statement that caused them, once.
+func TestWarningsInAGroup(t *testing.T) {
+	t.Parallel()
+	url, pool := newDatabase(t)
+	var got []string
+	db, err := database.Open(background(t), url, database.Options{Notice: func(n database.Notice) { got = append(got, n.Code+" "+n.Message) }})
+	must(t, err)
+	t.Cleanup(func() { db.Close() })
+	_, err = up(t, db, setOf(t, "s", "CREATE TABLE t (x int PRIMARY KEY);\n"+rows("t", 1, 20)+"INSERT IGNORE INTO t VALUES (7);\n"+rows("t", 21, 40)))
+	must(t, err)
+	equal(t, "the warnings", strings.Join(got, "; "), "1062 Duplicate entry '7' for key 'PRIMARY'")
+	equal(t, "the rows", value(t, pool, "SELECT count(*) FROM t"), "40")
+}
+
+// If the connection breaks before the answer to its COMMIT, the server may have committed a group.
+// Then it has written the journal, too.
+func TestGroupLosesTheConnection(t *testing.T) {
+	t.Parallel()
+	url, pool := newDatabase(t)
+	executeAll(t, pool, "CREATE TABLE t (x int)")
+	proxy := testdb.NewProxy(t, url)
+	r, execute := groupsOf(t, proxy.URL, 9, database.Options{})
+	proxy.Reset()
+	proxy.CutAfter(testdb.ToClient, 3) // of more than ten packets
+	_, err := execute()
+	as[*database.CommitUnknownError](t, err)
+	must(t, r.Close(background(t)))
+	r, _, err = open(t, url).Guard(background(t), "s", database.LockOptions{Timeout: waitLimit})
+	must(t, err)
+	st, err := r.State(background(t))
+	must(t, err)
+	must(t, r.Close(background(t)))
+	equal(t, "the rows", value(t, pool, "SELECT count(*) FROM t"), fmt.Sprint(st.Interrupted.Done))
 }
