@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"database/sql/driver"
+	"errors"
 	"fmt"
 	"strings"
 	"sync"
@@ -241,6 +242,43 @@ func (c *conn) row(ctx context.Context, query string, args []any, to ...any) err
 func (c *conn) each(ctx context.Context, query string, args []any, f func(scan func(...any) error) error) error {
 	return c.do(ctx, func(ctx context.Context) error {
 		return drivers.Each(ctx, c, mycatalog.Whole(query), args, f)
+	})
+}
+
+// oneRow is a query of one row.
+type oneRow struct {
+	query string
+	to    []any // pointers to the columns
+	read  bool
+}
+
+// eachAfter is each, but reads one row of another query before, in the same message, unless that is
+// nil. The connection must have a wire.
+func (c *conn) eachAfter(ctx context.Context, first *oneRow, query string, args []any, f func(scan func(...any) error) error) error {
+	if first == nil {
+		return c.each(ctx, query, args, f)
+	}
+	return c.do(ctx, func(ctx context.Context) error {
+		c.wire.several = true
+		defer func() { c.wire.several = false }()
+		rows, err := c.QueryContext(ctx, mycatalog.Whole(first.query)+"; "+mycatalog.Whole(query), args...)
+		if err != nil {
+			return err
+		}
+		defer rows.Close()
+		scan := rows.Scan // one allocation for all rows
+		for rows.Next() {
+			if err := scan(first.to...); err != nil {
+				return err
+			}
+			first.read = true
+		}
+		for more := rows.NextResultSet(); more && rows.Next(); {
+			if err := f(scan); err != nil {
+				return err
+			}
+		}
+		return errors.Join(rows.Err(), rows.Close())
 	})
 }
 

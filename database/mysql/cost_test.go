@@ -8,6 +8,7 @@ import (
 
 	"github.com/whimbrel-db/whimbrel"
 	"github.com/whimbrel-db/whimbrel/database"
+	"github.com/whimbrel-db/whimbrel/database/mysql"
 	"github.com/whimbrel-db/whimbrel/internal/testdb"
 	"github.com/whimbrel-db/whimbrel/migration"
 	"github.com/whimbrel-db/whimbrel/sqltext"
@@ -96,6 +97,42 @@ func TestRoundTripsOfNothing(t *testing.T) {
 	must(t, err)
 	equal(t, "the round trips", fmt.Sprint(proxy.Turns()), "2")
 	equal(t, "the connections", fmt.Sprint(proxy.Connections()), "1")
+}
+
+// Status takes a connection and one message, which also asks who holds the lock.
+func TestRoundTripsOfStatus(t *testing.T) {
+	t.Parallel()
+	url, pool := newDatabase(t)
+	set := setOf(t, "s", "CREATE TABLE t (id int)")
+	status := func(db database.Database) *whimbrel.Status {
+		t.Helper()
+		st, err := whimbrel.New(db, set, whimbrel.Options{}).Status(background(t))
+		must(t, err)
+		return st
+	}
+	if st := status(open(t, url)); len(st.PendingVersions()) != 1 || st.Running != nil {
+		t.Errorf("the status without a history is %+v", st)
+	}
+	_, err := up(t, open(t, url), set)
+	must(t, err)
+	proxy := testdb.NewProxy(t, url)
+	db := open(t, proxy.URL)
+	if st := status(db); st.Version != 1 || st.Running != nil {
+		t.Errorf("the status is %+v", st)
+	}
+	equal(t, "the round trips", fmt.Sprint(proxy.Turns()), "2")
+	equal(t, "the connections", fmt.Sprint(proxy.Connections()), "1")
+
+	r, _, err := open(t, url).Guard(background(t), "s", database.LockOptions{Timeout: waitLimit})
+	must(t, err)
+	callers, err := mysql.New(pool, database.Options{})
+	must(t, err)
+	for name, db := range map[string]database.Database{"the driver's own": db, "the caller's": callers} {
+		if st := status(db); st.Running == nil || st.Running.PID == 0 {
+			t.Errorf("on a connection of %s pool, nobody holds the lock", name)
+		}
+	}
+	must(t, r.Close(background(t)))
 }
 
 // Applying one more migration takes ten round trips besides its own: two connections, the state,

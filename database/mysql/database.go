@@ -125,7 +125,7 @@ type facts struct {
 	impatient []string // variables with which the server soon ends idle sessions
 }
 
-const factsQuery = `SELECT DATABASE(), VERSION(), @@lower_case_table_names, @@character_set_client, @@character_set_connection, ifnull(@@character_set_results, 'utf8mb4'), @@sql_mode, @@autocommit, @@performance_schema, @@sql_select_limit, @@max_allowed_packet, ` + idleLimits
+const factsQuery = `SELECT DATABASE(), VERSION(), @@lower_case_table_names > 0, @@character_set_client, @@character_set_connection, ifnull(@@character_set_results, 'utf8mb4'), @@sql_mode, @@autocommit, @@performance_schema, @@sql_select_limit, @@max_allowed_packet, ` + idleLimits
 
 // inCluster says whether a MariaDB server is part of a cluster: ON or OFF; "" is another server.
 const inCluster = `, CONCAT('' /*M!100000 , @@wsrep_on */)`
@@ -142,42 +142,55 @@ func (db *Database) learn(ctx context.Context, c *conn) (*facts, error) {
 	if f := db.learnt(); f != nil {
 		return f, nil
 	}
-	f := &facts{}
-	var name sql.NullString
-	var charset, connection, results, mode, limit string
-	var autocommit bool
-	var idle string
-	var cluster sql.NullString // in the mode EMPTY_STRING_IS_NULL
-	read := func(query string) error {
-		return c.row(ctx, query, nil, &name, &f.version, &f.fold, &charset, &connection, &results, &mode, &autocommit, &f.perf, &limit, &f.packet, &idle, &cluster)
-	}
-	err := read(factsQuery + inCluster)
+	r := &factsRow{}
+	err := c.row(ctx, factsQuery+inCluster, nil, r.into()...)
 	if number(err) == erUnknownVariable { // built without clusters
-		err = read(factsQuery + ", 'OFF'")
+		err = c.row(ctx, factsQuery+", 'OFF'", nil, r.into()...)
 	}
 	if err != nil {
 		return nil, ownError("reading the server's properties", err)
 	}
-	f.database, f.maria = name.String, strings.Contains(f.version, "MariaDB")
-	f.impatient, f.oracle = impatient(idle), strings.Contains(mode, "ORACLE")
+	return db.note(ctx, c, r)
+}
+
+// factsRow is a row of factsQuery.
+type factsRow struct {
+	facts
+	name                                      sql.NullString
+	charset, connection, results, mode, limit string
+	autocommit                                bool
+	idle                                      string
+	inCluster                                 sql.NullString // in the mode EMPTY_STRING_IS_NULL
+}
+
+// into returns pointers to the columns.
+func (r *factsRow) into() []any {
+	return []any{&r.name, &r.version, &r.fold, &r.charset, &r.connection, &r.results, &r.mode, &r.autocommit, &r.perf, &r.limit, &r.packet, &r.idle, &r.inCluster}
+}
+
+// note checks the facts about the server, and keeps them.
+func (db *Database) note(ctx context.Context, c *conn, r *factsRow) (*facts, error) {
+	f := &r.facts
+	f.database, f.maria = r.name.String, strings.Contains(f.version, "MariaDB")
+	f.impatient, f.oracle = impatient(r.idle), strings.Contains(r.mode, "ORACLE")
 	switch {
-	case !name.Valid:
+	case !r.name.Valid:
 		return nil, errors.New("the connection has no selected database: name one when opening the pool")
-	case charset != "utf8mb4", connection != "utf8mb4", results != "utf8mb4":
-		return nil, fmt.Errorf("the connection's character sets are %s, %s and %s (character_set_client, _connection, _results), but scripts are UTF-8: connect with utf8mb4, and check the server's init_connect", charset, connection, results)
-	case db.config != nil && !strings.EqualFold(name.String, db.config.DBName):
-		return nil, fmt.Errorf("the URL names database %q, but the session is in %q: check the server's init_connect", db.config.DBName, name.String)
-	case limit == "0":
+	case r.charset != "utf8mb4", r.connection != "utf8mb4", r.results != "utf8mb4":
+		return nil, fmt.Errorf("the connection's character sets are %s, %s and %s (character_set_client, _connection, _results), but scripts are UTF-8: connect with utf8mb4, and check the server's init_connect", r.charset, r.connection, r.results)
+	case db.config != nil && !strings.EqualFold(r.name.String, db.config.DBName):
+		return nil, fmt.Errorf("the URL names database %q, but the session is in %q: check the server's init_connect", db.config.DBName, r.name.String)
+	case r.limit == "0":
 		return nil, errors.New("sql_select_limit is 0, which prevents reading: connect without that setting")
-	case strings.Contains(mode, "EMPTY_STRING_IS_NULL"):
+	case strings.Contains(r.mode, "EMPTY_STRING_IS_NULL"):
 		return nil, errors.New("sql_mode contains EMPTY_STRING_IS_NULL, which prevents writing Whimbrel's tables: connect with another sql_mode (sql_mode=… in the URL)")
-	case strings.Contains(mode, "NO_BACKSLASH_ESCAPES"):
+	case strings.Contains(r.mode, "NO_BACKSLASH_ESCAPES"):
 		return nil, errors.New("sql_mode contains NO_BACKSLASH_ESCAPES, which changes where strings end and scripts are split: connect with another sql_mode (sql_mode=… in the URL)")
-	case !autocommit:
+	case !r.autocommit:
 		return nil, errors.New("autocommit is off on the pool's connections, but Whimbrel controls transactions itself: connect without that setting")
 	}
-	if f.cluster = cluster.String == "ON"; cluster.String == "" {
-		err = c.each(ctx, "SHOW VARIABLES LIKE 'wsrep_on'", nil, func(scan func(...any) error) error {
+	if f.cluster = r.inCluster.String == "ON"; r.inCluster.String == "" {
+		err := c.each(ctx, "SHOW VARIABLES LIKE 'wsrep_on'", nil, func(scan func(...any) error) error {
 			var variable, value string
 			err := scan(&variable, &value)
 			f.cluster = value == "ON"

@@ -143,16 +143,53 @@ func (db *Database) lockNames(f *facts) lockNames {
 // LockHolder returns the process that holds the lock of a set.
 func (db *Database) LockHolder(ctx context.Context, set string) (h database.Holder, held bool, err error) {
 	err = db.reading(ctx, func(ctx context.Context, c *conn) error {
-		f, err := db.learn(ctx, c)
-		if err != nil {
-			return err
-		}
-		all, err := db.formOf(f, db.lockNames(f)).holders(ctx, c, []string{set})
-		for _, h = range all {
-			held = true
-		}
+		h, held, err = db.holder(ctx, c, set, &users{})
 		return err
 	})
+	return h, held, err
+}
+
+// users are the connections that have the advisory locks of a set, read together with the facts
+// about the server.
+type users struct {
+	oneRow
+	facts         factsRow
+	guard, worker sql.NullInt64
+}
+
+// usersOf returns the query of the users of a set's locks. Their names depend on the server.
+func (db *Database) usersOf(set string) *users {
+	user := func(name func(lockNames, string) string) string {
+		folded := db.lockNames(&facts{database: db.config.DBName, fold: true})
+		plain := db.lockNames(&facts{database: db.config.DBName})
+		return ", IS_USED_LOCK(IF(@@lower_case_table_names, " + literal(name(folded, set)) + ", " + literal(name(plain, set)) + "))"
+	}
+	u := &users{}
+	u.query, u.to = factsQuery+inCluster+user(lockNames.guards)+user(lockNames.works), append(u.facts.into(), &u.guard, &u.worker)
+	return u
+}
+
+// holder returns the process that holds the lock of a set. It asks for what was not read.
+func (db *Database) holder(ctx context.Context, c *conn, set string, u *users) (h database.Holder, held bool, err error) {
+	var f *facts
+	if u.read {
+		f, err = db.note(ctx, c, &u.facts)
+	} else {
+		f, err = db.learn(ctx, c)
+	}
+	if err != nil {
+		return h, false, err
+	}
+	names := db.lockNames(f)
+	form := db.formOf(f, names)
+	if a, ok := form.(advisory); ok && u.read && names == db.lockNames(&facts{database: db.config.DBName, fold: f.fold}) {
+		h, held = a.holder(ctx, c, set, u.guard, u.worker)
+		return h, held, nil
+	}
+	all, err := form.holders(ctx, c, []string{set})
+	for _, h = range all {
+		held = true
+	}
 	return h, held, err
 }
 
@@ -293,12 +330,19 @@ func (a advisory) holders(ctx context.Context, c *conn, sets []string) (map[stri
 		if err != nil {
 			return nil, ownError("reading the holder of a migration lock", err)
 		}
-		if holder.Valid || worker.Valid {
-			h := a.db.task(ctx, c, set, a.who(ctx, c, holder.Int64, worker.Int64))
+		if h, held := a.holder(ctx, c, set, holder, worker); held {
 			found[set+"\x00"+number64(max(holder.Int64, worker.Int64))] = h
 		}
 	}
 	return found, nil
+}
+
+// holder describes the holder of a set's lock, given the users of its locks.
+func (a advisory) holder(ctx context.Context, c *conn, set string, guard, worker sql.NullInt64) (h database.Holder, held bool) {
+	if !guard.Valid && !worker.Valid {
+		return h, false
+	}
+	return a.db.task(ctx, c, set, a.who(ctx, c, guard.Int64, worker.Int64)), true
 }
 
 // who describes a connection as far as the user may see it, and the statement of the worker beside

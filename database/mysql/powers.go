@@ -12,6 +12,7 @@ var (
 		database.Locator
 		database.Identifier
 		database.HolderReader
+		database.StatusReader
 		database.Checker
 		database.Cloner
 		database.Backfiller

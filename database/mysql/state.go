@@ -35,14 +35,43 @@ const lockRow = "lock of "
 // State reads the state of a set in one query.
 func (db *Database) State(ctx context.Context, set string) (st *database.State, err error) {
 	err = db.reading(ctx, func(ctx context.Context, c *conn) error {
-		st, err = db.readState(ctx, c, set)
-		if err == nil && c.uncommitted { // the session reads uncommitted rows
-			if _, err = c.exec(ctx, "SET TRANSACTION ISOLATION LEVEL READ COMMITTED"); err == nil {
-				st, err = db.readState(ctx, c, set)
-			}
-		}
+		st, err = db.committedState(ctx, c, set, nil)
 		return err
 	})
+	return st, err
+}
+
+// StateAndHolder implements database.StatusReader. If the connection can send several statements in
+// a message, one asks for everything.
+func (db *Database) StateAndHolder(ctx context.Context, set string) (st *database.State, h database.Holder, held bool, err error) {
+	err = db.reading(ctx, func(ctx context.Context, c *conn) error {
+		u, first := &users{}, (*oneRow)(nil)
+		if c.wire != nil && !c.wire.refuses {
+			u = db.usersOf(set)
+			first = &u.oneRow
+		}
+		st, err = db.committedState(ctx, c, set, first)
+		if number(err) != 0 && first != nil && !first.read { // the server may lack a variable, or accept one statement alone
+			st, err = db.committedState(ctx, c, set, nil)
+		}
+		if err != nil || st.Interrupted != nil && st.Interrupted.Held {
+			return err
+		}
+		h, held, err = db.holder(ctx, c, set, u)
+		return err
+	})
+	return st, h, held, err
+}
+
+// committedState reads the state. Before it, in the same message, it reads a row of another query,
+// unless that is nil.
+func (db *Database) committedState(ctx context.Context, c *conn, set string, first *oneRow) (*database.State, error) {
+	st, err := db.readStateAfter(ctx, c, set, first)
+	if err == nil && c.uncommitted { // the session reads uncommitted rows
+		if _, err = c.exec(ctx, "SET TRANSACTION ISOLATION LEVEL READ COMMITTED"); err == nil {
+			st, err = db.readState(ctx, c, set)
+		}
+	}
 	if errors.Is(err, errNoHistory) {
 		return st, nil
 	}
@@ -52,11 +81,16 @@ func (db *Database) State(ctx context.Context, set string) (st *database.State, 
 var errNoHistory = errors.New("the history table does not exist: it was dropped")
 
 func (db *Database) readState(ctx context.Context, c *conn, set string) (*database.State, error) {
+	return db.readStateAfter(ctx, c, set, nil)
+}
+
+// readStateAfter is readState after a row of another query, unless that is nil.
+func (db *Database) readStateAfter(ctx context.Context, c *conn, set string, first *oneRow) (*database.State, error) {
 	r := newStateReader(set)
 	const usual = 1 << 10 // growing a slice would touch several times the memory
 	r.events = make([]event, 0, cmp.Or(db.events.Load(), usual))
 	defer func() { db.events.Store(int64(max(len(r.events), 1))) }()
-	err := c.each(ctx, bounded(db.opts.ReadTimeout(), db.sql.state), []any{set, set, set, set}, r.row)
+	err := c.eachAfter(ctx, first, bounded(db.opts.ReadTimeout(), db.sql.state), []any{set, set, set, set}, r.row)
 	c.uncommitted = r.isolation == "READ-UNCOMMITTED"
 	switch {
 	case ctx.Err() != nil && err != nil:
