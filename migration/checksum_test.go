@@ -101,3 +101,21 @@ func TestChecksumText(t *testing.T) {
 		t.Error("a wrong checksum was taken")
 	}
 }
+
+// A long text has its checksum whatever the pieces are in which it is written.
+func TestSumOfALongText(t *testing.T) {
+	t.Parallel()
+	for _, length := range []int{0, 2, asidePart - 1, asidePart, asidePart + 1, 5*asidePart + 7} {
+		text := (strings.Repeat("\ufeffINSERT 'ü'\r\n\r", length/10) + strings.Repeat("x", length%10))[:length]
+		for _, piece := range []int{1, 1000, 64 << 10, asidePart, 3 * asidePart} {
+			h := hasherFor(KeepInMemory + 1)
+			buf := make([]byte, piece) // which its caller uses again
+			for at := 0; at < length; at += piece {
+				h.Write(buf[:copy(buf, text[at:])])
+			}
+			if got := h.sum(); got != Sum(text) || h.sum() != got {
+				t.Errorf("%d bytes in pieces of %d have another checksum", length, piece)
+			}
+		}
+	}
+}

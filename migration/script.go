@@ -102,10 +102,12 @@ func StreamKeeping(file string, keep int64, open func() (io.ReadCloser, error)) 
 	buf := readBuffers.Get().(*[]byte)
 	defer readBuffers.Put(buf)
 	var kept strings.Builder
+	h, check := textHasher(newHasher()), &utf8Checker{file: file}
 	if m, ok := r.(interface{ Len() int }); ok && int64(m.Len()) <= keep {
 		kept.Grow(max(m.Len(), 0))
+	} else if ok {
+		h = hasherFor(int64(m.Len()))
 	}
-	h, check := newHasher(), &utf8Checker{file: file}
 	var size int64
 	for {
 		n, err := r.Read(*buf)
@@ -236,13 +238,13 @@ type sameText struct {
 	file io.Closer
 	name string
 	want Checksum
-	h    *hasher
+	h    textHasher
 }
 
 // newSameText limits the length to that of the same text with all its line ends as CRLF: the file
 // might have become endless.
 func newSameText(name string, want Checksum, size int64, file io.ReadCloser) *sameText {
-	h := newHasher()
+	h := hasherFor(size)
 	r := withoutMark(io.TeeReader(io.LimitReader(file, 2*size+int64(len(byteOrderMark))+1), h))
 	return &sameText{text: r, file: file, name: name, want: want, h: h}
 }
