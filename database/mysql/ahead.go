@@ -102,7 +102,7 @@ func (r *run) queue(ctx context.Context, next []database.Call) (q *ahead, err er
 	defer r.h.guard.mu.Unlock()
 	for len(next) > 0 {
 		q, err = r.message(ctx, next)
-		if err != nil || int64(len(q.text)) <= r.db.learnt().packet-packetHead {
+		if err != nil || int64(len(q.text)) <= r.db.learnt().packet-shortTexts {
 			return q, err
 		}
 		next = next[:len(q.calls)/2]
@@ -416,8 +416,19 @@ func (r *run) sendAhead(ctx, outer context.Context, q *ahead, s *migration.Scrip
 	if r.timed != s {
 		r.timed, r.executed, r.rows, r.waits = s, 0, false, q.waits
 	}
-	if err := r.limitWaits(under); err != nil {
-		return err
+	text, add := q.text, q.add
+	if w := r.waits; w == (waits{}) || w == h.worker.waits {
+		r.waits = waits{}
+	} else {
+		text = h.worker.setWaits(w) + betweenCalls + text
+		limited := false
+		add = func(a answer) {
+			if limited {
+				q.add(a)
+				return
+			}
+			limited, h.worker.waits, r.waits = true, w, waits{} // nothing else uses them before done is closed
+		}
 	}
 	stopped, stop := context.WithCancel(outer)
 	var free func()
@@ -427,7 +438,7 @@ func (r *run) sendAhead(ctx, outer context.Context, q *ahead, s *migration.Scrip
 	go func() {
 		defer close(q.done)
 		err := h.worker.do(q.ctx, func(ctx context.Context) error {
-			_, err := h.worker.wire.exec(ctx, h.worker, q.text, q.add)
+			_, err := h.worker.wire.exec(ctx, h.worker, text, add)
 			return err
 		})
 		q.mu.Lock()

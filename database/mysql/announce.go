@@ -173,9 +173,12 @@ const ifWritten = "SET @whimbrel_written = EXP(IF(ROW_COUNT() = 1, 0, 1000))"
 // was lost.
 func (e *executor) sendAnnounced(ctx context.Context, st sqltext.Statement) error {
 	a, c, begun := e.first, e.c, time.Now()
-	first, check := "", ifWritten
+	first, before, check := "", 0, ifWritten
+	if e.limits != (waits{}) && e.limits != c.waits {
+		first, before = c.setWaits(e.limits)+"; ", 1
+	}
 	if a.asks && e.rows { // its LAST_INSERT_ID must not be the script's
-		first, check = keepID, ifWritten+", last_insert_id = "+keptID
+		first, before, check = first+keepID, before+1, ifWritten+", last_insert_id = "+keptID
 	}
 	var executed []answer
 	err := c.do(ctx, func(ctx context.Context) (err error) {
@@ -183,9 +186,10 @@ func (e *executor) sendAnnounced(ctx context.Context, st sqltext.Statement) erro
 		executed, err = c.wire.exec(ctx, c, first+ownWaits(e.h.lockWait, a.write.sql)+"; "+check+"; "+st.Text, nil)
 		return err
 	})
-	if first != "" && len(executed) > 0 {
-		executed = executed[1:]
+	if len(executed) > 0 && e.limits != (waits{}) {
+		c.waits = e.limits
 	}
+	executed = executed[min(before, len(executed)):]
 	if err == nil && len(executed) <= ofAnnouncement {
 		err = errors.New("the server did not say that it has executed the statement")
 	}

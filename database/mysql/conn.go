@@ -238,6 +238,27 @@ func (c *conn) row(ctx context.Context, query string, args []any, to ...any) err
 	})
 }
 
+// rowAfter is row after statements, in one message if it may contain several. They must not end
+// with a comment.
+func (c *conn) rowAfter(ctx context.Context, before []string, query string, to ...any) error {
+	query = mycatalog.Whole(query)
+	return c.do(ctx, func(ctx context.Context) error {
+		if w := c.wire; w != nil && !w.refuses && len(before) > 0 {
+			w.several = true
+			err := c.QueryRowContext(ctx, strings.Join(append(before, query), "; ")).Scan(to...)
+			if w.several = false; err == nil || !w.refuses {
+				return err
+			}
+		}
+		for _, s := range before {
+			if _, err := c.ExecContext(ctx, s); err != nil {
+				return err
+			}
+		}
+		return c.QueryRowContext(ctx, query).Scan(to...)
+	})
+}
+
 // each calls f for each row, with a function that reads its columns.
 func (c *conn) each(ctx context.Context, query string, args []any, f func(scan func(...any) error) error) error {
 	return c.do(ctx, func(ctx context.Context) error {

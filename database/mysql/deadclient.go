@@ -15,12 +15,12 @@ import (
 // worker's session is terminated as an orphan.
 const silence = "12"
 
-// guardSettings are the variables of the guard's session that shorten sets.
+// guardSettings are the variables of the guard's session that shortening sets.
 var guardSettings = []string{"wait_timeout", "lock_wait_timeout", "innodb_lock_wait_timeout"}
 
-// shorten sets the guard's session timeout, and limits its waits for locks on Whimbrel's tables. It
-// saves the old values in the session.
-func (g *guard) shorten(ctx context.Context, lockWait time.Duration) error {
+// shortening returns the statement that sets the guard's session timeout, and limits its waits for
+// locks on Whimbrel's tables. It saves the old values in the session.
+func shortening(lockWait time.Duration) string {
 	seconds := number64(ownSeconds(lockWait))
 	var save, set []string
 	for i, value := range []string{silence, seconds, seconds} {
@@ -28,12 +28,27 @@ func (g *guard) shorten(ctx context.Context, lockWait time.Duration) error {
 		save = append(save, saved(name)+" = @@SESSION."+name)
 		set = append(set, "SESSION "+name+" = "+value)
 	}
-	_, err := g.c.exec(ctx, "SET "+strings.Join(append(save, set...), ", "))
-	g.short = err == nil
+	return "SET " + strings.Join(append(save, set...), ", ")
+}
+
+// shorten executes what the guard's session still lacks.
+func (g *guard) shorten(ctx context.Context) error {
+	if g.first == "" {
+		return nil
+	}
+	_, err := g.c.exec(ctx, g.first)
+	g.shortened(err)
 	return ownError("setting the session's timeouts", err)
 }
 
-// restoreTimeout returns a statement that restores what shorten has set, and evaluates one more
+// shortened notes that what the session lacked was executed, unless err is not nil.
+func (g *guard) shortened(err error) {
+	if g.first != "" {
+		g.first, g.short, g.c.unusable = "", err == nil, g.c.unusable || err != nil
+	}
+}
+
+// restoreTimeout returns a statement that restores what shortening has set, and evaluates one more
 // expression.
 func restoreTimeout(also string) string {
 	set, forget := []string(nil), []string{atCommit + " = NULL"}

@@ -25,6 +25,7 @@ type hold struct {
 	guard       *guard
 	worker      *conn
 	head        head
+	first       int64  // the history's first entry, if this hold has made it
 	user        string // the database user
 	database    string
 	triggers    string            // triggers on Whimbrel's tables
@@ -81,7 +82,8 @@ func (db *Database) hold(ctx context.Context, set string, opts database.LockOpti
 
 // found is what is known since the lock was taken.
 func (h *hold) found() database.Found {
-	return database.Found{Head: h.head.sum(), Interrupted: h.interrupted}
+	isNew := h.first > 0 && h.head.own == h.first && h.head.mine == 0 && !h.hasRow
+	return database.Found{Head: h.head.sum(), Interrupted: h.interrupted, New: isNew}
 }
 
 // recorded moves the head to the last of the entries, which have become durable.
@@ -110,11 +112,13 @@ func (h *hold) take(ctx context.Context, set string, opts database.LockOptions) 
 func (h *hold) begin(ctx context.Context, transaction bool) error {
 	ctx, stop := h.under(ctx)
 	defer stop()
+	query := h.db.sql.head
 	for try := range 4 {
-		err := h.readHead(ctx, transaction)
+		err := h.readHead(ctx, query, transaction)
 		// a killed process may have created some of the tables
 		if missingTable(err) || err == nil && h.head.own == 0 && try == 0 {
-			err = h.db.ensureTables(ctx, h.guard, h.set == migration.ReservedSet, h.opts)
+			query = h.db.sql.head
+			h.first, err = h.db.ensureTables(ctx, h.guard, h.set == migration.ReservedSet, h.opts)
 		} else if err == nil {
 			again := h.interrupted && h.several && h.triggers == ""
 			if again {
@@ -124,6 +128,9 @@ func (h *hold) begin(ctx context.Context, transaction bool) error {
 			}
 			if err == nil && !again {
 				return h.head.check()
+			}
+			if !transaction { // in which nobody can create a trigger after the query
+				query = h.db.sql.again
 			}
 		}
 		if err != nil {
@@ -139,8 +146,8 @@ func (h *hold) begin(ctx context.Context, transaction bool) error {
 }
 
 // readHead begins a transaction if transaction is true, marks the worker as working under the lock,
-// and reads the head and related facts.
-func (h *hold) readHead(ctx context.Context, transaction bool) error {
+// and reads the head and related facts with a query.
+func (h *hold) readHead(ctx context.Context, query string, transaction bool) error {
 	if transaction {
 		if err := h.worker.beginLimited(ctx, h.compound(), waitsOf(h.opts.LockTimeout)); err != nil {
 			return ownError(startTransaction, err)
@@ -156,7 +163,7 @@ func (h *hold) readHead(ctx context.Context, transaction bool) error {
 		h.guard.form.attend(ctx, h.worker, h.set)
 	}
 	local := time.Now()
-	err := h.worker.row(ctx, bounded(h.lockWait, "SELECT CONNECTION_ID(), "+mark+", DATABASE(), "+userSQL+", "+nowSQL+", "+aboutServer+", "+h.db.sql.head), []any{h.set, h.set, h.set},
+	err := h.worker.row(ctx, bounded(h.lockWait, "SELECT CONNECTION_ID(), "+mark+", DATABASE(), "+userSQL+", "+nowSQL+", "+aboutServer+", "+query), []any{h.set, h.set, h.set},
 		&id, &marked, &h.database, &h.user, &now, &server, &mine, &own, &tables, &since, &h.several, &there, &h.triggers)
 	switch {
 	case missingTable(err):

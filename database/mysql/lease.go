@@ -51,11 +51,15 @@ func (l *lease) row(set string) string {
 }
 
 func (l *lease) take(ctx context.Context, g *guard, set string) (bool, database.Holder, error) {
+	if err := g.shorten(ctx); err != nil {
+		return false, database.Holder{}, err
+	}
 	got, err := l.set(ctx, g.c, set)
 	if missingTable(err) {
 		// The table is needed before there is a lock under which to create it. Creating it twice at
 		// once does no harm.
-		err = l.db.createTables(ctx, g.c)
+		var one int
+		err = l.db.createTables(ctx, g.c, "SELECT 1", &one)
 		if err == nil {
 			got, err = l.set(ctx, g.c, set)
 		}

@@ -67,6 +67,7 @@ type guard struct {
 	form  form
 	names lockNames
 
+	first   string   // is executed together with what takes the lock; "" for nothing
 	short   bool     // the session has the short timeout
 	last    bool     // the next lock to release is the last one
 	ending  []string // is executed together with what releases the last one; it may fail
@@ -123,12 +124,8 @@ func (db *Database) newGuard(ctx context.Context, lockWait time.Duration) (*guar
 		c.giveBack()
 		return nil, err
 	}
-	g := &guard{c: c, names: db.lockNames(f)}
+	g := &guard{c: c, names: db.lockNames(f), first: shortening(lockWait)}
 	g.form = db.formOf(f, g.names)
-	if err := g.shorten(ctx, lockWait); err != nil {
-		c.giveBack()
-		return nil, err
-	}
 	return g, nil
 }
 
@@ -247,7 +244,12 @@ func (a advisory) take(ctx context.Context, g *guard, set string) (bool, databas
 	guards, works := a.names.guards(set), a.names.works(set)
 	var got, holder, worker sql.NullInt64
 	query := "SELECT CONNECTION_ID(), GET_LOCK(" + literal(guards) + ", 0), IS_USED_LOCK(" + literal(guards) + "), IS_USED_LOCK(" + literal(works) + "), " + aboutServer
-	if err := g.c.row(ctx, query, nil, &g.id, &got, &holder, &worker, &g.server); err != nil {
+	var before []string
+	if g.first != "" {
+		before = []string{g.first}
+	}
+	err := g.c.rowAfter(ctx, before, query, &g.id, &got, &holder, &worker, &g.server)
+	if g.shortened(err); err != nil {
 		return false, database.Holder{}, ownError("taking the migration lock", err)
 	}
 	if got.Int64 != 1 {

@@ -147,10 +147,14 @@ func (db *Database) listTables(ctx context.Context, c *conn) (map[string]bool, e
 // which in a Galera cluster is the number of nodes.
 func (db *Database) emptied(ctx context.Context, c *conn) error {
 	var had bool
-	err := c.row(ctx, "SELECT ifnull((SELECT auto_increment > 2 * @@auto_increment_increment FROM information_schema.tables WHERE table_schema = DATABASE() AND table_name = "+literal(db.names.History)+"), 0)"+
-		db.sql.fill(" AND NOT EXISTS (SELECT 1 FROM {history?} WHERE set_name = {own})"), nil, &had)
+	err := c.row(ctx, "SELECT "+db.hadRows()+db.sql.fill(" AND NOT EXISTS (SELECT 1 FROM {history?} WHERE set_name = {own})"), nil, &had)
 	if err != nil || !had {
 		return ownError("reading the history's rows", err)
 	}
 	return db.emptiedError()
+}
+
+// hadRows is an SQL expression: the history had more rows than the first.
+func (db *Database) hadRows() string {
+	return "ifnull((SELECT auto_increment > 2 * @@auto_increment_increment FROM information_schema.tables WHERE table_schema = DATABASE() AND table_name = " + literal(db.names.History) + "), 0)"
 }

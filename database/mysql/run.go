@@ -144,12 +144,18 @@ func (r *run) exec(ctx context.Context, s *migration.Script, st sqltext.Statemen
 	if done != nil {
 		return r.transact(ctx, s, st, done)
 	}
-	if err := r.limitWaits(ctx); err != nil {
+	e := executor{db: r.db, h: r.h, c: r.h.worker, script: s, first: first, rows: rows}
+	if first != nil {
+		e.limits = r.waits
+	} else if err := r.limitWaits(ctx); err != nil {
 		return err
 	}
 	r.executed++
-	e := executor{db: r.db, h: r.h, c: r.h.worker, script: s, n: r.executed, first: first, rows: rows}
+	e.n = r.executed
 	err := e.statement(ctx, st)
+	if e.limits == r.h.worker.waits {
+		r.waits = waits{}
+	}
 	if r.own {
 		err = r.h.worker.undo(ctx, err)
 	}

@@ -24,6 +24,7 @@ type executor struct {
 	script *migration.Script
 	n      int
 	first  *announcement // of the statement, to be sent with it
+	limits waits         // of the waits for locks, to be set with it; the zero waits if they are set
 	rows   bool          // statements before may have inserted rows, and LAST_INSERT_ID() is about them
 }
 

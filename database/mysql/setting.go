@@ -79,6 +79,9 @@ func (db *Database) settle(ctx context.Context, u database.SettingUpdate) error 
 		return err
 	}
 	defer g.giveBack()
+	if err := g.shorten(ctx); err != nil {
+		return err
+	}
 	return drivers.Settle(ctx, u, func(ctx context.Context) (map[string]database.Holder, error) {
 		sets, err := db.sets(ctx, g.c)
 		if err != nil {

@@ -114,13 +114,15 @@ func (db *Database) readStateAfter(ctx context.Context, c *conn, set string, fir
 
 // untouched returns the state of a target without Whimbrel's tables.
 func (db *Database) untouched(ctx context.Context, c *conn, st *database.State) (*database.State, error) {
-	if err := db.lost(ctx, c); err != nil {
-		return nil, err
-	}
 	var name sql.NullString
 	const what = "SELECT DATABASE(), NOT EXISTS (SELECT 1 FROM information_schema.tables WHERE table_schema = DATABASE())"
 	if err := c.row(ctx, what, nil, &name, &st.Bare); err != nil {
 		return nil, ownError("asking for the session's database", err)
+	}
+	if !st.Bare {
+		if err := db.lost(ctx, c); err != nil {
+			return nil, err
+		}
 	}
 	st.Database = name.String
 	db.mu.Lock()

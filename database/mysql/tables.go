@@ -92,6 +92,7 @@ var ddl = []string{
 type statements struct {
 	fill  func(string) string
 	head  string
+	again string // head without triggers
 	state string
 	entry string // the beginning of the INSERT of a history entry
 	hides string // drops a temporary table that hides the history
@@ -100,11 +101,13 @@ type statements struct {
 // headColumns are the newest entry of a set and of Whimbrel's own set, the version of Whimbrel's
 // tables, and the newest entry when the set's journal was written: −1 if it records no run, NULL if
 // it has no row. Next is whether it announces several statements. The rest checks that the other
-// tables exist, and finds triggers on any of them.
+// tables exist. headTriggers are triggers on any of them.
 const headColumns = `{newest}, (SELECT max(id) FROM {history?} WHERE set_name = {own}),
 	(SELECT max(version) FROM {history?} WHERE set_name = {own} AND direction = 'up'), (SELECT IF(` + isOpen + `, since_id, -1) FROM {journal?} WHERE set_name = ?),
 	EXISTS (SELECT 1 FROM {journal?} WHERE set_name = ? AND done_checksum = '` + severalMark + `'),
-	CONCAT(EXISTS (SELECT 1 FROM {settings?}), EXISTS (SELECT 1 FROM {metadata?})), CONCAT_WS(', ', {triggers})`
+	CONCAT(EXISTS (SELECT 1 FROM {settings?}), EXISTS (SELECT 1 FROM {metadata?}))`
+
+const headTriggers = `, CONCAT_WS(', ', {triggers})`
 
 // triggersOn returns expressions for the name of a trigger on each of the tables, or NULL. Each
 // contains its table as a constant, so that the server doesn't read other tables.
@@ -130,7 +133,7 @@ func newStatements(n database.TableNames) statements {
 		"{triggers}", triggersOn(n.History, n.Settings, n.Journal, n.Metadata, n.Backfills, n.Lanes, leaseName(n)),
 	).Replace
 	return statements{
-		fill: fill, head: fill(headColumns), state: fill(stateQuery), entry: fill(drivers.InsertEntry("{history}")), hides: fill(dropTemporary + "{history}"),
+		fill: fill, head: fill(headColumns + headTriggers), again: fill(headColumns + ", ''"), state: fill(stateQuery), entry: fill(drivers.InsertEntry("{history}")), hides: fill(dropTemporary + "{history}"),
 	}
 }
 
@@ -151,17 +154,17 @@ func (f *facts) collation() string {
 }
 
 // ensureTables creates Whimbrel's tables unless they exist, under the lock of Whimbrel's own set.
-// It waits for that lock up to the limit in opts, unless the guard holds it already. MySQL can't
-// roll DDL back, which does no harm here: after an interruption, the next process creates the
-// missing tables.
-func (db *Database) ensureTables(ctx context.Context, g *guard, held bool, opts database.LockOptions) error {
+// It returns the id of the history's first entry, if it has made that one. It waits for the lock up
+// to the limit in opts, unless the guard holds it already. MySQL can't roll DDL back, which does no
+// harm here: after an interruption, the next process creates the missing tables.
+func (db *Database) ensureTables(ctx context.Context, g *guard, held bool, opts database.LockOptions) (first int64, err error) {
 	if !held {
 		free, err := db.lockOwn(ctx, g, opts)
 		if locked := (*database.LockedError)(nil); errors.As(err, &locked) {
 			locked.What = "the creation of Whimbrel's tables"
 		}
 		if err != nil {
-			return err
+			return 0, err
 		}
 		defer free()
 	}
@@ -169,35 +172,31 @@ func (db *Database) ensureTables(ctx context.Context, g *guard, held bool, opts 
 	defer g.mu.Unlock()
 	start := time.Now()
 	if err := db.lost(ctx, g.c); err != nil {
-		return err
+		return 0, err
 	}
-	if err := db.createTables(ctx, g.c); err != nil {
-		return err
-	}
-	var there bool
-	if err := g.c.row(ctx, db.sql.fill(`SELECT EXISTS (SELECT 1 FROM {history?} WHERE set_name = {own})`), nil, &there); err != nil || there {
-		return ownError("reading the history", err)
-	}
-	if err := db.emptied(ctx, g.c); err != nil {
-		return err
-	}
+	var there, had bool
 	var user, now string
-	if err := g.c.row(ctx, "SELECT "+userSQL+", "+nowSQL, nil, &user, &now); err != nil {
-		return ownError("asking for the time", err)
+	query := db.sql.fill("SELECT EXISTS (SELECT 1 FROM {history?} WHERE set_name = {own}), ") + db.hadRows() + ", " + userSQL + ", " + nowSQL
+	if err := db.createTables(ctx, g.c, query, &there, &had, &user, &now); err != nil || there {
+		return 0, err
+	}
+	if had {
+		return 0, db.emptiedError()
 	}
 	at, err := parseTime(now)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	e := database.Entry{
 		Set: migration.ReservedSet, Version: tablesVersion, Name: "tables", Direction: database.Up, Remark: "Whimbrel's own tables",
 		StartedAt: at, Duration: time.Since(start),
 	}
-	_, err = db.insert(ctx, g.c, e, user, "", 0)
-	return err
+	e, err = db.insert(ctx, g.c, e, user, "", 0)
+	return e.ID, err
 }
 
-func (db *Database) createTables(ctx context.Context, c *conn) error {
+// createTables creates the tables that don't exist, and reads the row of a query.
+func (db *Database) createTables(ctx context.Context, c *conn, query string, to ...any) error {
 	f, err := db.learn(ctx, c)
 	if err != nil {
 		return err
@@ -206,7 +205,7 @@ func (db *Database) createTables(ctx context.Context, c *conn) error {
 	for _, text := range append([]string{leaseTable}, ddl...) {
 		texts = append(texts, strings.ReplaceAll(db.sql.fill(text), "{collation}", f.collation()))
 	}
-	err = ownError("creating Whimbrel's tables", c.do(ctx, func(ctx context.Context) error { return c.execAll(ctx, texts...) }))
+	err = ownError("creating Whimbrel's tables", c.rowAfter(ctx, texts, query, to...))
 	switch number(err) {
 	case 1142, 1044, 1227:
 		return fmt.Errorf("%w; or let another user make the first migration, and grant SELECT, INSERT, UPDATE and DELETE on the tables", err)
