@@ -273,30 +273,32 @@ type oneRow struct {
 	read  bool
 }
 
-// eachAfter is each, but reads one row of another query before, in the same message, unless that is
-// nil. The connection must have a wire.
-func (c *conn) eachAfter(ctx context.Context, first *oneRow, query string, args []any, f func(scan func(...any) error) error) error {
-	if first == nil {
-		return c.each(ctx, query, args, f)
+// eachOf is each for all rows of several statements in one message. Before them it reads one row of
+// another query, unless that is nil. The connection must have a wire.
+func (c *conn) eachOf(ctx context.Context, first *oneRow, statements []string, args []any, f func(scan func(...any) error) error) error {
+	if first != nil {
+		statements = append([]string{mycatalog.Whole(first.query)}, statements...)
 	}
 	return c.do(ctx, func(ctx context.Context) error {
 		c.wire.several = true
 		defer func() { c.wire.several = false }()
-		rows, err := c.QueryContext(ctx, mycatalog.Whole(first.query)+"; "+mycatalog.Whole(query), args...)
+		rows, err := c.QueryContext(ctx, strings.Join(statements, "; "), args...)
 		if err != nil {
 			return err
 		}
 		defer rows.Close()
 		scan := rows.Scan // one allocation for all rows
-		for rows.Next() {
-			if err := scan(first.to...); err != nil {
-				return err
-			}
-			first.read = true
-		}
-		for more := rows.NextResultSet(); more && rows.Next(); {
-			if err := f(scan); err != nil {
-				return err
+		// statements without rows have no result set
+		for more := true; more; more = rows.NextResultSet() {
+			for rows.Next() {
+				if first != nil && !first.read {
+					err, first.read = scan(first.to...), true
+				} else {
+					err = f(scan)
+				}
+				if err != nil {
+					return err
+				}
 			}
 		}
 		return errors.Join(rows.Err(), rows.Close())

@@ -73,3 +73,15 @@ func Announced(r database.Run) (heads []int) {
 	}
 	return heads
 }
+
+// StateAfter reads the state of a set after a value of another query, which it sends in the same
+// message. read is false if that query was not executed.
+func StateAfter(ctx context.Context, db database.Database, set, query string) (st *database.State, value string, read bool, err error) {
+	d := db.(*Database)
+	first := &oneRow{query: query, to: []any{&value}}
+	err = d.reading(ctx, func(ctx context.Context, c *conn) error {
+		st, err = d.committedState(ctx, c, set, first)
+		return err
+	})
+	return st, value, first.read, err
+}

@@ -18,12 +18,16 @@ import (
 // database's name, as of one moment. Of failed attempts it reads only one that is the head;
 // of what was done with backfills, which changes nothing in a State, nothing. Times
 // are cast to text, which no client setting changes.
-const stateQuery = `SELECT id, set_name = ?, version, name, direction, checksum, down_checksum, has_down_text, CAST(started_at AS char(26)), duration_us, tried
-FROM {history?} WHERE set_name IN (?, {own}) AND (direction NOT IN ('failed', 'backfill') OR id = {newest})
-UNION ALL SELECT 0, 0, 0, name, value, reason, changed_by, 0, CAST(changed_at AS char(26)), 0, CAST(until AS char(26)) COLLATE utf8mb4_bin
+const stateQuery = `SELECT id, set_name = ?, version, name, direction, checksum, down_checksum, has_down_text, ` + startedAt + `, duration_us, tried
+FROM {history?} WHERE set_name IN (?, {own}) AND (direction NOT IN ('failed', 'backfill') OR id = {newest})` + unionAll + `SELECT 0, 0, 0, name, value, reason, changed_by, 0, CAST(changed_at AS char(26)), 0, CAST(until AS char(26)) COLLATE utf8mb4_bin
 FROM {settings?} WHERE until IS NULL OR until > UTC_TIMESTAMP(6)
 UNION ALL SELECT -2, 0, since_id, ` + journalJSON + `, '', '', '', ` + isHeld + `, '', 0, NULL FROM {journal} AS j USE INDEX (PRIMARY) WHERE set_name = ? AND ` + isOpen + `
 UNION ALL SELECT -1, 0, 0, DATABASE(), ` + isolation + `, '', '', 0, '', 0, NULL`
+
+const (
+	startedAt = "CAST(started_at AS char(26))"
+	unionAll  = "\nUNION ALL "
+)
 
 // isolation is the session's isolation level, which MySQL and MariaDB name differently.
 const isolation = `CONCAT('' /*!50720 , @@SESSION.transaction_isolation */ /*M!100000 , @@SESSION.tx_isolation */)`
@@ -32,7 +36,7 @@ const isolation = `CONCAT('' /*!50720 , @@SESSION.transaction_isolation */ /*M!1
 // follows; the value is the set.
 const lockRow = "lock of "
 
-// State reads the state of a set in one query.
+// State reads the state of a set in one message.
 func (db *Database) State(ctx context.Context, set string) (st *database.State, err error) {
 	err = db.reading(ctx, func(ctx context.Context, c *conn) error {
 		st, err = db.committedState(ctx, c, set, nil)
@@ -41,19 +45,15 @@ func (db *Database) State(ctx context.Context, set string) (st *database.State, 
 	return st, err
 }
 
-// StateAndHolder implements database.StatusReader. If the connection can send several statements in
-// a message, one asks for everything.
+// StateAndHolder implements database.StatusReader. It asks for everything in one message, if that
+// may contain several statements.
 func (db *Database) StateAndHolder(ctx context.Context, set string) (st *database.State, h database.Holder, held bool, err error) {
 	err = db.reading(ctx, func(ctx context.Context, c *conn) error {
-		u, first := &users{}, (*oneRow)(nil)
-		if c.wire != nil && !c.wire.refuses {
+		u := &users{}
+		if c.wire != nil {
 			u = db.usersOf(set)
-			first = &u.oneRow
 		}
-		st, err = db.committedState(ctx, c, set, first)
-		if number(err) != 0 && first != nil && !first.read { // the server may lack a variable, or accept one statement alone
-			st, err = db.committedState(ctx, c, set, nil)
-		}
+		st, err = db.committedState(ctx, c, set, &u.oneRow)
 		if err != nil || st.Interrupted != nil && st.Interrupted.Held {
 			return err
 		}
@@ -63,10 +63,24 @@ func (db *Database) StateAndHolder(ctx context.Context, set string) (st *databas
 	return st, h, held, err
 }
 
-// committedState reads the state. Before it, in the same message, it reads a row of another query,
-// unless that is nil.
+// committedState reads the state on a connection that has no transaction. Before it, in the same
+// message, it reads a row of another query, unless that is nil. That is not read if the server
+// can't execute it, or accepts only one statement in a message.
 func (db *Database) committedState(ctx context.Context, c *conn, set string, first *oneRow) (*database.State, error) {
-	st, err := db.readStateAfter(ctx, c, set, first)
+	if c.wire != nil && !c.wire.refuses {
+		st, err := db.stateFrom(ctx, c, set, func(row func(scan func(...any) error) error) error {
+			return c.eachOf(ctx, first, db.stateMessage(), []any{set, set, set, set}, row)
+		}, "ROLLBACK")
+		switch {
+		case err == nil, errors.Is(err, errNoHistory):
+			return st, nil
+		case number(err) == 0, ctx.Err() != nil:
+			c.unusable = true // it may have a transaction
+			return nil, err
+		}
+		c.finish("ROLLBACK")
+	}
+	st, err := db.readState(ctx, c, set)
 	if err == nil && c.uncommitted { // the session reads uncommitted rows
 		if _, err = c.exec(ctx, "SET TRANSACTION ISOLATION LEVEL READ COMMITTED"); err == nil {
 			st, err = db.readState(ctx, c, set)
@@ -78,25 +92,39 @@ func (db *Database) committedState(ctx context.Context, c *conn, set string, fir
 	return st, err
 }
 
+// stateMessage returns statements that read what stateQuery does. The server does not convert the
+// entries to the types of the other rows, which takes it as long as reading them. All rows are as
+// of the moment of the first query, whatever the session's isolation level is. On a connection of
+// the driver's own no setting changes times.
+func (db *Database) stateMessage() []string {
+	entries, rest, _ := strings.Cut(db.sql.state, unionAll)
+	entries = strings.Replace(entries, startedAt, "started_at", 1)
+	limit := db.opts.ReadTimeout()
+	return []string{"SET TRANSACTION ISOLATION LEVEL REPEATABLE READ", "START TRANSACTION READ ONLY", bounded(limit, entries), bounded(limit, rest), "COMMIT"}
+}
+
 var errNoHistory = errors.New("the history table does not exist: it was dropped")
 
 func (db *Database) readState(ctx context.Context, c *conn, set string) (*database.State, error) {
-	return db.readStateAfter(ctx, c, set, nil)
+	return db.stateFrom(ctx, c, set, func(row func(scan func(...any) error) error) error {
+		return c.each(ctx, bounded(db.opts.ReadTimeout(), db.sql.state), []any{set, set, set, set}, row)
+	})
 }
 
-// readStateAfter is readState after a row of another query, unless that is nil.
-func (db *Database) readStateAfter(ctx context.Context, c *conn, set string, first *oneRow) (*database.State, error) {
+// stateFrom returns the state of the rows that read reads. If a table is missing, it first executes
+// other statements.
+func (db *Database) stateFrom(ctx context.Context, c *conn, set string, read func(row func(scan func(...any) error) error) error, after ...string) (*database.State, error) {
 	r := newStateReader(set)
 	const usual = 1 << 10 // growing a slice would touch several times the memory
 	r.events = make([]event, 0, cmp.Or(db.events.Load(), usual))
 	defer func() { db.events.Store(int64(max(len(r.events), 1))) }()
-	err := c.eachAfter(ctx, first, bounded(db.opts.ReadTimeout(), db.sql.state), []any{set, set, set, set}, r.row)
+	err := read(r.row)
 	c.uncommitted = r.isolation == "READ-UNCOMMITTED"
 	switch {
 	case ctx.Err() != nil && err != nil:
 		return nil, err
 	case missingTable(err):
-		return db.untouched(ctx, c, r.st)
+		return db.untouched(ctx, c, r.st, after)
 	case foreignTable(err):
 		return nil, db.foreignTable(err)
 	case err != nil:
@@ -112,11 +140,11 @@ func (db *Database) readStateAfter(ctx context.Context, c *conn, set string, fir
 	return r.finish()
 }
 
-// untouched returns the state of a target without Whimbrel's tables.
-func (db *Database) untouched(ctx context.Context, c *conn, st *database.State) (*database.State, error) {
+// untouched returns the state of a target without Whimbrel's tables, after other statements.
+func (db *Database) untouched(ctx context.Context, c *conn, st *database.State, after []string) (*database.State, error) {
 	var name sql.NullString
 	const what = "SELECT DATABASE(), NOT EXISTS (SELECT 1 FROM information_schema.tables WHERE table_schema = DATABASE())"
-	if err := c.row(ctx, what, nil, &name, &st.Bare); err != nil {
+	if err := c.rowAfter(ctx, after, what, &name, &st.Bare); err != nil {
 		return nil, ownError("asking for the session's database", err)
 	}
 	if !st.Bare {
