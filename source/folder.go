@@ -318,27 +318,23 @@ func (f *folder) readFiles(files []*file) {
 	var wg sync.WaitGroup
 	root := openRoot(f.fsys)
 	defer root.close()
-	read := func() {
+	var read func(idle <-chan struct{})
+	read = func(idle <-chan struct{}) {
 		r := &reader{root: root, buf: make([]byte, shortText), skim: newSkim(f.heeds, f.opts.Dialect)}
 		for i := int(next.Add(1)); i <= len(files); i = int(next.Add(1)) {
+			select {
+			case <-idle:
+				wg.Go(func() { read(nil) })
+				idle = nil
+			default:
+			}
 			files[i-1].read(f, r)
 		}
 	}
 	for range min(readers(), len(files)) - 1 {
-		wg.Go(read)
+		wg.Go(func() { read(nil) })
 	}
-	done := make(chan struct{})
-	if f.opts.Idle != nil && len(files) > 1 {
-		wg.Go(func() {
-			select {
-			case <-f.opts.Idle:
-				read()
-			case <-done:
-			}
-		})
-	}
-	read()
-	close(done)
+	read(f.opts.Idle)
 	wg.Wait()
 }
 

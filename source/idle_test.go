@@ -6,30 +6,37 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/fstest"
-	"time"
 
 	"github.com/whimbrel-db/whimbrel/source"
 )
 
-// together is a file system whose scripts open only when as many are being opened as it waits for.
+// together is a file system that opens scripts only when as many are being opened as it waits for.
 type together struct {
 	fs.FS
 	mu    sync.Mutex
 	waits int
 	open  chan struct{}
+	at    atomic.Int64 // how many are being opened now
+	most  atomic.Int64 // at the same time
 }
 
 func (f *together) Open(name string) (fs.File, error) {
-	if strings.HasSuffix(name, ".sql") {
-		f.mu.Lock()
-		if f.waits--; f.waits == 0 {
-			close(f.open)
-		}
-		f.mu.Unlock()
-		<-f.open
+	if !strings.HasSuffix(name, ".sql") {
+		return f.FS.Open(name)
 	}
+	n := f.at.Add(1)
+	defer f.at.Add(-1)
+	for most := f.most.Load(); n > most && !f.most.CompareAndSwap(most, n); most = f.most.Load() {
+	}
+	f.mu.Lock()
+	if f.waits--; f.waits == 0 {
+		close(f.open)
+	}
+	f.mu.Unlock()
+	<-f.open
 	return f.FS.Open(name)
 }
 
@@ -40,35 +47,18 @@ func TestReadWhileTheCallerIsIdle(t *testing.T) {
 		files[fmt.Sprintf("%02d_a.up.sql", i+1)] = &fstest.MapFile{Data: []byte("SELECT 1;")}
 	}
 	alone := max(1, min(4, runtime.GOMAXPROCS(0)-1)) // how many files are read at a time
-	fsys := &together{FS: files, waits: alone + 1, open: make(chan struct{})}
-	idle, read := make(chan struct{}), make(chan error)
-	go func() {
+	idle := make(chan struct{})
+	for _, want := range []int{alone, alone + 1} {
+		fsys := &together{FS: files, waits: want, open: make(chan struct{})}
 		set, err := source.Read(fsys, source.Options{Format: source.Native, Idle: idle})
-		if err == nil && set.Len() != 20 {
-			err = fmt.Errorf("%d migrations are read, want 20", set.Len())
+		if err != nil {
+			t.Fatal(err)
 		}
-		read <- err
-	}()
-	for fsys.left() > 1 {
-		time.Sleep(time.Millisecond)
+		if set.Len() != 20 || fsys.most.Load() != int64(want) {
+			t.Errorf("%d files are read, %d at a time; want 20, %d at a time", set.Len(), fsys.most.Load(), want)
+		}
+		if want == alone {
+			close(idle)
+		}
 	}
-	select {
-	case err := <-read:
-		t.Fatalf("Read returned while a file is waited for: %v", err)
-	case <-time.After(20 * time.Millisecond):
-	}
-	if left := fsys.left(); left != 1 {
-		t.Errorf("%d files are read before the caller is idle, want %d", alone+1-left, alone)
-	}
-	close(idle)
-	if err := <-read; err != nil {
-		t.Error(err)
-	}
-}
-
-// left returns how many files are still waited for.
-func (f *together) left() int {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return f.waits
 }
