@@ -83,17 +83,18 @@ func (st Statement) HasSecret(d Dialect) bool {
 }
 
 // maySecret reports whether a text has part of what every text with a secret has. It makes the
-// check of all other texts fast: only bytes that are rare elsewhere are looked at closely. The word
-// KEY, which tables have, is a secret's in PRAGMA and ATTACH alone.
+// check of all other texts fast: only pairs of bytes that are rare elsewhere are looked at closely.
+// The word KEY, which tables have, is a secret's in PRAGMA and ATTACH alone.
 func maySecret(text string) bool {
-	key := false
+	key, pair := false, uint8(0)
 	for i := 0; i < len(text); i++ {
-		if !secretBytes[text[i]] {
+		is := pair & secondBytes[text[i]]
+		if pair = firstBytes[text[i]]; is == 0 {
 			continue
 		}
 		for _, p := range secretParts {
-			from := i - p.at
-			if text[i]|0x20 != p.word[p.at]|0x20 || from < 0 || len(text)-from < len(p.word) || !foldEqual(text[from:from+len(p.word)], p.word) {
+			from := i - 1 - p.at
+			if from < 0 || len(text)-from < len(p.word) || !foldEqual(text[from:from+len(p.word)], p.word) {
 				continue
 			}
 			if p.word != "key" || from > 0 && isLetter(text[from-1]) { // api_key
@@ -105,18 +106,22 @@ func maySecret(text string) bool {
 	return key && (containsFold(text, "pragma") || containsFold(text, "attach"))
 }
 
-// secretPart is a part of a word with a secret. The byte at the offset at is rare in other texts.
+// secretPart is a part of a word with a secret. At the offset at it has one of the pairs.
 type secretPart struct {
 	word string
 	at   int
 }
 
 var secretParts = [...]secretPart{
-	{"pass", 0}, {"pwd", 1}, {"identified", 6}, {"secret", 2}, {"token", 2}, {"credential", 0}, {"key", 0}, {"://", 1},
+	{"pass", 0}, {"pwd", 0}, {"identified", 6}, {"secret", 2}, {"token", 2}, {"credential", 0}, {"key", 0}, {"://", 0},
 }
 
-// secretBytes are those rare bytes, in both cases.
-var secretBytes = [256]bool{'p': true, 'P': true, 'w': true, 'W': true, 'f': true, 'F': true, 'c': true, 'C': true, 'k': true, 'K': true, '/': true}
+// The pairs are cr, ke, pa, pw, fi, and a colon with a slash, in both cases. The bytes of a pair
+// have a bit in common.
+var (
+	firstBytes  = [256]uint8{'c': 1, 'C': 1, 'k': 2, 'K': 2, 'p': 4, 'P': 4, 'f': 8, 'F': 8, ':': 16}
+	secondBytes = [256]uint8{'r': 1, 'R': 1, 'e': 2, 'E': 2, 'a': 4, 'A': 4, 'w': 4, 'W': 4, 'i': 8, 'I': 8, '/': 16}
+)
 
 // inner returns a literal without its quotes. Only this part is secret.
 func (t Token) inner() Span {
