@@ -226,16 +226,19 @@ func (r *inserts) insert(statement string) (done bool, err error) {
 			return false, nil
 		}
 	}
-	switch rc := lib.Xsqlite3_step(tls, r.statement); rc {
-	case lib.SQLITE_DONE:
-		lib.Xsqlite3_reset(tls, r.statement)
-		return true, nil
-	case lib.SQLITE_LOCKED_SHAREDCACHE: // for which the client waits
-		r.end()
-		return false, nil
-	default:
-		err := r.native.error(rc)
-		r.end()
-		return true, err
+	for {
+		switch rc := lib.Xsqlite3_step(tls, r.statement); rc {
+		case lib.SQLITE_ROW: // PRAGMA count_changes
+		case lib.SQLITE_DONE:
+			lib.Xsqlite3_reset(tls, r.statement)
+			return true, nil
+		case lib.SQLITE_LOCKED_SHAREDCACHE: // for which the client waits
+			r.end()
+			return false, nil
+		default:
+			err := r.native.error(rc)
+			r.end()
+			return true, err
+		}
 	}
 }

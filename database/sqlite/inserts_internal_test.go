@@ -69,6 +69,7 @@ func TestInsertsProperty(t *testing.T) {
 			execute("PRAGMA encoding = 'UTF-16'")
 		}
 		execute(fmt.Sprintf("PRAGMA foreign_keys = %d", seed%2))
+		execute(fmt.Sprintf("PRAGMA count_changes = %t", seed%5 == 0))
 		for _, text := range tablesOfInserts {
 			execute(text)
 		}
