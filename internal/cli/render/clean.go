@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"unicode/utf16"
 	"unicode/utf8"
 
@@ -29,20 +31,27 @@ func cleanLines(text string) string { return plaintext.Lines(text) }
 func oneLine(text string) string { return clean(strings.Join(strings.Fields(text), " ")) }
 
 // signature starts Whimbrel's own escape sequences. It is random, so that no text can forge it.
-var signature = func() string {
+var signature = sync.OnceValue(func() string {
 	var b [8]byte
 	rand.Read(b[:])
+	signs.Store(true)
 	return "\x1b[" + strconv.FormatUint(binary.LittleEndian.Uint64(b[:])|1<<63, 10) + ";"
-}()
+})
+
+// signs says that there is a signature. Without colours there never is.
+var signs atomic.Bool
 
 // signed marks an escape sequence as Whimbrel's own, for printable.
 func signed(sequence string) string {
-	return signature + strings.TrimPrefix(sequence, "\x1b[")
+	return signature() + strings.TrimPrefix(sequence, "\x1b[")
 }
 
 // printable returns a text with Whimbrel's own escape sequences and without any others.
 func printable(text string) string {
-	parts := strings.Split(text, signature)
+	if !signs.Load() {
+		return cleanLines(text)
+	}
+	parts := strings.Split(text, signature())
 	var b strings.Builder
 	b.WriteString(cleanLines(parts[0]))
 	for _, part := range parts[1:] {

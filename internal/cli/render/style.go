@@ -9,28 +9,25 @@ import (
 // palette colours words by their meaning.
 type palette struct{ on bool }
 
-func (p palette) in(s ansi.Style, text string) string {
+// in returns a text in the style that style makes of a plain one.
+func (p palette) in(style func(ansi.Style) ansi.Style, text string) string {
 	if !p.on || text == "" {
 		return text
 	}
-	return signed(s.String()) + text + signed(ansi.ResetStyle)
+	return signed(style(ansi.Style{}).String()) + text + signed(ansi.ResetStyle)
 }
 
-var (
-	boldStyle  = ansi.Style{}.Bold()
-	faintStyle = ansi.Style{}.Faint()
-	goodStyle  = ansi.Style{}.ForegroundColor(ansi.Green)
-	warnStyle  = ansi.Style{}.ForegroundColor(ansi.Yellow)
-	badStyle   = ansi.Style{}.ForegroundColor(ansi.Red)
-	placeStyle = ansi.Style{}.ForegroundColor(ansi.Cyan)
-)
+func green(s ansi.Style) ansi.Style  { return s.ForegroundColor(ansi.Green) }
+func yellow(s ansi.Style) ansi.Style { return s.ForegroundColor(ansi.Yellow) }
+func red(s ansi.Style) ansi.Style    { return s.ForegroundColor(ansi.Red) }
+func cyan(s ansi.Style) ansi.Style   { return s.ForegroundColor(ansi.Cyan) }
 
-func (p palette) bold(s string) string  { return p.in(boldStyle, s) }
-func (p palette) faint(s string) string { return p.in(faintStyle, s) }
-func (p palette) good(s string) string  { return p.in(goodStyle, s) }
-func (p palette) warn(s string) string  { return p.in(warnStyle, s) }
-func (p palette) bad(s string) string   { return p.in(badStyle, s) }
-func (p palette) place(s string) string { return p.in(placeStyle, s) }
+func (p palette) bold(s string) string  { return p.in(ansi.Style.Bold, s) }
+func (p palette) faint(s string) string { return p.in(ansi.Style.Faint, s) }
+func (p palette) good(s string) string  { return p.in(green, s) }
+func (p palette) warn(s string) string  { return p.in(yellow, s) }
+func (p palette) bad(s string) string   { return p.in(red, s) }
+func (p palette) place(s string) string { return p.in(cyan, s) }
 
 // diff colours the lines of a unified diff.
 func (p palette) diff(text string) string {
