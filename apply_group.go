@@ -9,9 +9,12 @@ import (
 	"github.com/whimbrel-db/whimbrel/sqltext"
 )
 
-// groupQuick is how long a group takes at most after which the groups that are not formed yet
-// become larger.
-const groupQuick = 100 * time.Millisecond
+// After a group that took groupQuick at most, the groups that are not formed yet become groupGrowth
+// times as large.
+const (
+	groupQuick  = 50 * time.Millisecond
+	groupGrowth = 4
+)
 
 // groupSize is the most statements of a group, and the most bytes of their texts unless it is one
 // statement.
@@ -19,7 +22,7 @@ type groupSize struct{ statements, bytes int }
 
 // The first group of a script has at most groupStart, and each at most groupLimit.
 var (
-	groupStart = groupSize{32, 256 << 10}
+	groupStart = groupSize{64, 256 << 10}
 	groupLimit = groupSize{1024, 1 << 20}
 )
 
@@ -44,7 +47,7 @@ func (g *grouper) next() groupSize {
 	if g.slow {
 		return g.most
 	}
-	return groupSize{min(2*g.most.statements, groupLimit.statements), min(2*g.most.bytes, groupLimit.bytes)}
+	return groupSize{min(groupGrowth*g.most.statements, groupLimit.statements), min(groupGrowth*g.most.bytes, groupLimit.bytes)}
 }
 
 // ended adapts to the end of a group: groups grow, so that little is executed twice if one fails.

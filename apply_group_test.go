@@ -66,11 +66,11 @@ func (r *groupingRun) ExecGroup(ctx context.Context, s *migration.Script, all []
 func TestNextGroupIsReadMeanwhile(t *testing.T) {
 	text := "CREATE TABLE t (x);\nCREATE INDEX CONCURRENTLY i ON t (x);\n"
 	var rows []string
-	for i := range 150 {
+	for i := range 500 {
 		rows = append(rows, fmt.Sprint(i))
 		text += fmt.Sprintf("INSERT INTO t VALUES ( %d );\n", i)
 	}
-	want := []string{"0 to 31, 97", "32 to 95, 151", "96 to 149, 151"}
+	want := []string{"0 to 63, 321", "64 to 319, 501", "320 to 499, 501"}
 	for refuse := range 4 {
 		synctest.Test(t, func(t *testing.T) {
 			target := memdb.New()
@@ -97,11 +97,11 @@ func TestGroupsGrow(t *testing.T) {
 		bytes int // the driver's limit
 		want  []int
 	}{
-		{0, 3100, 1, 1 << 20, []int{32, 64, 128, 256, 512, 1024, 1024, 60}},
-		{time.Millisecond, 3100, 1, 1 << 20, []int{32, 64, 128, 256, 256, 256, 256, 256, 256, 256, 256, 256, 256, 256, 60}},
-		{0, 80, 50 << 10, 1 << 30, []int{5, 10, 20, 20, 20, 5}},
-		{25 * time.Millisecond, 30, 50 << 10, 1 << 30, []int{5, 10, 10, 5}},
-		{0, 80, 50 << 10, 600 << 10, []int{5, 10, 11, 11, 11, 11, 11, 10}},
+		{0, 3100, 1, 1 << 20, []int{64, 256, 1024, 1024, 732}},
+		{time.Millisecond, 1100, 1, 1 << 20, []int{64, 256, 256, 256, 256, 12}},
+		{0, 80, 50 << 10, 1 << 30, []int{5, 20, 20, 20, 15}},
+		{25 * time.Millisecond, 30, 50 << 10, 1 << 30, []int{5, 20, 5}},
+		{0, 80, 50 << 10, 600 << 10, []int{5, 11, 11, 11, 11, 11, 11, 9}},
 	} {
 		text := "CREATE TABLE t (x);\nCREATE INDEX CONCURRENTLY i ON t (x);\n" + strings.Repeat("INSERT INTO t VALUES ( "+strings.Repeat("1", tt.name)+" );\n", tt.rows)
 		synctest.Test(t, func(t *testing.T) {
