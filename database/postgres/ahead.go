@@ -14,26 +14,27 @@ import (
 	"github.com/whimbrel-db/whimbrel/sqltext"
 )
 
-// Scripts of one statement each that can't be in a transaction share one message: a transaction
-// that announces the first statement, that statement, a transaction that records its end and
-// announces the next one, and so on. After an error the server ignores the rest of the message. So
-// it executes a statement only if the journal announces it, and records its end only if it has
-// succeeded.
+// Scripts whose statements can't be in a transaction share one message: a transaction that
+// announces the first statement, that statement, a transaction that announces the next one, and so
+// on. What follows the last statement of a script also records the script. After an error the
+// server ignores the rest of the message. So it executes a statement only if the journal announces
+// it, and records a script only if its statements have succeeded.
 
 // ahead are such scripts. The first ExecAnnounced sends their message. Each call reads the answers
 // up to its own.
 type ahead struct {
-	scripts  []aheadScript
-	commits  []aheadCommit // the first announces a statement, the last records one, the others do both
-	now      int           // the script whose call comes next
-	executed bool          // that call is Record
-	message  *message      // nil: it was not sent
+	statements []aheadStatement
+	commits    []aheadCommit // before each statement, and after the last one
+	now        int           // the statement whose call comes next
+	executed   bool          // that call is Record
+	message    *message      // nil: it was not sent
 }
 
-type aheadScript struct {
-	statement, entry database.Call
-	executed         bool
-	recorded         database.Entry
+type aheadStatement struct {
+	database.Call
+	ends     *database.Entry // of the script; nil: another statement follows
+	executed bool
+	recorded database.Entry
 }
 
 type aheadCommit struct {
@@ -41,26 +42,30 @@ type aheadCommit struct {
 	done    bool
 }
 
-// Ahead implements database.RunSequencer. It takes scripts of one statement.
+// Ahead implements database.RunSequencer.
 func (r *run) Ahead(ctx context.Context, next []database.Call) (int, error) {
 	_, leave, err := r.Enter(ctx)
 	if err != nil {
 		return 0, err
 	}
 	defer leave()
-	a := &ahead{}
-	for ; len(next) > 1; next = next[2:] {
-		if next[0].Entry != nil || next[1].Entry == nil || !r.fitsMessage(next[0]) || !next[0].Journal.EndedBy(*next[1].Entry) {
+	a, n := &ahead{}, 0
+	var script []aheadStatement
+	for i, c := range next {
+		if c.Entry == nil && r.fitsMessage(c) {
+			script = append(script, aheadStatement{Call: c})
+		} else if last := len(script) - 1; c.Entry != nil && last >= 0 && script[last].Journal.EndedBy(*c.Entry) {
+			script[last].ends, n = c.Entry, i+1
+			a.statements, script = append(a.statements, script...), nil
+		} else {
 			break
 		}
-		a.scripts = append(a.scripts, aheadScript{statement: next[0], entry: next[1]})
 	}
-	if len(a.scripts) == 0 {
-		return 0, nil
+	if n > 0 {
+		a.commits = make([]aheadCommit, len(a.statements)+1)
+		r.ahead = a
 	}
-	a.commits = make([]aheadCommit, len(a.scripts)+1)
-	r.ahead = a
-	return 2 * len(a.scripts), nil
+	return n, nil
 }
 
 // fitsMessage reports whether the message of a statement has all that Announce, Exec and Record
@@ -98,8 +103,8 @@ func (r *run) execAhead(ctx context.Context, s *migration.Script, st sqltext.Sta
 	if a == nil || a.executed {
 		return false, false, nil
 	}
-	of := &a.scripts[a.now]
-	if c := of.statement; c.Script != s || c.Statement.Text != st.Text || c.Journal.Version != j.Version {
+	of := &a.statements[a.now]
+	if of.Script != s || of.Statement.Text != st.Text || of.Journal.Version != j.Version || of.Journal.Done != j.Done {
 		return false, false, nil
 	}
 	ctx, stop := r.under(ctx)
@@ -114,12 +119,15 @@ func (r *run) execAhead(ctx context.Context, s *migration.Script, st sqltext.Sta
 	}
 	err = r.readAhead(ctx, queries, func() bool { return of.executed }, watched{st: st})
 	if announced = a.commits[a.now].done; announced {
-		*j = of.statement.Journal
+		*j = of.Journal
 		r.journal, r.task = j, st.Pos.File
-	} else {
+	} else if a.now == 0 {
 		r.limited, r.lifted, r.unlifted, r.named, r.task = limited, lifted, unlifted, named, ""
 	}
-	if a.executed = of.executed; of.executed {
+	if of.executed {
+		if a.executed = of.ends != nil; !a.executed {
+			a.now++
+		}
 		return true, true, nil
 	}
 	r.ahead = nil // another attempt has another entry
@@ -137,16 +145,23 @@ func (r *run) execAhead(ctx context.Context, s *migration.Script, st sqltext.Sta
 // statement, which may take long.
 func (r *run) messageOf(a *ahead) (all []query, err error) {
 	own := []query{beginWriting} // of the next transaction of Whimbrel's own
-	for i := range a.scripts {
-		of := &a.scripts[i]
-		st := of.statement.Statement
+	for i := range a.statements {
+		of := &a.statements[i]
+		st := of.Statement
 		what := pgddl.Parse(st.Text)
 		sql, names := beforeSQL(&what)
-		an, err := r.announcing(st, sql, names, &of.statement.Journal, true)
+		an, err := r.announcing(st, sql, names, &of.Journal, true)
 		if err != nil {
 			return nil, err
 		}
-		own = r.committing(append(own, r.naming(st, an.queries)...), &a.commits[i])
+		if i == 0 || a.statements[i-1].ends != nil {
+			own = append(own, r.naming(st, an.queries)...)
+		} else {
+			last := &an.queries[len(an.queries)-1]
+			*last = keepingStart(*last)
+			own = append(own, an.queries...)
+		}
+		own = r.committing(own, &a.commits[i])
 		own[len(own)-1].flush = true
 		all = append(append(all, own...), query{
 			sql: st.Text, path: callers, at: &watched{st: st},
@@ -156,13 +171,15 @@ func (r *run) messageOf(a *ahead) (all []query, err error) {
 				return nil
 			},
 		})
-		e := *of.entry.Entry
-		e.Set, e.StartedAt = r.set, time.Time{} // the server knows it
-		since := "(SELECT started_at FROM " + r.journalTable() + " WHERE set_name OPERATOR(pg_catalog.=) $1)"
-		own = []query{beginWriting, r.db.recordQuery(r.schema, e, since, func(e database.Entry) { of.recorded = e })}
+		if own = []query{beginWriting}; of.ends != nil {
+			e := *of.ends
+			e.Set, e.StartedAt = r.set, time.Time{} // the server knows it
+			since := "(SELECT started_at FROM " + r.journalTable() + " WHERE set_name OPERATOR(pg_catalog.=) $1)"
+			own = append(own, r.db.recordQuery(r.schema, e, since, func(e database.Entry) { of.recorded = e }))
+		}
 	}
 	own[1] = alsoAsking(own[1], 2, settleColumns)
-	return append(all, r.committing(append(own, r.putQuery(nil, nil)), &a.commits[len(a.scripts)])...), nil
+	return append(all, r.committing(append(own, r.putQuery(nil, nil)), &a.commits[len(a.statements)])...), nil
 }
 
 // committing adds COMMIT to a transaction of Whimbrel's own, which waits for nobody.
@@ -228,10 +245,12 @@ func (r *run) withdraw() error {
 	}
 	r.worker.stop(a.message)
 	r.worker.rollback()
-	for i := a.now + 1; i < len(a.commits) && a.commits[i].done; i++ {
-		r.head.mine, r.journal = a.scripts[i-1].recorded.ID, nil
-		if i < len(a.scripts) {
-			r.journal = &a.scripts[i].statement.Journal
+	for i := max(a.now, 1); i < len(a.commits) && a.commits[i].done; i++ {
+		if before := a.statements[i-1]; before.ends != nil {
+			r.head.mine = before.recorded.ID
+		}
+		if r.journal = nil; i < len(a.statements) {
+			r.journal = &a.statements[i].Journal
 		}
 	}
 	return database.ErrFenced
@@ -256,12 +275,12 @@ func (r *run) recordedAhead(ctx context.Context, entries []database.Entry) (reco
 	if a == nil || !a.executed || len(entries) != 1 {
 		return recorded, false, nil
 	}
-	of, c := &a.scripts[a.now], &a.commits[a.now+1]
-	if e := of.entry.Entry; entries[0].Version != e.Version || entries[0].Direction != e.Direction {
+	of, c := &a.statements[a.now], &a.commits[a.now+1]
+	if entries[0].Version != of.ends.Version || entries[0].Direction != of.ends.Direction {
 		return recorded, false, nil
 	}
 	err = r.readAhead(ctx, nil, func() bool { return c.done })
-	last := a.now == len(a.scripts)-1
+	last := a.now == len(a.statements)-1
 	if !c.done {
 		r.ahead = nil
 		err = notCommitted(r.worker, err, c.reached)
@@ -275,7 +294,7 @@ func (r *run) recordedAhead(ctx context.Context, entries []database.Entry) (reco
 		return recorded, true, nil
 	}
 	a.now, a.executed = a.now+1, false
-	next := &a.scripts[a.now].statement
+	next := &a.statements[a.now]
 	r.journal, r.task = &next.Journal, next.Statement.Pos.File
 	return recorded, true, nil
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/whimbrel-db/whimbrel"
 	"github.com/whimbrel-db/whimbrel/database"
 	"github.com/whimbrel-db/whimbrel/internal/testdb"
+	"github.com/whimbrel-db/whimbrel/migration"
 )
 
 // told tells a run that a script of one statement comes next, as a version.
@@ -24,8 +25,8 @@ func told(t testing.TB, db database.Database, r database.Run, v int64, sql strin
 	return all[0], n
 }
 
-// toldAll tells a run that scripts of one statement each come next, as versions from v on. It
-// returns the calls that execute them.
+// toldAll tells a run that scripts come next, as versions from v on. It returns the calls that
+// execute their statements.
 func toldAll(t testing.TB, db database.Database, r database.Run, v int64, scripts ...string) (all []database.Call, n int) {
 	t.Helper()
 	var next []database.Call
@@ -33,13 +34,17 @@ func toldAll(t testing.TB, db database.Database, r database.Run, v int64, script
 		s, v := script(sql), v+int64(i)
 		a, err := s.Analyze(db.Dialect(), db.Tables())
 		must(t, err)
-		var c database.Call
+		done, sum := 0, migration.Checksum{}
 		for st, err := range a.All() {
 			must(t, err)
-			c = database.Call{Script: s, Statement: st, Journal: database.Journal{Version: v, Name: "m", Direction: database.Up, Of: 1, Begun: st.Text}}
+			c := database.Call{Script: s, Statement: st, Journal: database.Journal{
+				Version: v, Name: "m", Direction: database.Up, Of: a.Statements, Done: done, DoneSum: sum, Begun: st.Text,
+			}}
+			all, next = append(all, c), append(next, c)
+			done, sum = done+1, database.NextSum(sum, st.Text)
 		}
 		e := event(v)
-		all, next = append(all, c), append(next, c, database.Call{Script: s, Entry: &e})
+		next = append(next, database.Call{Script: s, Entry: &e})
 	}
 	n, err := r.(database.RunSequencer).Ahead(background(t), next)
 	must(t, err)
@@ -361,6 +366,38 @@ func TestRunsInOneMessage(t *testing.T) {
 	}
 }
 
+// A script of several statements is in one message, too. Its journal says how many are done, and
+// when the run started.
+func TestRunOfSeveralStatementsInOneMessage(t *testing.T) {
+	t.Parallel()
+	url := testdb.Postgres(t)
+	c := connect(t, url)
+	do(t, c, "CREATE TABLE t (x int)")
+	db := open(t, url)
+	must(t, apply(t, db, "s", 1, script("SELECT 1")))
+	r := guard(t, db, "s")
+	all, n := toldAll(t, db, r, 2, "CREATE INDEX CONCURRENTLY i ON t (x); REINDEX TABLE CONCURRENTLY t; CREATE INDEX CONCURRENTLY j ON t (x)",
+		"DROP INDEX CONCURRENTLY i; DROP INDEX CONCURRENTLY missing; DROP INDEX CONCURRENTLY j")
+	equal(t, "the calls that are taken", n, 8)
+	for i := range 3 {
+		must(t, errOf(execTold(background(t), r, &all[i])))
+		equal(t, "when the run started", all[i].Journal.StartedAt, all[0].Journal.StartedAt)
+	}
+	recorded, err := r.Record(background(t), event(2))
+	must(t, err)
+	equal(t, "when the script began", recorded.Entries[0].StartedAt, all[0].Journal.StartedAt)
+	must(t, errOf(execTold(background(t), r, &all[3])))
+	announced, err := execTold(background(t), r, &all[4])
+	equal(t, "whether it was announced", announced, true)
+	equal(t, "the error", as[*database.StatementError](t, err).Code, "42704")
+	st, err := r.State(background(t))
+	must(t, err)
+	equal(t, "the journal", fmt.Sprint(st.Interrupted.Version, st.Interrupted.Done, " ", st.Interrupted.Begun), "3 1 DROP INDEX CONCURRENTLY missing")
+	must(t, r.Close(background(t)))
+	equal(t, "the indexes", value(t, c, "SELECT string_agg(indexrelid::regclass::text, ' ') FROM pg_index WHERE indrelid = 't'::regclass"), "j")
+	equal(t, "what is applied", versions(t, db, "s"), "[1 2]")
+}
+
 // The first that fails is the last that is executed. Those before it are recorded.
 func TestRunsInOneMessageFail(t *testing.T) {
 	t.Parallel()
@@ -415,6 +452,33 @@ func TestRunsInOneMessageAreDelayed(t *testing.T) {
 	must(t, errOf(r.Record(background(t), event(4))))
 	must(t, r.Close(background(t)))
 	equal(t, "what is applied", versions(t, db, "s"), "[1 2 3 4]")
+}
+
+// While another session delays the next statement of a script, those before it are not repeated.
+func TestRunOfSeveralStatementsInOneMessageIsDelayed(t *testing.T) {
+	t.Parallel()
+	url := testdb.Postgres(t)
+	c := connect(t, url)
+	do(t, c, "CREATE TABLE t (x int); CREATE TABLE free (x int); CREATE INDEX i ON free (x)")
+	db := open(t, url)
+	must(t, apply(t, db, "s", 1, script("SELECT 1")))
+	other := connect(t, url)
+	do(t, other, "BEGIN; LOCK TABLE t IN SHARE UPDATE EXCLUSIVE MODE")
+	s := seeing(-1)
+	r, _, err := db.Guard(background(t), "s", s.opts)
+	must(t, err)
+	all, _ := toldAll(t, db, r, 2, strings.Join(threeIndexes, "; "))
+	must(t, errOf(execTold(background(t), r, &all[0])))
+	done := inBackground(func() error { return errOf(execTold(context.Background(), r, &all[1])) })
+	s.until(t, "the other session", anything)
+	equal(t, "the journal", value(t, c, "SELECT done || ' ' || begun FROM whimbrel_journal"), "1 "+threeIndexes[1])
+	equal(t, "the third index", value(t, c, "SELECT to_regclass('k')"), "<null>")
+	do(t, other, "COMMIT")
+	must(t, done())
+	must(t, errOf(execTold(background(t), r, &all[2])))
+	must(t, errOf(r.Record(background(t), event(2))))
+	must(t, r.Close(background(t)))
+	equal(t, "what is applied", versions(t, db, "s"), "[1 2]")
 }
 
 // Whatever ends the message while a statement waits, those after it are not executed.

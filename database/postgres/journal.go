@@ -152,6 +152,13 @@ SELECT 1 OPERATOR(pg_catalog./) ` + one + `, started_at, updated_at, db_user` + 
 	}
 }
 
+// keepingStart makes a query that writes the journal of a run again, in the same message, keep the
+// time at which the run started.
+func keepingStart(q query) query {
+	q.sql = strings.Replace(q.sql, "started_at = pg_catalog.clock_timestamp()", "started_at = started_at", 1)
+	return q
+}
+
 // putAsOurselves writes the journal as the role that the run began with, whatever the script
 // changed in the session, and without the script's timeouts. What follows, such as triggers
 // deferred to COMMIT, sees the script's session again.

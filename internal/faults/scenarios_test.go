@@ -188,11 +188,16 @@ var scenarios = []*scenario{
 // runsBetween are runs with so few transactions between them that these share the lock of the run.
 var runsBetween = slices.Concat([]file{tableA, index}, rowsOfA(80, 5), []file{indexAgain}, rowsOfA(90, 3))
 
-// runsOfA are so many runs of one statement that one message has several.
+// runsOfA are so many runs that one message has several. Every third one has two statements.
 var runsOfA = func() []file {
 	all := []file{tableA}
 	for i := range 9 {
-		all = append(all, file{fmt.Sprintf("CREATE INDEX{concurrently} a_%d ON a (x)", i), fmt.Sprintf("DROP INDEX{concurrently} a_%d{of a}", i)})
+		one := file{fmt.Sprintf("CREATE INDEX{concurrently} a_%d ON a (x)", i), fmt.Sprintf("DROP INDEX{concurrently} a_%d{of a}", i)}
+		if i%3 == 2 {
+			one.up += fmt.Sprintf(";\nCREATE INDEX{concurrently} a_more_%d ON a (x)", i)
+			one.down = fmt.Sprintf("DROP INDEX{concurrently} a_more_%d{of a};\n", i) + one.down
+		}
+		all = append(all, one)
 	}
 	return all
 }()
