@@ -90,3 +90,29 @@ func TestVerifyReadsAllScripts(t *testing.T) {
 	wantEqual(t, "number of problems", len(wantError[*whimbrel.ScriptsError](t, err).Problems), 2)
 	wantEqual(t, "first position", wantError[*sqltext.Error](t, err).Pos.String(), "2_m2.up.sql:1:21")
 }
+
+// The problems of many down scripts come in the order of the versions, and those of up scripts
+// before them.
+func TestManyDownScriptsThatCanNeverRun(t *testing.T) {
+	t.Parallel()
+	var scripts []script
+	var want []int64
+	for v := range int64(60) {
+		down := "DROP TABLE t"
+		if v%3 == 0 {
+			down = "DROP TABLE whimbrel_history"
+			want = append(want, v+1)
+		}
+		scripts = append(scripts, script{v + 1, "CREATE TABLE t (x)", down})
+	}
+	p := mustPlan(t, whimbrel.New(open(t, memdb.New()), newSet(t, scripts...), whimbrel.Options{}), whimbrel.Latest())
+	var got []int64
+	for _, d := range p.Downs {
+		got = append(got, d.Version)
+	}
+	wantEqual(t, "the versions with problems", got, want)
+
+	scripts[40].up = "CREATE TABLE whimbrel_history (x)"
+	_, err := whimbrel.New(open(t, memdb.New()), newSet(t, scripts...), whimbrel.Options{}).Plan(t.Context(), whimbrel.Latest())
+	wantErrorText(t, err, "41_m41.up.sql:1:1: the script uses whimbrel_history")
+}

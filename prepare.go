@@ -113,11 +113,29 @@ func (m *Migrator) newPlan(ctx context.Context, st *database.State, g Goal, move
 	if err != nil {
 		return nil, err
 	}
-	if p.Steps, err = m.steps(st, moves); err != nil {
+	analyzed := m.analyzeDowns(moves)
+	p.Steps, err = m.steps(st, moves)
+	<-analyzed
+	if err != nil {
 		return p, err
 	}
 	p.Downs = m.downProblems(st, moves)
 	return p, m.planBackfills(ctx, st, p)
+}
+
+// analyzeDowns analyzes the down scripts that moves record, while the caller analyzes the others.
+// Script.Analyze keeps its answers.
+func (m *Migrator) analyzeDowns(moves []move) (done chan struct{}) {
+	done = make(chan struct{})
+	go func() {
+		defer close(done)
+		for _, mv := range moves {
+			if mv.applies() && mv.down != nil {
+				_, _ = mv.down.Analyze(m.db.Dialect(), m.db.Tables()) // downProblems returns the error
+			}
+		}
+	}()
+	return done
 }
 
 // readDowns returns the moves with the down scripts that come from the history.
