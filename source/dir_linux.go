@@ -142,6 +142,8 @@ func (r root) close() {
 //
 // From the page cache, a read returns less than a page only at the end of a file. So most scripts
 // need no fstat(2), which would take a seventh of the time. A link may lead to another file system.
+// The file may have been replaced since it was listed: pread(2) fails for a pipe, and a read of a
+// device such as /dev/null returns nothing.
 func (r root) begin(fsys fs.FS, name string, buf []byte) (n int, rest io.ReadCloser, err error) {
 	if r.fd < 0 || !fs.ValidPath(name) {
 		rest, err = openText(fsys, name)
@@ -150,12 +152,15 @@ func (r root) begin(fsys fs.FS, name string, buf []byte) (n int, rest io.ReadClo
 	const page = 4 << 10
 	if r.cached && len(buf) >= page {
 		if fd, err := syscall.Openat(r.fd, name, openFlags|syscall.O_NOFOLLOW, 0); err == nil {
-			n, err := syscall.Read(fd, buf)
-			if err == nil && n < page {
+			n, err := syscall.Pread(fd, buf, 0)
+			if err == nil && 0 < n && n < page {
 				return n, nil, syscall.Close(fd)
 			}
+			if _, err := syscall.Seek(fd, int64(n), io.SeekStart); err != nil {
+				n = 0
+			}
 			rest, err := plainly(fd, name)
-			return max(n, 0), rest, err
+			return n, rest, err
 		}
 	}
 	rest, err = openWith(func(flags int) (int, error) { return syscall.Openat(r.fd, name, flags, 0) }, name)
