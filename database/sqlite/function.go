@@ -51,11 +51,13 @@ func (b *transaction) function(ctx context.Context, s *migration.Script, fn any)
 	return b.guarded(ctx, s, true, func() error { return b.c.call(ctx, s, do) })
 }
 
-// call calls a Go function between two savepoints.
+// call calls a Go function between two savepoints. What the function leaves open is closed while
+// later statements are executed, so these take turns with it, as the client's calls do.
 func (c *conn) call(ctx context.Context, s *migration.Script, do func(context.Context, Tx) error) error {
 	if err := c.do("SAVEPOINT whimbrel_function"); err != nil {
 		return err
 	}
+	c.native = native{}
 	t := &tx{c: c}
 	err := t.call(ctx, do)
 	if err != nil {

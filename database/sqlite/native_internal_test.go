@@ -1,12 +1,15 @@
 package sqlite
 
 import (
+	"context"
 	"database/sql"
 	"errors"
 	"path/filepath"
 	"testing"
 
 	client "modernc.org/sqlite"
+
+	"github.com/whimbrel-db/whimbrel/migration"
 )
 
 // nativeConn returns a connection to a new file.
@@ -124,5 +127,37 @@ func TestNoNativeAfterTheEnd(t *testing.T) {
 		if err := c.do("BEGIN"); !errors.Is(err, sql.ErrConnDone) {
 			t.Errorf("after %s: %v, want %v", name, err, sql.ErrConnDone)
 		}
+	}
+}
+
+// Queries that a Go function leaves open are closed by other goroutines, which take turns with the
+// client's calls alone: the race detector would report others.
+func TestNoNativeAfterAFunction(t *testing.T) {
+	t.Parallel()
+	c := nativeConn(t, filepath.Join(t.TempDir(), "app.db"))
+	execNative(t, c, "CREATE TABLE t (x)")
+	execNative(t, c, "BEGIN")
+	for range 20 {
+		err := c.call(bg, migration.Func("f", nil), func(ctx context.Context, tx Tx) error {
+			rows, err := tx.QueryContext(ctx, "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n LIMIT 1000) SELECT x FROM n")
+			if err == nil && !rows.Next() {
+				err = errors.New("got no row")
+			}
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if c.native != native0 {
+			t.Fatal("a function leaves a native")
+		}
+		for range 20 {
+			if err := c.exec(bg, "INSERT INTO t VALUES (1)"); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if err := c.do("COMMIT"); err != nil {
+		t.Error(err)
 	}
 }
