@@ -16,9 +16,10 @@ import (
 
 // Scripts whose statements can't be in a transaction share one message: a transaction that
 // announces the first statement, that statement, a transaction that announces the next one, and so
-// on. What follows the last statement of a script also records the script. After an error the
-// server ignores the rest of the message. So it executes a statement only if the journal announces
-// it, and records a script only if its statements have succeeded.
+// on. What follows the last statement of a script also records the script. Each statement is
+// committed before what follows it, which could otherwise roll back its last transaction. After an
+// error the server ignores the rest of the message. So it executes a statement only if the journal
+// announces it, and records a script only if its statements have succeeded.
 
 // ahead are such scripts. The first ExecAnnounced sends their message. Each call reads the answers
 // up to its own.
@@ -154,18 +155,22 @@ func (r *run) messageOf(a *ahead) (all []query, err error) {
 		if err != nil {
 			return nil, err
 		}
+		last := &an.queries[len(an.queries)-1]
+		*last = r.underSettings(*last)
 		if i == 0 || a.statements[i-1].ends != nil {
 			own = append(own, r.naming(st, an.queries)...)
 		} else {
-			last := &an.queries[len(an.queries)-1]
 			*last = keepingStart(*last)
 			own = append(own, an.queries...)
 		}
 		own = r.committing(own, &a.commits[i])
 		own[len(own)-1].flush = true
-		all = append(append(all, own...), query{
-			sql: st.Text, path: callers, at: &watched{st: st},
-			fail: func(pg *pgconn.PgError) error { return statementError(st, pg, st.Text, st.Pos) },
+		fail := func(pg *pgconn.PgError) error { return statementError(st, pg, st.Text, st.Pos) }
+		all = append(append(all, own...), query{sql: st.Text, path: callers, at: &watched{st: st}, fail: fail})
+		// The last transaction of a CONCURRENTLY remains open until the next Sync or COMMIT. Without
+		// BEGIN, the server would warn of that.
+		all = append(all, query{sql: "BEGIN", path: callers, often: true, fail: fail}, query{
+			sql: commitText, path: callers, often: true, fail: fail,
 			done: func(pgconn.CommandTag) error {
 				of.executed = true
 				return nil

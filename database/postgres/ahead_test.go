@@ -125,7 +125,7 @@ const (
 	endGuard = "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
 )
 
-// The message has nine statements, and each transaction under the lock of a run seven. The server
+// The message has eleven statements, and each transaction under the lock of a run seven. The server
 // parses only the scripts'.
 func TestCostOfARun(t *testing.T) {
 	t.Parallel()
@@ -151,7 +151,7 @@ func TestCostOfARun(t *testing.T) {
 		must(t, err)
 		recorded, err := r.Record(background(t), event(v))
 		must(t, err)
-		equal(t, "the statements of the message", executed.Load(), 9)
+		equal(t, "the statements of the message", executed.Load(), 11)
 		s := database.StartSequenceUnder(background(t), r, recorded.Head)
 		var parts []database.Part
 		for i := range int64(5) {
@@ -159,7 +159,7 @@ func TestCostOfARun(t *testing.T) {
 		}
 		_, _, err = s.CommitEach(background(t), parts, false, database.LockOptions{}, database.PartReport{Begun: func() {}, Committed: func(database.Recorded) {}})
 		must(t, err)
-		equal(t, "the statements of the transactions", executed.Load()-9, 5*7)
+		equal(t, "the statements of the transactions", executed.Load()-11, 5*7)
 		if v > 2 {
 			equal(t, "the statements that the server parses", parsed.Load(), 1+5)
 		}
@@ -349,7 +349,7 @@ func TestRunsInOneMessage(t *testing.T) {
 				must(t, err)
 				equal(t, "the version", recorded.Entries[0].Version, v)
 			}
-			equal(t, "the statements of the message", executed.Load(), 9+3*6)
+			equal(t, "the statements of the message", executed.Load(), 11+3*8)
 			// The answer to each announcement may come by itself.
 			if turns := proxy.Turns(); turns > 5 {
 				t.Errorf("four scripts took %d round trips", turns)
@@ -424,6 +424,51 @@ func TestRunsInOneMessageFail(t *testing.T) {
 	equal(t, "what is applied", versions(t, db, "s"), "[1 2 3]")
 }
 
+// What a statement does is committed before the transaction that records it, which may fail. That
+// transaction has its own isolation level, whatever is the default.
+func TestRunsInOneMessageAreCommittedFirst(t *testing.T) {
+	for _, m := range testdb.PostgresMajors(t) {
+		t.Run(fmt.Sprint(m.Major), func(t *testing.T) {
+			t.Parallel()
+			url := m.New(t)
+			tap := testdb.NewTap(t, url, func(_ int, m any) {
+				if n, ok := m.(*pgproto3.NoticeResponse); ok {
+					t.Errorf("the server warned: %s", n.Message)
+				}
+			})
+			c := connect(t, url)
+			do(t, c, "ALTER DATABASE "+value(t, c, dbName)+" SET default_transaction_isolation = 'serializable'")
+			do(t, c, "CREATE TABLE t (x int); CREATE INDEX dropped ON t (x); CREATE TABLE whole (x int) PARTITION BY LIST (x); CREATE TABLE part PARTITION OF whole FOR VALUES IN (1)")
+			db := open(t, tap.URL)
+			must(t, apply(t, db, "s", 1, script("SELECT 1")))
+			v := int64(1)
+			for sql, query := range map[string]string{
+				"DROP INDEX CONCURRENTLY dropped":                      "SELECT to_regclass('dropped') IS NULL",
+				"CREATE INDEX CONCURRENTLY i ON t (x)":                 "SELECT indisvalid FROM pg_index WHERE indexrelid = 'i'::regclass",
+				"ALTER TABLE whole DETACH PARTITION part CONCURRENTLY": "SELECT count(*) = 0 FROM pg_inherits",
+			} {
+				if m.Major < 14 && strings.Contains(sql, "DETACH") {
+					continue
+				}
+				r, _, err := db.Guard(background(t), "s", database.LockOptions{Timeout: waitLimit, LockTimeout: waitLimit})
+				must(t, err)
+				v++
+				all, n := toldAll(t, db, r, v, sql)
+				equal(t, "the calls that are taken", n, 2)
+				do(t, c, fmt.Sprintf("ALTER TABLE whimbrel_history ADD CONSTRAINT refused CHECK (version <> %d) NOT VALID", v))
+				must(t, errOf(execTold(background(t), r, &all[0])))
+				if _, err := r.Record(background(t), event(v)); err == nil {
+					t.Error("a refused entry was recorded")
+				}
+				equal(t, "whether the statement took effect: "+sql, value(t, c, query), "true")
+				do(t, c, "ALTER TABLE whimbrel_history DROP CONSTRAINT refused")
+				must(t, errOf(r.Record(background(t), event(v))))
+				must(t, r.Close(background(t)))
+			}
+		})
+	}
+}
+
 // While another session delays a statement that follows, the one before it is recorded.
 func TestRunsInOneMessageAreDelayed(t *testing.T) {
 	t.Parallel()
@@ -441,6 +486,7 @@ func TestRunsInOneMessageAreDelayed(t *testing.T) {
 	must(t, errOf(execTold(background(t), r, &all[0])))
 	must(t, errOf(r.Record(background(t), event(2))))
 	equal(t, "what is applied before the delay ends", versions(t, open(t, url), "s"), "[1 2]")
+	equal(t, "the first index", value(t, c, "SELECT to_regclass('i')"), "<null>")
 	done := inBackground(func() error { return errOf(execTold(context.Background(), r, &all[1])) })
 	b := s.until(t, "the other session", anything)
 	equal(t, "who delays it", b.Blockers[0].PID, pidOf(t, other))
@@ -472,6 +518,7 @@ func TestRunOfSeveralStatementsInOneMessageIsDelayed(t *testing.T) {
 	done := inBackground(func() error { return errOf(execTold(context.Background(), r, &all[1])) })
 	s.until(t, "the other session", anything)
 	equal(t, "the journal", value(t, c, "SELECT done || ' ' || begun FROM whimbrel_journal"), "1 "+threeIndexes[1])
+	equal(t, "the first index", value(t, c, "SELECT to_regclass('i')"), "<null>")
 	equal(t, "the third index", value(t, c, "SELECT to_regclass('k')"), "<null>")
 	do(t, other, "COMMIT")
 	must(t, done())
@@ -514,6 +561,15 @@ func TestRunsInOneMessageAreStopped(t *testing.T) {
 			st, err := r.State(background(t))
 			must(t, err)
 			equal(t, "the statement in the journal", st.Interrupted.Begun, second.Statement.Text)
+		},
+		// The lock is lost, but the process does not know: it may be suspended.
+		"by a freeze": func(t *testing.T, c, reader *pgx.Conn, r database.Run, second *database.Call) {
+			do(t, c, "INSERT INTO whimbrel_history (set_name, version, name, direction, has_down_text, up_directives, down_directives, started_at, duration_us, db_user, os_user, host, app, actor, tool_version, reason) VALUES ('whimbrel', 0, '', 'setting', false, '', '', now(), 1, '', '', '', '', '', '', '')")
+			do(t, reader, "COMMIT")
+			eventually(t, "the second index is valid", func() bool {
+				return value(t, c, "SELECT indisvalid::text FROM pg_index WHERE indexrelid = 'j'::regclass") == "true"
+			})
+			must(t, errOf(execTold(background(t), r, second)))
 		},
 		"by the end of the run": func(*testing.T, *pgx.Conn, *pgx.Conn, database.Run, *database.Call) {},
 	} {

@@ -159,6 +159,15 @@ func keepingStart(q query) query {
 	return q
 }
 
+// underSettings makes a query that writes the journal fail if a setting has changed since the run
+// began: if the run has lost its lock, a freeze does not wait for it.
+func (r *run) underSettings(q query) query {
+	q.args = append(q.args, number(r.head.own))
+	q.sql = strings.Replace(q.sql, " RETURNING started_at", fmt.Sprintf(" AND (SELECT pg_catalog.max(id) FROM %s WHERE set_name OPERATOR(pg_catalog.=) '%s') OPERATOR(pg_catalog.=) $%d::bigint RETURNING started_at",
+		table(r.schema, r.db.names.History), migration.ReservedSet, len(q.args)), 1)
+	return q
+}
+
 // putAsOurselves writes the journal as the role that the run began with, whatever the script
 // changed in the session, and without the script's timeouts. What follows, such as triggers
 // deferred to COMMIT, sees the script's session again.
