@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"strings"
 	"testing"
@@ -39,6 +40,9 @@ func served(t *testing.T, serve func(*pgproto3.Backend)) *conn {
 		b.Send(&pgproto3.BackendKeyData{ProcessID: 1, SecretKey: []byte("1234")})
 		answer(b)
 		serve(b)
+		// closing at once would discard what was sent if the client is sending
+		_ = c.(*net.TCPConn).CloseWrite()
+		_, _ = io.Copy(io.Discard, c)
 	}()
 	c, err := pgx.Connect(t.Context(), fmt.Sprintf("postgres://u@%s/d?sslmode=disable", l.Addr()))
 	if err != nil {
