@@ -42,6 +42,19 @@ func Lose(ctx context.Context, held any) error {
 	return err
 }
 
+// ConnectionsOf returns the ids of the connections of a Tx or a Run.
+func ConnectionsOf(held any) (guard, worker int64) {
+	h := holdOf(held)
+	return h.guard.id, h.worker.id
+}
+
+// Suspend keeps a Tx or a Run from noticing a lost lock, as if its process were suspended.
+func Suspend(held any) (resume func()) {
+	g := holdOf(held).guard
+	g.mu.Lock()
+	return g.mu.Unlock
+}
+
 // LimitMessages sets what is known of the server's limit for messages, in bytes.
 func LimitMessages(held any, longest int64) {
 	db := holdOf(held).db

@@ -333,7 +333,11 @@ func (a advisory) holders(ctx context.Context, c *conn, sets []string) (map[stri
 			return nil, ownError("reading the holder of a migration lock", err)
 		}
 		if h, held := a.holder(ctx, c, set, holder, worker); held {
-			found[set+"\x00"+number64(max(holder.Int64, worker.Int64))] = h
+			for _, id := range []sql.NullInt64{holder, worker} { // either can end without the other
+				if id.Valid {
+					found[set+"\x00"+number64(id.Int64)] = h
+				}
+			}
 		}
 	}
 	return found, nil
