@@ -245,7 +245,7 @@ func (r *run) following(is func(*call) bool) *call {
 	return r.ahead.calls[r.ahead.next]
 }
 
-// execAhead is ExecAnnounced for a statement that was told ahead. Otherwise is is false.
+// execAhead is ExecAnnounced for a statement that was told ahead; is reports whether it was.
 func (r *run) execAhead(outer context.Context, s *migration.Script, st sqltext.Statement, j *database.Journal) (is, announced bool, err error) {
 	ctx, leave, err := r.Enter(outer)
 	if err != nil {
@@ -358,7 +358,7 @@ func (r *run) outcome(ctx context.Context, c *call) (executed []answer, err erro
 	return executed, statementError(c.Statement, err)
 }
 
-// recordAhead is Record for an entry that was told ahead. If it was not executed, is is false.
+// recordAhead is Record for an entry that was told ahead; is reports whether it was executed.
 func (r *run) recordAhead(ctx context.Context, entries []database.Entry) (recorded database.Recorded, is bool, err error) {
 	ctx, leave, err := r.Enter(ctx)
 	if err != nil {

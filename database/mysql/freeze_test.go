@@ -34,7 +34,7 @@ func freeze(settle *database.LockOptions) database.SettingUpdate {
 }
 
 // overtake suspends a Tx or a Run and ends its guard, lets something else happen, and then lets the
-// server go on with the message until it ends.
+// server continue with the message until it ends.
 func overtake(t *testing.T, url string, pool *sql.DB, held any, happen func(*testing.T, database.Database), end func()) {
 	t.Helper()
 	defer mysql.Suspend(held)()
@@ -70,7 +70,7 @@ func TestSuspendedAmongCallsToldAhead(t *testing.T) {
 			equal(t, "the entries of the run", value(t, pool, "SELECT GROUP_CONCAT(version) FROM whimbrel_history WHERE set_name = 's' AND version < 9"), "1")
 			equal(t, "the statement in the journal", value(t, pool, "SELECT begun FROM whimbrel_journal WHERE set_name = 's'"), all[2].Statement.Text)
 			if call(background(t), r, all[2]) == nil && call(background(t), r, all[3]) == nil {
-				t.Error("the run goes on")
+				t.Error("the run continues")
 			}
 			r.Close(background(t))
 		})

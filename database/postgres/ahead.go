@@ -92,8 +92,8 @@ func (r *run) ExecAnnounced(ctx context.Context, s *migration.Script, st sqltext
 	return true, r.Exec(ctx, s, st, nil, nil)
 }
 
-// execAhead is ExecAnnounced for a statement of the message. Otherwise is is false, also if the
-// server did not accept the announcement: it has to be made by itself.
+// execAhead is ExecAnnounced for a statement of the message; is reports whether it is one. It does
+// not count as one if the server has refused the announcement, which is then made by itself.
 func (r *run) execAhead(ctx context.Context, s *migration.Script, st sqltext.Statement, j *database.Journal) (is, announced bool, err error) {
 	ctx, leave, err := r.Held.Enter(ctx)
 	if err != nil {
@@ -273,8 +273,8 @@ func (r *run) naming(st sqltext.Statement, announcement []query) []query {
 	return []query{find, announcement[1]}
 }
 
-// recordedAhead returns what Record returns for an entry of the message. Otherwise is is false,
-// also if the server did not accept the announcement that is recorded together with it.
+// recordedAhead returns what Record returns for an entry of the message; is reports whether it is
+// one. It does not count as one if the server has refused the announcement in its transaction.
 func (r *run) recordedAhead(ctx context.Context, entries []database.Entry) (recorded database.Recorded, is bool, err error) {
 	a := r.ahead
 	if a == nil || !a.executed || len(entries) != 1 {

@@ -109,7 +109,7 @@ func (r *run) putQuery(j *database.Journal, with *description) query {
 	if j == nil {
 		j = &database.Journal{Version: database.NilVersion}
 	}
-	started := "pg_catalog.clock_timestamp()"
+	started := startsNow
 	p := r.db.process
 	args := []arg{
 		keptAsASCII(r.set), text(r.token), number(j.Version), keptAsASCII(j.Name), text(string(j.Direction)), text(j.Checksum.Digits()), number(int64(j.Of)),
@@ -117,7 +117,7 @@ func (r *run) putQuery(j *database.Journal, with *description) query {
 		keptAsASCII(p.Host), keptAsASCII(p.App), number(int64(os.Getpid())), keptAsASCII(p.OSUser), keptAsASCII(p.Actor),
 	}
 	if at := moment(j.StartedAt); at != nil {
-		started = "$18"
+		started = "started_at = $18"
 		args = append(args, at)
 	}
 	was, before, columns, one := "", "$11", "", "(SELECT pg_catalog.count(*) FROM mine)"
@@ -132,8 +132,8 @@ func (r *run) putQuery(j *database.Journal, with *description) query {
 	return query{
 		sql: `WITH ` + was + `mine AS (UPDATE ` + r.journalTable() + ` SET version = $3, name = $4, direction = $5, checksum = $6, statements = $7,
 	done = $8, done_checksum = $9, begun = $10, before = ` + before + `, error = $12, host = $13, app = $14, pid = $15, os_user = $16, actor = $17, db_user = session_user,
-	started_at = ` + started + `, updated_at = pg_catalog.clock_timestamp()
-	WHERE set_name OPERATOR(pg_catalog.=) $1 AND token OPERATOR(pg_catalog.=) $2 RETURNING started_at, updated_at, db_user, before)
+	` + started + `, updated_at = pg_catalog.clock_timestamp()
+	WHERE set_name OPERATOR(pg_catalog.=) $1 AND ` + isOurs + ` RETURNING started_at, updated_at, db_user, before)
 SELECT 1 OPERATOR(pg_catalog./) ` + one + `, started_at, updated_at, db_user` + columns + ` FROM (SELECT) AS one LEFT JOIN mine ON true`,
 		args:    args,
 		path:    callers,
@@ -152,10 +152,16 @@ SELECT 1 OPERATOR(pg_catalog./) ` + one + `, started_at, updated_at, db_user` + 
 	}
 }
 
+// The parts of putQuery that keepingStart and underSettings replace.
+const (
+	startsNow = "started_at = pg_catalog.clock_timestamp()"
+	isOurs    = "token OPERATOR(pg_catalog.=) $2"
+)
+
 // keepingStart makes a query that writes the journal of a run again, in the same message, keep the
 // time at which the run started.
 func keepingStart(q query) query {
-	q.sql = strings.Replace(q.sql, "started_at = pg_catalog.clock_timestamp()", "started_at = started_at", 1)
+	q.sql = strings.Replace(q.sql, startsNow, "started_at = started_at", 1)
 	return q
 }
 
@@ -163,8 +169,8 @@ func keepingStart(q query) query {
 // began: if the run has lost its lock, a freeze does not wait for it.
 func (r *run) underSettings(q query) query {
 	q.args = append(q.args, number(r.head.own))
-	q.sql = strings.Replace(q.sql, " RETURNING started_at", fmt.Sprintf(" AND (SELECT pg_catalog.max(id) FROM %s WHERE set_name OPERATOR(pg_catalog.=) '%s') OPERATOR(pg_catalog.=) $%d::bigint RETURNING started_at",
-		table(r.schema, r.db.names.History), migration.ReservedSet, len(q.args)), 1)
+	q.sql = strings.Replace(q.sql, isOurs, fmt.Sprintf("%s AND (SELECT pg_catalog.max(id) FROM %s WHERE set_name OPERATOR(pg_catalog.=) '%s') OPERATOR(pg_catalog.=) $%d::bigint",
+		isOurs, table(r.schema, r.db.names.History), migration.ReservedSet, len(q.args)), 1)
 	return q
 }
 
