@@ -75,6 +75,12 @@ type rig struct {
 	retried atomic.Bool // a process has tried the scenario's step twice, and tries again
 }
 
+// way returns the way of a name.
+func (r *rig) way(name string) way {
+	ways := r.ways()
+	return ways[slices.IndexFunc(ways, func(w way) bool { return w.name == name })]
+}
+
 type opener = func(context.Context) (database.Database, error)
 
 // attempt executes the scenario's command as one process.
