@@ -130,21 +130,22 @@ func TestSequences(t *testing.T) {
 
 // A step of a sequence that fails is recorded as if it were by itself.
 func TestSequenceFails(t *testing.T) {
-	t.Parallel()
-	target := memdb.New()
-	db := &sequenceDB{Database: open(t, target)}
-	all := plain(12)
-	all[5].up = "CREATE TABLE t6 (x);\nINSERT INTO missing VALUES (1)"
-	m := whimbrel.New(db, newSet(t, all...), whimbrel.Options{})
-	r, err := m.Up(t.Context())
-	failed := wantError[*whimbrel.MigrationError](t, err)
-	wantEqual(t, "the version that failed", failed.Version, 6)
-	wantEqual(t, "the line", wantError[*database.StatementError](t, err).Pos.Line, 2)
-	wantEqual(t, "what is applied", versions(r.Applied), []int64{1, 2, 3, 4, 5})
-	wantEqual(t, "the lengths of the sequences", db.lengths, []int{1, 2, 4})
-	wantTables(t, target, "t1", "t2", "t3", "t4", "t5")
-	wantEqual(t, "the entries of version 6", entriesOf(t, target, 6), []string{"failed 0"})
-	wantEqual(t, "the entries of version 7", entriesOf(t, target, 7), nil)
+	synctest.Test(t, func(t *testing.T) {
+		target := memdb.New()
+		db := &sequenceDB{Database: open(t, target)}
+		all := plain(12)
+		all[5].up = "CREATE TABLE t6 (x);\nINSERT INTO missing VALUES (1)"
+		m := whimbrel.New(db, newSet(t, all...), whimbrel.Options{})
+		r, err := m.Up(t.Context())
+		failed := wantError[*whimbrel.MigrationError](t, err)
+		wantEqual(t, "the version that failed", failed.Version, 6)
+		wantEqual(t, "the line", wantError[*database.StatementError](t, err).Pos.Line, 2)
+		wantEqual(t, "what is applied", versions(r.Applied), []int64{1, 2, 3, 4, 5})
+		wantEqual(t, "the lengths of the sequences", db.lengths, []int{1, 2, 4})
+		wantTables(t, target, "t1", "t2", "t3", "t4", "t5")
+		wantEqual(t, "the entries of version 6", entriesOf(t, target, 6), []string{"failed 0"})
+		wantEqual(t, "the entries of version 7", entriesOf(t, target, 7), nil)
+	})
 }
 
 // A step of a sequence that waits too long for a lock is tried again, and only that step counts it.
@@ -177,36 +178,38 @@ func TestSequenceIsRetried(t *testing.T) {
 
 // If a transaction of a sequence does not begin, its step is done by itself.
 func TestSequenceBeginsNothing(t *testing.T) {
-	t.Parallel()
-	target := memdb.New()
-	db, begun := &sequenceDB{Database: open(t, target)}, 0
-	db.SetHook(func(op string) error {
-		if op == memdb.OpBegin {
-			if begun++; begun == 3 {
-				return errors.New("the wire broke")
+	synctest.Test(t, func(t *testing.T) {
+		target := memdb.New()
+		db, begun := &sequenceDB{Database: open(t, target)}, 0
+		db.SetHook(func(op string) error {
+			if op == memdb.OpBegin {
+				if begun++; begun == 3 {
+					return errors.New("the wire broke")
+				}
 			}
-		}
-		return nil
+			return nil
+		})
+		r := mustUp(t, whimbrel.New(db, newSet(t, plain(12)...), whimbrel.Options{}))
+		wantEqual(t, "the number of migrations applied", len(r.Applied), 12)
+		wantEqual(t, "how often a transaction began", begun, 13)
 	})
-	r := mustUp(t, whimbrel.New(db, newSet(t, plain(12)...), whimbrel.Options{}))
-	wantEqual(t, "the number of migrations applied", len(r.Applied), 12)
-	wantEqual(t, "how often a transaction began", begun, 13)
 }
 
 // A database that is frozen between two transactions of a sequence stops the migration there.
 func TestFrozenInASequence(t *testing.T) {
-	t.Parallel()
-	target := memdb.New()
-	db, other, begun := &sequenceDB{Database: open(t, target)}, open(t, target), 0
-	db.SetHook(func(op string) error {
-		if op == memdb.OpBegin {
-			if begun++; begun == 6 {
-				setting(t, other, database.Frozen, "true")
+	synctest.Test(t, func(t *testing.T) {
+		target := memdb.New()
+		db, other, begun := &sequenceDB{Database: open(t, target)}, open(t, target), 0
+		db.SetHook(func(op string) error {
+			if op == memdb.OpBegin {
+				if begun++; begun == 6 {
+					setting(t, other, database.Frozen, "true")
+				}
 			}
-		}
-		return nil
+			return nil
+		})
+		wantError[*whimbrel.FrozenError](t, tryUp(t, whimbrel.New(db, newSet(t, plain(12)...), whimbrel.Options{})))
+		wantEqual(t, "the lengths of the sequences", db.lengths, []int{1, 2, 4, 4}) // the last did not begin
+		wantTables(t, target, "t1", "t2", "t3", "t4", "t5")
 	})
-	wantError[*whimbrel.FrozenError](t, tryUp(t, whimbrel.New(db, newSet(t, plain(12)...), whimbrel.Options{})))
-	wantEqual(t, "the lengths of the sequences", db.lengths, []int{1, 2, 4, 4}) // the last did not begin
-	wantTables(t, target, "t1", "t2", "t3", "t4", "t5")
 }
