@@ -128,8 +128,8 @@ var forMutants = &scenario{
 
 // catches reports whether a fault reveals a mutant. It tries every point, first those that follow a
 // moment in which an interruption shows the mutant: of hundreds of messages, one or two do. On a
-// wire, cut what goes to the client: what the server has answered, it has committed. Of what goes to
-// the server, it may execute nothing before the next process takes over.
+// wire, cut what goes to the client: what the server has answered, it has committed. Of what goes
+// to the server, it may execute nothing before the next process takes over.
 func (r *rig) catches(t *testing.T, m *mutant, w way) bool {
 	t.Helper()
 	all := w.arm(math.MaxInt)
