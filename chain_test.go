@@ -77,23 +77,24 @@ func TestOthersGetATurn(t *testing.T) {
 
 // A database that is frozen between COMMIT and the next transaction stops the migration there.
 func TestFrozenBetweenTransactions(t *testing.T) {
-	t.Parallel()
-	target := memdb.New()
-	db, other := open(t, target), open(t, target)
-	begun := 0
-	db.SetHook(func(op string) error {
-		if op == memdb.OpBegin {
-			if begun++; begun == 2 {
-				setting(t, other, database.Frozen, "true")
+	synctest.Test(t, func(t *testing.T) {
+		target := memdb.New()
+		db, other := open(t, target), open(t, target)
+		begun := 0
+		db.SetHook(func(op string) error {
+			if op == memdb.OpBegin {
+				if begun++; begun == 2 {
+					setting(t, other, database.Frozen, "true")
+				}
 			}
-		}
-		return nil
+			return nil
+		})
+		m := whimbrel.New(db, newSet(t, plain(3)...), whimbrel.Options{})
+		wantError[*whimbrel.FrozenError](t, tryUp(t, m))
+		// The second is with the COMMIT, and the third would begin a sequence.
+		wantEqual(t, "the number of attempts to begin", begun, 4)
+		wantTables(t, target, "t1")
 	})
-	m := whimbrel.New(db, newSet(t, plain(3)...), whimbrel.Options{})
-	wantError[*whimbrel.FrozenError](t, tryUp(t, m))
-	// The second is with the COMMIT, and the third would begin a sequence.
-	wantEqual(t, "the number of attempts to begin", begun, 4)
-	wantTables(t, target, "t1")
 }
 
 // If the next transaction can't begin together with COMMIT, the step is done all the same, and

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/whimbrel-db/whimbrel"
@@ -68,28 +69,29 @@ func TestTwentyAtOnce(t *testing.T) {
 // A process that finds under the lock that others have done several steps skips them without taking
 // the lock again, and keeps it for the run that remains.
 func TestStepsOfOthersTakeNoLock(t *testing.T) {
-	t.Parallel()
-	scripts := []script{{1, "CREATE TABLE t ()", "-"}}
-	for v := int64(2); v <= 6; v++ {
-		scripts = append(scripts, script{v, fmt.Sprintf("CREATE INDEX CONCURRENTLY i%d ON t (x)", v), "-"})
-	}
-	set, target := newSet(t, scripts...), memdb.New()
-	db, other := open(t, target), open(t, target)
-	mustMigrate(t, whimbrel.New(other, set, whimbrel.Options{}), whimbrel.Version(1))
-	locks := 0
-	db.SetHook(func(op string) error {
-		if op != memdb.OpGuard {
-			return nil
+	synctest.Test(t, func(t *testing.T) {
+		scripts := []script{{1, "CREATE TABLE t ()", "-"}}
+		for v := int64(2); v <= 6; v++ {
+			scripts = append(scripts, script{v, fmt.Sprintf("CREATE INDEX CONCURRENTLY i%d ON t (x)", v), "-"})
 		}
-		if locks++; locks > 1 {
-			return nil
-		}
-		return tryMigrate(t, whimbrel.New(other, set, whimbrel.Options{}), whimbrel.Version(4))
+		set, target := newSet(t, scripts...), memdb.New()
+		db, other := open(t, target), open(t, target)
+		mustMigrate(t, whimbrel.New(other, set, whimbrel.Options{}), whimbrel.Version(1))
+		locks := 0
+		db.SetHook(func(op string) error {
+			if op != memdb.OpGuard {
+				return nil
+			}
+			if locks++; locks > 1 {
+				return nil
+			}
+			return tryMigrate(t, whimbrel.New(other, set, whimbrel.Options{}), whimbrel.Version(4))
+		})
+		r := mustUp(t, whimbrel.New(db, set, whimbrel.Options{}))
+		wantSkipped(t, r, 2, 3, 4)
+		wantApplied(t, r, 5, 6)
+		wantEqual(t, "how often it took the lock", locks, 1)
 	})
-	r := mustUp(t, whimbrel.New(db, set, whimbrel.Options{}))
-	wantSkipped(t, r, 2, 3, 4)
-	wantApplied(t, r, 5, 6)
-	wantEqual(t, "how often it took the lock", locks, 1)
 }
 
 func TestLostCommitIsLookedUp(t *testing.T) {

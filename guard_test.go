@@ -171,28 +171,30 @@ func TestRunsThatDoNotShareTheGuard(t *testing.T) {
 // The end of a run announces the next one's statement. If that can't begin, since its file has
 // changed meanwhile, nothing stays announced.
 func TestAnAnnouncementIsWithdrawn(t *testing.T) {
-	target := memdb.New()
-	db := open(t, target)
-	long := "CREATE INDEX CONCURRENTLY j ON t (x); -- " + strings.Repeat("long ", 200_000) + "\n"
-	files := fstest.MapFS{
-		"1_a.up.sql": mapFile("CREATE TABLE t (x int)"), "2_b.up.sql": mapFile("CREATE INDEX CONCURRENTLY i ON t (x)"), "3_c.up.sql": mapFile(long),
-	}
-	set, err := source.Read(files, source.Options{})
-	noError(t, err)
-	ops := recordCalls(db)
-	m := whimbrel.New(db, set, whimbrel.Options{Observe: func(_ context.Context, e whimbrel.Event) {
-		if done, ok := e.(whimbrel.StepDone); ok && done.Step.Version == 2 {
-			st, err := db.State(t.Context(), set.Name())
-			noError(t, err)
-			wantEqual(t, "what is announced", st.Interrupted.Begun, "CREATE INDEX CONCURRENTLY j ON t (x)")
-			files["3_c.up.sql"] = mapFile("-- changed" + long)
+	synctest.Test(t, func(t *testing.T) {
+		target := memdb.New()
+		db := open(t, target)
+		long := "CREATE INDEX CONCURRENTLY j ON t (x); -- " + strings.Repeat("long ", 200_000) + "\n"
+		files := fstest.MapFS{
+			"1_a.up.sql": mapFile("CREATE TABLE t (x int)"), "2_b.up.sql": mapFile("CREATE INDEX CONCURRENTLY i ON t (x)"), "3_c.up.sql": mapFile(long),
 		}
-	}})
-	if err := tryUp(t, m); err == nil {
-		t.Fatal("a changed file was executed")
-	}
-	wantNotInterrupted(t, m)
-	wantEqual(t, "announcements", len(slices.DeleteFunc(slices.Clone(*ops), func(op string) bool { return op != memdb.OpRunAnnounce })), 1)
+		set, err := source.Read(files, source.Options{})
+		noError(t, err)
+		ops := recordCalls(db)
+		m := whimbrel.New(db, set, whimbrel.Options{Observe: func(_ context.Context, e whimbrel.Event) {
+			if done, ok := e.(whimbrel.StepDone); ok && done.Step.Version == 2 {
+				st, err := db.State(t.Context(), set.Name())
+				noError(t, err)
+				wantEqual(t, "what is announced", st.Interrupted.Begun, "CREATE INDEX CONCURRENTLY j ON t (x)")
+				files["3_c.up.sql"] = mapFile("-- changed" + long)
+			}
+		}})
+		if err := tryUp(t, m); err == nil {
+			t.Fatal("a changed file was executed")
+		}
+		wantNotInterrupted(t, m)
+		wantEqual(t, "announcements", len(slices.DeleteFunc(slices.Clone(*ops), func(op string) bool { return op != memdb.OpRunAnnounce })), 1)
+	})
 }
 
 // A statement that is not announced follows one that is: the journal first says that the latter is
