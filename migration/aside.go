@@ -11,7 +11,7 @@ type textHasher interface {
 // hasherFor returns the hasher for a text of about a size.
 func hasherFor(size int64) textHasher {
 	if size > KeepInMemory {
-		return &asideHasher{hasher: newHasher()}
+		return &asideHasher{hasher: newHasher(), part: make([]byte, 0, asideMost), spare: make([]byte, 0, asideMost)}
 	}
 	return newHasher()
 }
@@ -25,7 +25,10 @@ type asideHasher struct {
 	done  chan struct{} // closed when it has; nil before the first part
 }
 
-const asidePart = 128 << 10
+const (
+	asidePart = 128 << 10
+	asideMost = asidePart + 64<<10 // with what Write adds to one that is nearly complete
+)
 
 func (h *asideHasher) Write(p []byte) (int, error) {
 	if h.part = append(h.part, p...); len(h.part) >= asidePart {

@@ -15,6 +15,7 @@ import (
 // script is cut into statements only once, by Analyze. They take as much memory as a text that is
 // kept may take; a script with more pieces is cut again for each use.
 type pieces struct {
+	size    int64 // of the script
 	all     []place
 	special []special
 	seed    maphash.Seed // of the sums; only for a text that is not in memory
@@ -41,13 +42,15 @@ type special struct {
 	facts sqltext.Statement
 }
 
-// maxPieces is how many places take KeepInMemory bytes.
-const maxPieces = KeepInMemory / 40
+const (
+	maxPieces   = KeepInMemory / 40 // how many places take KeepInMemory bytes
+	firstPieces = 256               // after which the size of all is known better
+)
 
 // newPieces returns no pieces yet, for a script.
 func newPieces(s *Script) *pieces {
 	const likely = 64 // bytes of a piece
-	p := &pieces{all: make([]place, 0, min(s.Size/likely+1, maxPieces))}
+	p := &pieces{size: s.Size, all: make([]place, 0, min(s.Size/likely+1, firstPieces))}
 	if s.text == "" {
 		p.seed, p.summed = maphash.MakeSeed(), true
 	}
@@ -72,6 +75,11 @@ func (p *pieces) add(st sqltext.Statement) bool {
 		facts := st
 		facts.Raw, facts.Text, facts.Reserved = "", "", ""
 		p.special = append(p.special, special{len(p.all), facts})
+	}
+	if len(p.all) == cap(p.all) { // those to come are probably as long
+		read := st.Start.Offset + int64(len(st.Raw))
+		likely := float64(p.size-read) / float64(read) * float64(len(p.all)+1)
+		p.all = slices.Grow(p.all, int(min(likely*9/8+16, float64(maxPieces-len(p.all)))))
 	}
 	p.all = append(p.all, at)
 	return true

@@ -210,3 +210,18 @@ func TestAnalyzeIsLinear(t *testing.T) {
 		t.Errorf("3,000 statements take %v allocations, 6,000 take %v", small, large)
 	}
 }
+
+// TestAnalyzeOfLongStatementsTakesLittle: the places of a few long statements take no more memory
+// than they need.
+func TestAnalyzeOfLongStatementsTakesLittle(t *testing.T) {
+	text := strings.Repeat("INSERT INTO t VALUES ('"+strings.Repeat("x", 50_000)+"');\n", 8)
+	script := migration.Text("x.sql", text)
+	got := allocated(func() {
+		if _, err := script.Analyze(sqltext.PostgreSQL, nil); err != nil {
+			t.Fatal(err)
+		}
+	})
+	if most := uint64(len(text) + 64<<10); got > most { // a copy of the text, and little else
+		t.Errorf("a text of %d bytes takes %d bytes, want at most %d", len(text), got, most)
+	}
+}

@@ -106,7 +106,7 @@ func StreamKeeping(file string, keep int64, open func() (io.ReadCloser, error)) 
 	if m, ok := r.(interface{ Len() int }); ok && int64(m.Len()) <= keep {
 		kept.Grow(max(m.Len(), 0))
 	} else if ok {
-		h = hasherFor(int64(m.Len()))
+		h, keep = hasherFor(int64(m.Len())), -1
 	}
 	var size int64
 	for {

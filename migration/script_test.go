@@ -112,14 +112,35 @@ func TestStreamTakesTheMemoryOfTheText(t *testing.T) {
 	for _, wrong := range []int{-1, 0, 1, len(text) / 2, 2 * len(text), migration.KeepInMemory + 1} {
 		stream(wrong)
 	}
-	var before, after runtime.MemStats
-	runtime.ReadMemStats(&before)
-	stream(len(text))
-	runtime.ReadMemStats(&after)
 	// the opener's copy, the text, and a buffer for reading
-	if got, most := after.TotalAlloc-before.TotalAlloc, uint64(2*len(text)+128<<10); got > most {
+	if got, most := allocated(func() { stream(len(text)) }), uint64(2*len(text)+128<<10); got > most {
 		t.Errorf("a text of %d bytes takes %d bytes, want at most %d", len(text), got, most)
 	}
+}
+
+// TestStreamOfALongTextTakesLittle: of a text that says that it is too long to keep, nothing is
+// kept while it is read.
+func TestStreamOfALongTextTakesLittle(t *testing.T) {
+	text := []byte(strings.Repeat("SELECT 1;\n", 4*migration.KeepInMemory/10))
+	got := allocated(func() {
+		if _, err := migration.Stream("x.sql", func() (io.ReadCloser, error) {
+			return sized{io.NopCloser(bytes.NewReader(text)), len(text)}, nil
+		}); err != nil {
+			t.Fatal(err)
+		}
+	})
+	if most := uint64(migration.KeepInMemory); got > most {
+		t.Errorf("a text of %d bytes takes %d bytes, want at most %d", len(text), got, most)
+	}
+}
+
+// allocated returns how many bytes f allocates.
+func allocated(f func()) uint64 {
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	f()
+	runtime.ReadMemStats(&after)
+	return after.TotalAlloc - before.TotalAlloc
 }
 
 func TestStreamKeepsSmallTexts(t *testing.T) {
