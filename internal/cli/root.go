@@ -54,7 +54,7 @@ You can kill it at any moment, or start it many times at once: no manual repair 
 			a.called = cmd
 			cmd.Flags().Visit(func(f *pflag.Flag) {
 				if f.Value.Type() == "string" && f.Value.String() == "" && cmd.InheritedFlags().Lookup(f.Name) != nil {
-					err = usage("Pass a value, or omit the flag.", "--%s is empty", f.Name)
+					err = emptyFlag(f)
 				}
 			})
 			if err != nil {

@@ -40,20 +40,37 @@ func seeHelp(cmd *cobra.Command) string {
 func flagError(cmd *cobra.Command, err error) error {
 	var missing *pflag.NotExistError
 	var invalid *pflag.InvalidValueError
+	var bare *pflag.ValueRequiredError
 	switch {
 	case errors.As(err, &missing) && isNumber(missing.GetSpecifiedShortnames()):
 		return usage(`To roll back everything, run "whimbrel down --all". To roll back one migration, run "whimbrel down".`,
 			"versions and numbers of steps can't be negative (got -%s)", missing.GetSpecifiedShortnames())
-	case errors.As(err, &missing) && missing.GetSpecifiedShortnames() == "":
+	case errors.As(err, &missing) && missing.GetSpecifiedShortnames() != "":
+		return usage(seeHelp(cmd), "%q has no flag -%s", cmd.CommandPath(), missing.GetSpecifiedName())
+	case errors.As(err, &missing):
 		return usage(nearestFlag(cmd, missing.GetSpecifiedName()), "%q has no flag --%s", cmd.CommandPath(), missing.GetSpecifiedName())
+	case errors.As(err, &bare):
+		return usage(seeHelp(cmd), "--%s needs a value", bare.GetFlag().Name)
+	case errors.As(err, &invalid) && invalid.GetValue() == "":
+		return emptyFlag(invalid.GetFlag())
 	case errors.As(err, &invalid):
 		why := invalid.Unwrap()
-		if numErr := (*strconv.NumError)(nil); errors.As(why, &numErr) {
-			why = numErr.Err
+		switch flag := invalid.GetFlag(); {
+		case flag.Value.Type() == "bool":
+			why = errors.New("neither true nor false")
+		case errors.Is(why, strconv.ErrRange):
+			why = errors.New("out of range")
+		case errors.Is(why, strconv.ErrSyntax):
+			why = errors.New("not a number")
 		}
 		return usage(seeHelp(cmd), "--%s %s: %v", invalid.GetFlag().Name, invalid.GetValue(), why)
 	}
 	return usage(seeHelp(cmd), "%v", err)
+}
+
+// emptyFlag reports a flag whose value is empty.
+func emptyFlag(flag *pflag.Flag) error {
+	return usage("Pass a value, or omit the flag.", "--%s is empty", flag.Name)
 }
 
 func isNumber(s string) bool {
