@@ -96,6 +96,14 @@ func codeOf(e *client.MySQLError) string {
 	return strconv.Itoa(int(e.Number))
 }
 
+// detailOf returns the server's error number, unless codeOf returns it.
+func detailOf(e *client.MySQLError) string {
+	if number := strconv.Itoa(int(e.Number)); codeOf(e) != number {
+		return "error " + number
+	}
+	return ""
+}
+
 // statementError converts an error of a script's statement.
 func statementError(st sqltext.Statement, err error) error {
 	var known *database.StatementError
@@ -108,7 +116,7 @@ func statementError(st sqltext.Statement, err error) error {
 	case errors.As(err, &my):
 		e.Code, e.Message, e.Hint = codeOf(my), my.Message, hints[int(my.Number)]
 		e.OwnHint, e.Role = e.Hint != "", accountOf(err)
-		e.Detail, e.Lock = fmt.Sprintf("error %d", my.Number), lockError(int(my.Number))
+		e.Detail, e.Lock = detailOf(my), lockError(int(my.Number))
 		if my.Number == erParse {
 			e.Pos = near(st, my.Message)
 		}
@@ -220,7 +228,7 @@ func ownError(doing string, err error) error {
 	}
 	return &database.StatementError{
 		Own: true, Statement: doing, Code: codeOf(my), Message: doing + ": " + my.Message,
-		Detail: fmt.Sprintf("error %d", my.Number), Hint: hints[int(my.Number)], OwnHint: hints[int(my.Number)] != "",
+		Detail: detailOf(my), Hint: hints[int(my.Number)], OwnHint: hints[int(my.Number)] != "",
 		Role: accountOf(err), Err: err,
 	}
 }

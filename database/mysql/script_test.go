@@ -41,6 +41,7 @@ func TestStatementErrorSaysWhereAndWhat(t *testing.T) {
 		"a file of the client's":        {"«»LOAD DATA LOCAL INFILE '/etc/passwd' INTO TABLE there;", "", "LOAD DATA INFILE on the server"},
 		"a definer who does not exist":  {"CREATE DEFINER=`nobody`@`nowhere` PROCEDURE q() SELECT 1;\n«»CALL q();", "", "remove DEFINER"},
 		"a value too long":              {"CREATE TABLE c (x varchar(3));\n«»INSERT INTO c VALUES ('four');", "22001", "Data too long"},
+		"a code that is the number":     {"«»CREATE TABLE d (x int, FOREIGN KEY (x) REFERENCES missing (x));", "1005", "Can't create table"},
 		"an unknown prepared statement": {"«»EXECUTE nothing;", "", "nothing"},
 	} {
 		head, tail, _ := strings.Cut(f.script, "«»")
@@ -57,6 +58,9 @@ func TestStatementErrorSaysWhereAndWhat(t *testing.T) {
 			equal(t, name+": the code", st.Code, f.code)
 		}
 		contains(t, name, st.Error(), f.says)
+		if st.Detail == "error "+st.Code {
+			t.Errorf("%s: the detail %q repeats the code", name, st.Detail)
+		}
 	}
 }
 
