@@ -122,8 +122,22 @@ func isA[E error](err error) bool {
 
 var nearToken = lazyregexp.New(`^near "((?s:.+))": syntax error$`)
 
+// tokenAt returns where in a statement the token of a syntax error is, or -1 if it occurs several
+// times. The first word of the statement is not the error: the same word again is one, usually after
+// a missing semicolon.
+func tokenAt(statement, token string) int {
+	from := 0
+	if first, _, _ := strings.Cut(statement, " "); first == token {
+		from = len(token)
+	}
+	if strings.Count(statement[from:], token) != 1 {
+		return -1
+	}
+	return from + strings.Index(statement[from:], token)
+}
+
 // statementError returns the error of a statement. Its position is that of the token in a syntax
-// error, if the token occurs once in the statement, and that of the statement otherwise.
+// error, if that is known, and that of the statement otherwise.
 func statementError(st sqltext.Statement, err error) *database.StatementError {
 	e := &database.StatementError{
 		Pos: st.Pos, Index: st.Index, Statement: st.Text,
@@ -143,8 +157,10 @@ func statementError(st sqltext.Statement, err error) *database.StatementError {
 		e.Lock = database.ErrDeadlock
 	}
 	e.Code, e.Message = codeName(code(err)), message(err)
-	if m := nearToken.FindStringSubmatch(e.Message); m != nil && strings.Count(st.Text, m[1]) == 1 {
-		e.Pos = drivers.Advance(st.Pos, st.Text[:strings.Index(st.Text, m[1])])
+	if m := nearToken.FindStringSubmatch(e.Message); m != nil {
+		if at := tokenAt(st.Text, m[1]); at >= 0 {
+			e.Pos = drivers.Advance(st.Pos, st.Text[:at])
+		}
 	}
 	if m := missingArgument.FindStringSubmatch(err.Error()); m != nil && code(err) == 0 {
 		e.Code, e.Message = "", "the statement has a parameter, but a script has no values for parameters"
