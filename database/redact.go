@@ -134,6 +134,7 @@ const (
 	notEscaped = "user or password has a sign that is written %XX in a URL, such as %25 for % and %20 for a space"
 	blank      = "it has white space or a control character; in user and password these are written %XX, such as %20 for a space"
 	noSlashes  = "want scheme://user:password@host:port/database"
+	goForm     = "it has the form of Go's MySQL driver; write mysql://user:password@host:port/database, or mysql://user@/database?socket=/path"
 	otherPath  = "what follows the host is not /database; in a name / is written %2F, and : is written %3A"
 )
 
@@ -168,11 +169,19 @@ func splitURL(raw string) (p urlParts, problem string) {
 		return p, otherPath
 	}
 	for host := range strings.SplitSeq(hosts, ",") {
-		if !isHostPort(host) {
+		switch {
+		case isGoForm(host):
+			return p, goForm
+		case !isHostPort(host):
 			return p, notAPlace
 		}
 	}
 	return p, ""
+}
+
+// isGoForm reports whether a server is written as in Go's MySQL driver: tcp(host:port).
+func isGoForm(host string) bool {
+	return strings.HasPrefix(host, "tcp(") || strings.HasPrefix(host, "unix(")
 }
 
 // misplaced reports a character that ends the host's part of a URL too early. If an "@" follows, or

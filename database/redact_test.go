@@ -74,6 +74,8 @@ func TestCheckURL(t *testing.T) {
 		"postgres://u:p@ss?a=b@host/db":                       "the password seems to contain / or @; write %2F or %40",
 		"postgres://user:1234/x@host":                         "the password seems to contain / or @; write %2F or %40",
 		"postgres://user:secret/db":                           "is not user:password@host:port",
+		"mysql://user:secret@tcp(127.0.0.1:3306)/db":          "write mysql://user:password@host:port/database",
+		"mysql://user:secret@unix(/run/mysqld.sock)/db":       "mysql://user@/database?socket=/path",
 		"postgres://user:a b@host/db":                         "white space",
 		"postgres://user:a%b@host/db":                         "%25 for %",
 		"postgres://user:ä@host/db":                           "is written %XX",

@@ -86,6 +86,10 @@ func noDriver(url, scheme string, ok bool) error {
 		e.Msg = fmt.Sprintf("no driver is imported; import one, such as: import _ %q", packages["postgres"])
 	case ok:
 		e.Msg = fmt.Sprintf("no driver for %q; use one of %s:", scheme, registered)
+	case isGoForm(url[strings.LastIndexByte(url, '@')+1:]):
+		e.Msg = goForm
+	case strings.HasPrefix(url, "file:"):
+		e.Msg = fmt.Sprintf("no driver for \"file\"; a SQLite file is written sqlite:app.db; use one of %s:", registered)
 	default:
 		e.Msg = fmt.Sprintf("no scheme; use one of %s:", registered)
 	}

@@ -76,6 +76,7 @@ func TestOpen(t *testing.T) {
 		"nosuch://host?authToken=secret": `"nosuch://…": no driver for "nosuch"`,
 		"secret:user@host/db":            `"…": no scheme`,
 		"user:secret@host/db":            `"…": no scheme`,
+		"file:app.db":                    "a SQLite file is written sqlite:app.db",
 		"host=h user=u password=secret":  `"host=xxxxx user=xxxxx password=xxxxx"`,
 	} {
 		_, err := database.Open(t.Context(), url, database.Options{})
@@ -87,6 +88,20 @@ func TestOpen(t *testing.T) {
 			t.Errorf("Open of %q shows the password: %v", url, err)
 		case !strings.Contains(err.Error(), shown) || !strings.Contains(err.Error(), "open-test"):
 			t.Errorf("Open of %q returned %q, want it to have %s, and to name the drivers", url, err, shown)
+		}
+	}
+}
+
+// TestOpenOfGosMySQLForm opens what golang-migrate, goose and Go's driver take.
+func TestOpenOfGosMySQLForm(t *testing.T) {
+	for _, dsn := range []string{"u:secret@tcp(h:3306)/db", "u:se@cret@unix(/run/mysqld.sock)/db", "tcp(h)/db"} {
+		_, err := database.Open(t.Context(), dsn, database.Options{})
+		want := `database URL "…": it has the form of Go's MySQL driver; write mysql://user:password@host:port/database, or mysql://user@/database?socket=/path`
+		if dsn[0] == 't' {
+			want = strings.Replace(want, "…", "tcp(h)/db", 1)
+		}
+		if err == nil || err.Error() != want {
+			t.Errorf("Open of %q returned %v, want %s", dsn, err, want)
 		}
 	}
 }

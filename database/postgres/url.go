@@ -2,8 +2,10 @@ package postgres
 
 import (
 	"errors"
+	"fmt"
 	"net"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
 
@@ -13,6 +15,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/whimbrel-db/whimbrel/database"
+	"github.com/whimbrel-db/whimbrel/database/internal/drivers"
 	"github.com/whimbrel-db/whimbrel/sqltext"
 )
 
@@ -54,7 +57,7 @@ func parse(rawURL string, opts database.Options) (*poolConfig, error) {
 	}
 	config := newPoolConfig(c)
 	if name, err := config.take(); err != nil {
-		return nil, database.NewURLError(rawURL, "cannot parse %s: %s", name, err)
+		return nil, database.NewURLError(rawURL, "%s: %s", name, valueProblem(err))
 	}
 	if c.ValidateConnect != nil {
 		c.ValidateConnect = validatePinned(c.ValidateConnect)
@@ -126,6 +129,14 @@ func shortKeepAlive() *net.Dialer {
 	return &net.Dialer{KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: 15 * time.Second, Interval: 5 * time.Second, Count: 3}}
 }
 
+// valueProblem describes an invalid value without the names of Go's packages and functions.
+func valueProblem(err error) string {
+	if e, ok := drivers.AsType[*strconv.NumError](err); ok {
+		return fmt.Sprintf("%q is not a number, or is out of range", e.Num)
+	}
+	return strings.TrimPrefix(err.Error(), "time: ")
+}
+
 // parseProblem describes what is wrong with a URL without repeating it: pgx's error does, and hides
 // the password in its own way.
 func parseProblem(err error) string {
@@ -133,10 +144,13 @@ func parseProblem(err error) string {
 	if errors.As(err, &p) {
 		if cause := errors.Unwrap(p); cause != nil {
 			var u *url.Error
-			if errors.As(cause, &u) {
+			switch {
+			case errors.As(cause, &u):
 				return u.Err.Error()
+			case cause.Error() == "sslmode is invalid":
+				return "sslmode is invalid; use disable, allow, prefer, require, verify-ca or verify-full"
 			}
-			return cause.Error()
+			return valueProblem(cause)
 		}
 		// The problem follows the URL, which pgx shows with the password hidden.
 		if _, problem, ok := strings.Cut(p.Error(), "`: "); ok {

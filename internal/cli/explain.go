@@ -130,9 +130,14 @@ func (e *outputError) Unwrap() error { return e.err }
 func (e *folderError) Error() string { return e.err.Error() }
 func (e *folderError) Unwrap() error { return e.err }
 
-// explain converts an error into a failure with explain and the digits of the set's versions.
+// explain converts an error into a failure with explain and the digits of the set's versions. An
+// invalid URL has its place in the configuration file.
 func (a *app) explain(ctx context.Context, err error) (*render.Failure, int) {
-	return explain(ctx, err, a.print().Digits())
+	f, code := explain(ctx, err, a.print().Digits())
+	if e, ok := asType[*database.URLError](err); ok && a.inConfig != nil && e.URL == a.target {
+		f.File, f.Line, f.Column = a.inConfig.file, a.inConfig.line, a.inConfig.column
+	}
+	return f, code
 }
 
 // explain converts an error into a failure: its kind, its position, and what to do. It also returns
@@ -325,14 +330,15 @@ var (
 
 // urlHint returns advice on common mistakes: a file path or libpq keywords in place of a URL.
 func urlHint(e *database.URLError) string {
+	hidden := strings.Contains(e.URL, "…") // parts of it
 	switch {
 	case keywordForm.MatchString(e.URL) && !strings.Contains(e.URL, ":"):
 		return "Write it as a URL: postgres://user:password@host:port/name"
-	case strings.TrimSpace(e.URL) != "" && !strings.Contains(e.URL, "…") && schemeless.MatchString(e.URL):
+	case strings.TrimSpace(e.URL) != "" && !hidden && schemeless.MatchString(e.URL):
 		return fmt.Sprintf("For a SQLite file, use sqlite:%s", e.URL)
 	case e.NoDriver:
 		return `"whimbrel drivers" lists the schemes.`
-	case lacksDatabase(e.URL):
+	case !hidden && lacksDatabase(e.URL):
 		return "Add the name of the database to the URL, or set " + envDatabaseName + "."
 	}
 	return ""
