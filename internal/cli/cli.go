@@ -79,8 +79,10 @@ type app struct {
 	waits   waitFlags
 	role    string // that the database was opened with
 	called  *cobra.Command
-	// fromConfig says that the database URL is the one in the configuration file.
-	fromConfig bool
+	// inConfig is where the configuration file has the database URL; nil if another source has it.
+	inConfig *usageError
+	// target is the database URL without its password.
+	target string
 	// passwords are the URLs that withPassword has completed, by the URL without a password.
 	passwords map[string]string
 	// sideOptions are the options to open the environments that diff compares, by their URLs.

@@ -165,11 +165,11 @@ func (c *config) explain(err error) error {
 	if !errors.As(err, &at) {
 		return u
 	}
-	u.msg = shown(at.GetMessage())
 	tk := at.GetToken()
 	if tk != nil && tk.Position != nil {
 		u.line, u.column = tk.Position.Line, tk.Position.Column
 	}
+	u.msg = shown(yamltext.Plain(string(c.text), u.line, at.GetMessage()))
 	var unknown *yaml.UnknownFieldError
 	var wrongType *yaml.UnexpectedNodeTypeError
 	var otherType *yaml.TypeError
@@ -193,6 +193,9 @@ func (c *config) explain(err error) error {
 		if tk != nil && atEnvironments(tk) {
 			u.msg = "expected names of environments, each with its keys below it"
 		}
+		if name := c.environmentOf(tk); name != "" {
+			u.msg = fmt.Sprintf("expected keys of the environment %q below it, such as: dir: migrations", shown(name))
+		}
 		if tk != nil && tk.Position.Column == 1 || len(bytes.TrimSpace(c.text)) > 0 && !bytes.ContainsRune(c.text, ':') {
 			u.msg = "expected lines such as: dir: migrations"
 		}
@@ -203,6 +206,22 @@ func (c *config) explain(err error) error {
 // atEnvironments reports whether a token is the value of the key environments.
 func atEnvironments(tk *token.Token) bool {
 	return valueOf(tk, "environments") && tk.Prev.Prev.Position.Column == 1
+}
+
+// environmentOf returns the environment whose value a token is, "" if it is another value.
+func (c *config) environmentOf(tk *token.Token) string {
+	var file struct {
+		Environments map[string]any `yaml:"environments"`
+	}
+	if yaml.Unmarshal(c.text, &file) != nil {
+		return ""
+	}
+	for name, value := range file.Environments {
+		if _, hasKeys := value.(map[string]any); !hasKeys && tk != nil && valueOf(tk, name) {
+			return name
+		}
+	}
+	return ""
 }
 
 // valueOf reports whether a token is the value of a key.
@@ -263,7 +282,10 @@ func (c *config) beside(path string) string {
 	return filepath.Join(filepath.Dir(c.path), path)
 }
 
-var variable = lazyregexp.New(`\$\{([A-Za-z_][A-Za-z0-9_]*)\}`)
+var (
+	variable     = lazyregexp.New(`\$\{([A-Za-z_][A-Za-z0-9_]*)\}`)
+	variableHere = lazyregexp.New(`^\$\{[A-Za-z_][A-Za-z0-9_]*\}`)
+)
 
 // expand replaces each ${NAME} with the environment variable.
 func (c *config) expand(s *scalar, lookup func(string) (string, bool)) (string, error) {
@@ -282,6 +304,24 @@ func (c *config) expand(s *scalar, lookup func(string) (string, bool)) (string, 
 	}
 	b.WriteString(s.text[rest:])
 	return b.String(), nil
+}
+
+// checkVariables rejects a value with what looks like an environment variable and is none, such as
+// $NAME or ${NAME:-default}. The value is one that otherwise can't contain it.
+func (c *config) checkVariables(s *scalar) error {
+	at, mistaken := *s.at, strings.HasPrefix(s.text, "$") && !strings.HasPrefix(s.text, "${")
+	for i := range len(s.text) {
+		if rest := s.text[i:]; strings.HasPrefix(rest, "${") && !variableHere.MatchString(rest) {
+			at.Column, mistaken = c.column(at, rest), true
+			break
+		}
+	}
+	if !mistaken {
+		return nil
+	}
+	u := c.fail(&scalar{at: &at}, "the value of an environment variable is written ${NAME}")
+	u.hint = "Write the name in braces and nothing else; there are no defaults."
+	return u
 }
 
 // unsetError reports a variable of a database URL that is not set.

@@ -267,7 +267,7 @@ func (a *app) databaseURL() (string, error) {
 
 // databaseSource returns the URL as it is configured.
 func (a *app) databaseSource() (string, error) {
-	a.fromConfig = false
+	a.inConfig = nil
 	if a.global.database != "" {
 		return a.global.database, nil
 	}
@@ -276,7 +276,6 @@ func (a *app) databaseSource() (string, error) {
 		return "", err
 	}
 	if env.Database != nil {
-		a.fromConfig = true
 		return a.configured(c, env.Database)
 	}
 	for _, name := range []string{envURL, envURLToo} {
@@ -285,7 +284,6 @@ func (a *app) databaseSource() (string, error) {
 		}
 	}
 	if c != nil && c.Top.Database != nil {
-		a.fromConfig = true
 		return a.configured(c, c.Top.Database)
 	}
 	if c != nil && len(c.Environments) > 0 && a.global.env == "" {
@@ -301,10 +299,14 @@ type noDatabaseError struct{ error }
 func (e *noDatabaseError) Unwrap() error { return e.error }
 
 func (a *app) configured(c *config, s *scalar) (string, error) {
+	a.inConfig = c.fail(s, "")
 	url, err := c.expand(s, a.LookupEnv)
 	a.secrets.add(url)
 	if unset, ok := asType[*unsetError](err); ok {
 		unset.hint = a.readDotEnv("Set it, or name a file that sets it with --env-file.", unset.name)
+	}
+	if err == nil {
+		err = c.checkVariables(s)
 	}
 	if err == nil && url == "" {
 		err = c.fail(s, "database is empty; it needs a URL such as postgres://user@host/name or sqlite:app.db")

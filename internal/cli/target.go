@@ -165,12 +165,13 @@ func (a *app) digitsOf(dir string) {
 func (a *app) targetURL() (string, error) {
 	raw, err := a.databaseURL()
 	if err == nil {
-		raw, err = a.withPassword(raw, a.fromConfig)
+		raw, err = a.withPassword(raw, a.inConfig != nil)
 	}
-	if err != nil || a.global.lock == "" {
-		return raw, err
+	if err == nil && a.global.lock != "" {
+		raw, err = withLock(raw, a.global.lock)
 	}
-	return withLock(raw, a.global.lock)
+	a.target = database.Redact(raw)
+	return raw, err
 }
 
 // lockKinds are the values of --lock.

@@ -111,6 +111,26 @@ func Parse(text string) (f *ast.File, err error) {
 	return parser.ParseBytes([]byte(strings.ReplaceAll(strings.TrimPrefix(text, "\ufeff"), "\r\n", "\n")), 0)
 }
 
+// Plain returns the parser's message about a line of a text in plain words.
+func Plain(text string, line int, msg string) string {
+	lines := strings.Split(text, "\n")
+	if line < 1 || line > len(lines) {
+		return msg
+	}
+	indentation := lines[line-1][:len(lines[line-1])-len(strings.TrimLeft(lines[line-1], " \t"))]
+	switch {
+	case strings.Contains(indentation, "\t"):
+		return "a tab indents this line; indent it with spaces"
+	case msg == "non-map value is specified":
+		return `this line is not "key: value"; a colon and a space follow the key`
+	case strings.HasSuffix(msg, "value is not allowed in this context") && strings.Count(lines[line-1], ": ") > 1:
+		return "a value that contains a colon and a space needs quotes"
+	case strings.HasSuffix(msg, "value is not allowed in this context"):
+		return "the indentation is wrong around this line; keys of one level begin in the same column"
+	}
+	return msg
+}
+
 // Expanded returns how many bytes and values a text would have if each of its aliases were written
 // out. It stops counting above limit.
 func Expanded(f *ast.File, limit int) int {

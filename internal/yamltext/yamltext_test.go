@@ -1,14 +1,42 @@
 package yamltext_test
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
+
+	"github.com/goccy/go-yaml"
 
 	"github.com/whimbrel-db/whimbrel/internal/yamltext"
 )
 
 var limits = yamltext.Limits{Bytes: 1 << 20, Signs: 1 << 16}
+
+func TestPlain(t *testing.T) {
+	for text, want := range map[string]string{
+		"\tdatabase: x\n":                        "a tab indents this line; indent it with spaces",
+		"environments:\n  a:\n\t\tdatabase: x\n": "a tab indents this line; indent it with spaces",
+		"a: b\n  c: d\n":                         "the indentation is wrong around this line; keys of one level begin in the same column",
+		" a: b\nc: d\n":                          "the indentation is wrong around this line; keys of one level begin in the same column",
+		"database: sqlite: app.db\n":             "a value that contains a colon and a space needs quotes",
+		"a: b\ndir migrations\n":                 `this line is not "key: value"; a colon and a space follow the key`,
+		"a: [b\n":                                "sequence end token ']' not found",
+	} {
+		_, err := yamltext.Parse(text)
+		var e yaml.Error
+		if !errors.As(err, &e) {
+			t.Errorf("the error of %q is %v, want a yaml.Error", text, err)
+			continue
+		}
+		if got := yamltext.Plain(text, e.GetToken().Position.Line, e.GetMessage()); got != want {
+			t.Errorf("%q: got %q, want %q", text, got, want)
+		}
+	}
+	if got := yamltext.Plain("a", 2, "other"); got != "other" {
+		t.Errorf("beyond the last line: got %q, want %q", got, "other")
+	}
+}
 
 func TestCheck(t *testing.T) {
 	for _, tt := range []struct{ name, text, want string }{

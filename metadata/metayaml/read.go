@@ -59,7 +59,7 @@ func Read(file, text string) (*metadata.Document, error) {
 	}
 	parsed, err := yamltext.Parse(text)
 	if err != nil {
-		r.syntax(err)
+		r.syntax(text, err)
 		return nil, r.problems
 	}
 	docs := parsed.Docs
@@ -115,11 +115,12 @@ func (r *reader) at(tk *token.Token) metadata.Position {
 }
 
 // syntax adds the error for text that isn't YAML.
-func (r *reader) syntax(err error) {
+func (r *reader) syntax(text string, err error) {
 	e := &metadata.Error{Position: r.at(nil), Msg: err.Error()}
 	var known yaml.Error
 	if errors.As(err, &known) {
-		e.Position, e.Msg = r.at(known.GetToken()), known.GetMessage()
+		e.Position = r.at(known.GetToken())
+		e.Msg = yamltext.Plain(text, e.Position.Line, known.GetMessage())
 	}
 	r.problems = append(r.problems, e)
 }
