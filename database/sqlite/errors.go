@@ -123,8 +123,8 @@ func isA[E error](err error) bool {
 var nearToken = lazyregexp.New(`^near "((?s:.+))": syntax error$`)
 
 // tokenAt returns where in a statement the token of a syntax error is, or -1 if it occurs several
-// times. The first word of the statement is not the error: the same word again is one, usually after
-// a missing semicolon.
+// times. The first word of the statement is not the error: the same word again is one, usually
+// after a missing semicolon.
 func tokenAt(statement, token string) int {
 	from := 0
 	if first, _, _ := strings.Cut(statement, " "); first == token {
