@@ -33,10 +33,11 @@ type wire struct {
 }
 
 // Write sends a message. If the server has to know that it may contain several statements, or that
-// it may no longer, Write tells it in the same packet.
+// it may no longer, Write tells it in the same packet, unless the message ends the connection:
+// nobody would read the answer.
 func (w *wire) Write(b []byte) (int, error) {
 	w.reads, w.warnings = 0, -1
-	if w.several == w.told {
+	if w.several == w.told || isQuit(b) {
 		return w.Conn.Write(b)
 	}
 	w.told = w.several
@@ -114,6 +115,12 @@ func optionSeveral(may bool) []byte {
 		message[packetHead+1] = on
 	}
 	return message
+}
+
+// isQuit reports whether a message ends the connection.
+func isQuit(message []byte) bool {
+	const comQuit = 0x01
+	return len(message) == packetHead+1 && message[packetHead] == comQuit
 }
 
 // Close closes the connection. The client library also calls it from a goroutine of its own, as
