@@ -289,7 +289,7 @@ func (db *Database) dropDatabase(ctx context.Context, name string) error {
 		return err
 	}
 	defer c.giveBack()
-	ids, err := usersOf(ctx, c, name)
+	ids, err := connectionsTo(ctx, c, name)
 	for _, id := range ids {
 		if err == nil {
 			err = db.killOn(ctx, nil, "CONNECTION", id)
@@ -301,8 +301,8 @@ func (db *Database) dropDatabase(ctx context.Context, name string) error {
 	return ownError("dropping the copy "+name, err)
 }
 
-// usersOf returns the connections to a database.
-func usersOf(ctx context.Context, c *conn, name string) (ids []int64, err error) {
+// connectionsTo returns the connections to a database.
+func connectionsTo(ctx context.Context, c *conn, name string) (ids []int64, err error) {
 	err = c.each(ctx, "SELECT id FROM information_schema.processlist WHERE db = ?", []any{name}, func(scan func(...any) error) error {
 		var id int64
 		err := scan(&id)
@@ -476,7 +476,7 @@ func sweepOwned(ctx context.Context, c *conn, name string, key int64) error {
 	if err := c.row(ctx, "SELECT IS_USED_LOCK(?)", []any{ownerLock(key)}, &holder); err != nil || holder.Valid {
 		return err
 	}
-	ids, err := usersOf(ctx, c, name)
+	ids, err := connectionsTo(ctx, c, name)
 	if err != nil || len(ids) > 0 {
 		return err
 	}

@@ -151,16 +151,14 @@ func (r *run) messageOf(a *ahead) (all []query, err error) {
 		st := of.Statement
 		what := pgddl.Parse(st.Text)
 		sql, names := beforeSQL(&what)
-		an, err := r.announcing(st, sql, names, &of.Journal, true)
+		first := i == 0 || a.statements[i-1].ends != nil
+		an, err := r.announcing(st, sql, names, &of.Journal, writing{ahead: true, again: !first})
 		if err != nil {
 			return nil, err
 		}
-		last := &an.queries[len(an.queries)-1]
-		*last = r.underSettings(*last)
-		if i == 0 || a.statements[i-1].ends != nil {
+		if first {
 			own = append(own, r.naming(st, an.queries)...)
 		} else {
-			*last = keepingStart(*last)
 			own = append(own, an.queries...)
 		}
 		own = r.committing(own, &a.commits[i])
@@ -184,7 +182,7 @@ func (r *run) messageOf(a *ahead) (all []query, err error) {
 		}
 	}
 	own[1] = alsoAsking(own[1], 2, settleColumns)
-	return append(all, r.committing(append(own, r.putQuery(nil, nil)), &a.commits[len(a.statements)])...), nil
+	return append(all, r.committing(append(own, r.putQuery(nil, writing{})), &a.commits[len(a.statements)])...), nil
 }
 
 // committing adds COMMIT to a transaction of Whimbrel's own, which waits for nobody.

@@ -103,37 +103,56 @@ func (r *row) journal() (*database.Journal, error) {
 	return j, r.err
 }
 
-// putQuery writes the journal; nil means that no run is interrupted. With a description, the
-// journal's Before is what that adds to it. It looks up nothing in the search path.
-func (r *run) putQuery(j *database.Journal, with *description) query {
+// writing says how to write the journal.
+type writing struct {
+	with *description // the journal's Before is what that adds to it
+	// ahead is set for statements that share a message. The query fails if another session delays
+	// the statement, or if a setting has changed since the run began: if the run has lost its lock,
+	// a freeze does not wait for it.
+	ahead bool
+	again bool // the same message has begun the run, and StartedAt stays as it is
+}
+
+// putQuery writes the journal; nil means that no run is interrupted. It looks up nothing in the
+// search path.
+func (r *run) putQuery(j *database.Journal, how writing) query {
 	if j == nil {
 		j = &database.Journal{Version: database.NilVersion}
 	}
-	started := startsNow
 	p := r.db.process
 	args := []arg{
 		keptAsASCII(r.set), text(r.token), number(j.Version), keptAsASCII(j.Name), text(string(j.Direction)), text(j.Checksum.Digits()), number(int64(j.Of)),
 		number(int64(j.Done)), text(j.DoneSum.Digits()), keptAsASCII(j.Begun), keptAsASCII(j.Before), keptAsASCII(j.Error),
 		keptAsASCII(p.Host), keptAsASCII(p.App), number(int64(os.Getpid())), keptAsASCII(p.OSUser), keptAsASCII(p.Actor),
 	}
-	if at := moment(j.StartedAt); at != nil {
-		started = "started_at = $18"
-		args = append(args, at)
+	bind := func(a arg) string {
+		args = append(args, a)
+		return fmt.Sprintf("$%d", len(args))
 	}
-	was, before, columns, one := "", "$11", "", "(SELECT pg_catalog.count(*) FROM mine)"
+	started, ours := "pg_catalog.clock_timestamp()", "set_name OPERATOR(pg_catalog.=) $1 AND token OPERATOR(pg_catalog.=) $2"
+	if at := moment(j.StartedAt); at != nil {
+		started = bind(at)
+	} else if how.again {
+		started = "started_at"
+	}
+	if how.ahead {
+		ours += fmt.Sprintf(" AND (SELECT pg_catalog.max(id) FROM %s WHERE set_name OPERATOR(pg_catalog.=) '%s') OPERATOR(pg_catalog.=) %s::bigint",
+			table(r.schema, r.db.names.History), migration.ReservedSet, bind(number(r.head.own)))
+	}
+	with, was, before, columns, one := how.with, "", "$11", "", "(SELECT pg_catalog.count(*) FROM mine)"
 	if with != nil {
 		was = "was AS MATERIALIZED (SELECT doc FROM (" + with.sql + ") AS described (doc)), "
 		before = "(SELECT (doc::pg_catalog.jsonb OPERATOR(pg_catalog.||) $11::pg_catalog.jsonb)::pg_catalog.text FROM was)"
 		columns = ", before, " + delayed
-		if with.free {
+		if how.ahead {
 			columns, one = ", before, false", "("+one+" OPERATOR(pg_catalog.=) 1 AND NOT "+delayed+")::int"
 		}
 	}
 	return query{
 		sql: `WITH ` + was + `mine AS (UPDATE ` + r.journalTable() + ` SET version = $3, name = $4, direction = $5, checksum = $6, statements = $7,
 	done = $8, done_checksum = $9, begun = $10, before = ` + before + `, error = $12, host = $13, app = $14, pid = $15, os_user = $16, actor = $17, db_user = session_user,
-	` + started + `, updated_at = pg_catalog.clock_timestamp()
-	WHERE set_name OPERATOR(pg_catalog.=) $1 AND ` + isOurs + ` RETURNING started_at, updated_at, db_user, before)
+	started_at = ` + started + `, updated_at = pg_catalog.clock_timestamp()
+	WHERE ` + ours + ` RETURNING started_at, updated_at, db_user, before)
 SELECT 1 OPERATOR(pg_catalog./) ` + one + `, started_at, updated_at, db_user` + columns + ` FROM (SELECT) AS one LEFT JOIN mine ON true`,
 		args:    args,
 		path:    callers,
@@ -152,34 +171,12 @@ SELECT 1 OPERATOR(pg_catalog./) ` + one + `, started_at, updated_at, db_user` + 
 	}
 }
 
-// The parts of putQuery that keepingStart and underSettings replace.
-const (
-	startsNow = "started_at = pg_catalog.clock_timestamp()"
-	isOurs    = "token OPERATOR(pg_catalog.=) $2"
-)
-
-// keepingStart makes a query that writes the journal of a run again, in the same message, keep the
-// time at which the run started.
-func keepingStart(q query) query {
-	q.sql = strings.Replace(q.sql, startsNow, "started_at = started_at", 1)
-	return q
-}
-
-// underSettings makes a query that writes the journal fail if a setting has changed since the run
-// began: if the run has lost its lock, a freeze does not wait for it.
-func (r *run) underSettings(q query) query {
-	q.args = append(q.args, number(r.head.own))
-	q.sql = strings.Replace(q.sql, isOurs, fmt.Sprintf("%s AND (SELECT pg_catalog.max(id) FROM %s WHERE set_name OPERATOR(pg_catalog.=) '%s') OPERATOR(pg_catalog.=) $%d::bigint",
-		isOurs, table(r.schema, r.db.names.History), migration.ReservedSet, len(q.args)), 1)
-	return q
-}
-
 // putAsOurselves writes the journal as the role that the run began with, whatever the script
 // changed in the session, and without the script's timeouts. What follows, such as triggers
 // deferred to COMMIT, sees the script's session again.
-func (r *run) putAsOurselves(j *database.Journal, with *description) []query {
+func (r *run) putAsOurselves(j *database.Journal, how writing) []query {
 	if !r.changed || r.pooled || !r.ours && !r.session.known {
-		return []query{r.putQuery(j, with)}
+		return []query{r.putQuery(j, how)}
 	}
 	const set, was = "pg_catalog.set_config('%s', %s, true)", "pg_catalog.set_config('whimbrel.was_%[1]s', pg_catalog.current_setting('%[1]s'), true)"
 	var keep, ours, theirs []string
@@ -195,7 +192,7 @@ func (r *run) putAsOurselves(j *database.Journal, with *description) []query {
 	ask := func(calls []string) query {
 		return query{sql: "SELECT " + strings.Join(calls, ", "), path: callers, quiet: true}
 	}
-	return []query{ask(keep), ask(ours), r.putQuery(j, with), ask(theirs)}
+	return []query{ask(keep), ask(ours), r.putQuery(j, how), ask(theirs)}
 }
 
 // fenced reports that the row does not have our token, in which case the query divided by zero.
@@ -265,7 +262,7 @@ func (r *run) Journal(ctx context.Context, j *database.Journal) error {
 	if err := r.reconnect(ctx); err != nil {
 		return err
 	}
-	return r.put(ctx, j, r.putAsOurselves(j, nil)...)
+	return r.put(ctx, j, r.putAsOurselves(j, writing{})...)
 }
 
 // put writes the set's row in a transaction of its own, with the given queries.
@@ -340,7 +337,7 @@ func (r *run) commit(ctx context.Context, queries ...query) (bool, error) {
 // transact executes a statement and writes the journal in one transaction: the one that the
 // statement ends, or one of its own.
 func (r *run) transact(ctx context.Context, s *migration.Script, st sqltext.Statement, data io.Reader, done *database.Journal) error {
-	put := r.putAsOurselves(done, nil)
+	put := r.putAsOurselves(done, writing{})
 	if r.pathReset {
 		put = append(put, command("RESET search_path")) // again, since the path was pinned after it
 		defer func() { r.pathReset = r.pathReset && r.worker.inTransaction() }()

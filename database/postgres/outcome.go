@@ -60,12 +60,12 @@ func (r *run) Announce(ctx context.Context, st sqltext.Statement, j *database.Jo
 		return err
 	}
 	j.Before = string(doc)
-	return r.put(ctx, j, r.putAsOurselves(j, nil)...)
+	return r.put(ctx, j, r.putAsOurselves(j, writing{})...)
 }
 
 // announce reads the state of the objects with the statement that writes it to the journal.
 func (r *run) announce(ctx context.Context, st sqltext.Statement, sql string, names []pgddl.Name, j *database.Journal) error {
-	a, err := r.announcing(st, sql, names, j, false)
+	a, err := r.announcing(st, sql, names, j, writing{})
 	if err != nil {
 		return err
 	}
@@ -87,8 +87,8 @@ type announcing struct {
 }
 
 // announcing returns the queries that announce a CONCURRENTLY. They also look for another session
-// that delays it; with free, they fail if there is one.
-func (r *run) announcing(st sqltext.Statement, sql string, names []pgddl.Name, j *database.Journal, free bool) (*announcing, error) {
+// that delays it.
+func (r *run) announcing(st sqltext.Statement, sql string, names []pgddl.Name, j *database.Journal, how writing) (*announcing, error) {
 	ours, err := json.Marshal(r.at)
 	if err != nil {
 		return nil, err
@@ -96,11 +96,11 @@ func (r *run) announcing(st sqltext.Statement, sql string, names []pgddl.Name, j
 	a := &announcing{r: r, st: st, j: j}
 	j.Before = string(ours)
 	if sql == "" { // nothing needs to be known
-		a.queries = r.putAsOurselves(j, nil)
+		a.queries = r.putAsOurselves(j, how)
 		return a, nil
 	}
-	with := &description{sql: sql, free: free, row: func(row *row) { j.Before, a.delayed = row.kept(), row.boolean() }}
-	a.queries = append([]query{findRelations(names...)}, r.putAsOurselves(j, with)...)
+	how.with = &description{sql: sql, row: func(row *row) { j.Before, a.delayed = row.kept(), row.boolean() }}
+	a.queries = append([]query{findRelations(names...)}, r.putAsOurselves(j, how)...)
 	return a, nil
 }
 
@@ -115,9 +115,8 @@ func (a *announcing) done() {
 
 // description is a query for the state of objects, as one JSON document.
 type description struct {
-	sql  string
-	free bool // the query fails if another session delays the statement
-	row  func(*row)
+	sql string
+	row func(*row)
 }
 
 // delayed is an expression: another session holds, on the table of the description was, a lock for

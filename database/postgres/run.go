@@ -379,7 +379,7 @@ func (r *run) RecordAndAnnounce(ctx context.Context, entries []database.Entry, s
 	if sql == "" && what.Kind != pgddl.Again || !r.ours || !r.untouched() || !r.waitsFreely(st, r.limit) {
 		return r.record(ctx, entries, nil)
 	}
-	next, err := r.announcing(st, sql, names, j, false)
+	next, err := r.announcing(st, sql, names, j, writing{})
 	if err != nil {
 		return database.Recorded{}, false, err
 	}
@@ -448,7 +448,7 @@ func (r *run) record(ctx context.Context, entries []database.Entry, next *announ
 // commitEntries commits rows of the history, and left as the journal.
 func (r *run) commitEntries(ctx context.Context, rows []query, left *database.Journal) (bool, error) {
 	queries := append([]query{beginWriting}, r.settle()...)
-	committed, err := r.commit(ctx, append(append(queries, rows...), r.putQuery(left, nil))...)
+	committed, err := r.commit(ctx, append(append(queries, rows...), r.putQuery(left, writing{}))...)
 	if r.ended = committed && err == nil; committed {
 		r.settled()
 		if len(rows) > 0 {
