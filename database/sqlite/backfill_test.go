@@ -309,34 +309,50 @@ func TestBackfillSignals(t *testing.T) {
 	}
 }
 
-// Other connections read while a batch is open, and write between two batches.
+// Other connections write between two batches: before each, the file is free for a millisecond.
 func TestBackfillLeavesTurns(t *testing.T) {
 	t.Parallel()
-	path, db := fillFile(t, "PRAGMA journal_mode = WAL; CREATE TABLE t (id INTEGER PRIMARY KEY, n INT DEFAULT 0); CREATE TABLE app (x); INSERT INTO t (id) "+numbers(4000))
-	s := backfillOf(t, "-- whimbrel: backfill t\nUPDATE t SET n = n + 1 WHERE id BETWEEN :first AND :last")
+	const most, rows = 4000, 10 // batches, and rows of each
+	path, db := fillFile(t, "PRAGMA journal_mode = WAL; CREATE TABLE t (id INTEGER PRIMARY KEY, n INT DEFAULT 0, began INT); CREATE TABLE app (x); INSERT INTO t (id) "+numbers(most*rows))
+	s := backfillOf(t, "-- whimbrel: backfill t\nUPDATE t SET n = n + 1, began = round(1000 * unixepoch('subsec')) WHERE id BETWEEN :first AND :last")
 	startFill(t, db, s)
 	app := open(t, path, "_pragma=busy_timeout(60000)")
-	ctx, stop := context.WithCancel(bg)
-	wrote := make(chan int, 1)
+	wrote := make(chan struct{})
 	go func() {
-		n := 0
-		for ctx.Err() == nil {
+		defer close(wrote)
+		for range 3 {
 			if _, err := app.Exec("INSERT INTO app VALUES (1)"); err != nil {
 				t.Errorf("writing meanwhile: %v", err)
-				break
 			}
-			n++
 			time.Sleep(2 * time.Millisecond)
 		}
-		wrote <- n
 	}()
-	must(t, fillAll(bg, db, laneOf(s, "w"), 100))
-	stop()
-	if n := <-wrote; n < 3 {
-		t.Errorf("the application wrote %d times while the backfill had 40 batches", n)
+	_, w, err := db.ClaimLane(bg, laneOf(s, "w"))
+	must(t, err)
+	var asked []int64 // when each batch was, in milliseconds
+	for written := false; len(asked) < most && !(written && len(asked) >= 40); {
+		asked = append(asked, time.Now().UnixMilli())
+		_, err := w.Batch(bg, rows)
+		must(t, err)
+		select {
+		case <-wrote:
+			written = true
+		default:
+		}
 	}
-	if n := scan[int](t, path, "SELECT count(*) FROM t WHERE n = 1"); n != 4000 {
-		t.Errorf("%d rows were changed once, want 4000", n)
+	if len(asked) == most {
+		t.Errorf("the application did not write three times while the backfill had %d batches", most)
+	}
+	<-wrote
+	must(t, w.Close(bg, nil))
+	must(t, fillAll(bg, db, laneOf(s, "w"), most*rows))
+	for i := 1; i < len(asked); i++ {
+		if began := scan[int64](t, path, fmt.Sprintf("SELECT began FROM t ORDER BY id LIMIT 1 OFFSET %d", i*rows)); began <= asked[i] {
+			t.Errorf("batch %d left no turn: it was asked for and began in the millisecond %d", i, began)
+		}
+	}
+	if n := scan[int](t, path, "SELECT count(*) FROM t WHERE n = 1"); n != most*rows {
+		t.Errorf("%d rows were changed once, want %d", n, most*rows)
 	}
 }
 
