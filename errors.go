@@ -78,6 +78,7 @@ type IrreversibleError struct {
 	Name        string
 	TextNotKept bool // it had a down script, which was too large for the history
 	Baseline    bool // it is the baseline that the database started from
+	Interrupted bool // its up script was interrupted; the rollback would first complete it
 }
 
 func (e *IrreversibleError) Error() string {

@@ -1,6 +1,7 @@
 package whimbrel
 
 import (
+	"errors"
 	"slices"
 
 	"github.com/whimbrel-db/whimbrel/database"
@@ -236,6 +237,9 @@ func decideResumed(set *migration.Set, st *database.State, g Goal, allowOutOfOrd
 		taken = append(taken, first.applied)
 	}
 	rest, err := decideFrom(set, next, g, allowOutOfOrder, taken)
+	if e := (*IrreversibleError)(nil); errors.As(err, &e) {
+		e.Interrupted = e.Version == first.version && j.Direction == database.Up
+	}
 	return append([]move{first}, rest...), err
 }
 

@@ -395,6 +395,10 @@ func recordRules() []rule {
 		}),
 		on(kindNoDown, func(f *render.Failure, e *whimbrel.IrreversibleError) {
 			f.Version, f.Name = &e.Version, e.Name
+			if e.Interrupted {
+				f.Next = fmt.Sprintf(`It was interrupted. Run "whimbrel up" to complete it; or undo its statements, then run "whimbrel abandon %s --undone".`, f.Label(e.Version))
+				return
+			}
 			f.Next = fmt.Sprintf(`Write a down script for it, or undo the change in a new migration. If the database has already lost its changes, run "whimbrel forget %s".`, f.Label(e.Version))
 			why := "it has no down script"
 			switch {
