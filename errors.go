@@ -27,6 +27,9 @@ type ChecksumMismatchError struct {
 	OnlyBlank bool
 	// Others are the other edited versions.
 	Others []int64
+	// Newest is how many of the newest applied migrations include all that were edited: [Redo] of so
+	// many applies the present files.
+	Newest int
 }
 
 func (e *ChecksumMismatchError) Error() string {

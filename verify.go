@@ -55,6 +55,11 @@ func (m *Migrator) mismatch(ctx context.Context, st *database.State, bad []int64
 	v := viewOf(m.set, st.Applied)
 	a, _ := st.Applied.Get(bad[0])
 	e := &ChecksumMismatchError{Set: m.set.Name(), Version: a.Version, Name: a.Name, Stored: a.Checksum, Others: bad[1:]}
+	for applied := range st.Applied.All() {
+		if applied.Version >= a.Version {
+			e.Newest++
+		}
+	}
 	e.Expected, _ = v.expected(a)
 	mig, ok := v.get(a.Version)
 	if !ok { // its file is missing; the squash names its checksum

@@ -25,6 +25,7 @@ func TestVerificationComesFirst(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			mismatch := wantError[*whimbrel.ChecksumMismatchError](t, do())
 			wantEqual(t, "version", mismatch.Version, 1)
+			wantEqual(t, "how many to redo", mismatch.Newest, 2)
 			wantEqual(t, "stored checksum", mismatch.Stored, migration.Sum("CREATE TABLE t1 (x)"))
 			wantEqual(t, "expected checksum", mismatch.Expected, migration.Sum("CREATE TABLE t1 (x, y)"))
 			wantText(t, "the difference", mismatch.Diff, "-CREATE TABLE t1 (x)")

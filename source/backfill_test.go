@@ -185,14 +185,14 @@ func TestRenumberABackfill(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := []source.Renumbered{
-		{Version: 2, To: 8, Name: "b", Why: "version 3 is applied", After: []int64{7}, Renames: []source.Rename{{"0002_b.backfill.sql", "0008_b.backfill.sql"}, {"0002_b.down.sql", "0008_b.down.sql"}}, Edits: []source.Edit{
+		{Version: 2, To: 8, Name: "b", Why: "version 0003 is applied", After: []int64{7}, Renames: []source.Rename{{"0002_b.backfill.sql", "0008_b.backfill.sql"}, {"0002_b.down.sql", "0008_b.down.sql"}}, Edits: []source.Edit{
 			{"0004_d.up.sql", 2, "after 0002", "after 0008"},
 			{"0005_e.backfill.sql", 1, "after 2", "after 8"},
 			{"0006_f.up.sql", 2, "after 2", "after 8"},
 		}},
-		{Version: 4, To: 9, Name: "d", Why: "it comes after version 2", After: []int64{7}, Renames: []source.Rename{{"0004_d.up.sql", "0009_d.up.sql"}}},
-		{Version: 5, To: 10, Name: "e", Why: "it comes after version 2", After: []int64{7}, Renames: []source.Rename{{"0005_e.backfill.sql", "0010_e.backfill.sql"}}, Edits: []source.Edit{{"0006_f.up.sql", 1, "after 5", "after 10"}}},
-		{Version: 6, To: 11, Name: "f", Why: "it comes after version 2", After: []int64{7}, Renames: []source.Rename{{"0006_f.up.sql", "0011_f.up.sql"}}},
+		{Version: 4, To: 9, Name: "d", Why: "it comes after version 0002", After: []int64{7}, Renames: []source.Rename{{"0004_d.up.sql", "0009_d.up.sql"}}},
+		{Version: 5, To: 10, Name: "e", Why: "it comes after version 0002", After: []int64{7}, Renames: []source.Rename{{"0005_e.backfill.sql", "0010_e.backfill.sql"}}, Edits: []source.Edit{{"0006_f.up.sql", 1, "after 5", "after 10"}}},
+		{Version: 6, To: 11, Name: "f", Why: "it comes after version 0002", After: []int64{7}, Renames: []source.Rename{{"0006_f.up.sql", "0011_f.up.sql"}}},
 	}
 	if diff := cmp.Diff(want, moved); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)

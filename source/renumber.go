@@ -225,7 +225,7 @@ func (r *renumbering) choose() {
 				g.moves = fmt.Sprintf("%s has its version, too", keeper.files[0])
 			case applied:
 			case g.version < newest:
-				g.moves = fmt.Sprintf("version %d is applied", newest)
+				g.moves = fmt.Sprintf("version %s is applied", r.label(newest))
 			case r.opts.Sequence && g.stampOf() != nil:
 				g.moves = "its version is a timestamp"
 			}
@@ -248,6 +248,16 @@ func (r *renumbering) choose() {
 	}
 }
 
+// label returns a version as a file's name has it, or would have it.
+func (r *renumbering) label(version int64) string {
+	for _, g := range r.groups {
+		if g.version == version {
+			return g.digits
+		}
+	}
+	return r.digitsOf(version)
+}
+
 // squashed reports whether one of the migrations of a version is a squash, and the others are what
 // it replaces.
 func (r *renumbering) squashed(same []*group) bool {
@@ -267,8 +277,8 @@ func (r *renumbering) keeper(same []*group) *group {
 			return g
 		}
 	}
-	r.add(r.path(same[0].files[0]), "the database has applied version %d with the name %q, and no file has both; "+
-		"add that file, or rename this one if it is the same migration", same[0].version, name)
+	r.add(r.path(same[0].files[0]), "the database has applied version %s with the name %q, and no file has both; "+
+		"add that file, or rename this one if it is the same migration", same[0].digits, name)
 	return nil
 }
 
@@ -276,7 +286,7 @@ func (r *renumbering) keeper(same []*group) *group {
 func (r *renumbering) refuseSquash(g *group) {
 	for _, name := range slices.Sorted(maps.Keys(r.byName())) {
 		if r.fileOf(name).replaces(g.version) {
-			r.add(r.path(g.files[0]), "can't get another version: %s replaces version %d", r.path(name), g.version)
+			r.add(r.path(g.files[0]), "can't get another version: %s replaces version %s", r.path(name), g.digits)
 			return
 		}
 	}
@@ -299,7 +309,7 @@ func (r *renumbering) follow(g *group) (more bool) {
 			continue
 		}
 		if r.groups[i].moves == "" {
-			r.groups[i].moves, r.groups[i].led, more = fmt.Sprintf("it comes after version %d", g.version), true, true
+			r.groups[i].moves, r.groups[i].led, more = fmt.Sprintf("it comes after version %s", g.digits), true, true
 		}
 		g.edits = append(g.edits, &Edit{File: name, Line: d.line, From: d.text})
 	}
@@ -315,12 +325,12 @@ func (r *renumbering) follows(g, o *group, d directive) bool {
 		r.at(r.path(o.files[0]), d.line, d.column, format, args...)
 	}
 	if name, applied := r.opts.Applied[o.version]; applied && name == o.name {
-		at("comes after version %d, which is %s and gets another version; this file is applied and can't change, so give that one a version of its own", g.version, r.path(g.files[0]))
+		at("comes after version %s, which is %s and gets another version; this file is applied and can't change, so give that one a version of its own", g.digits, r.path(g.files[0]))
 		return false
 	}
 	for _, other := range r.groups {
 		if other != g && other.version == g.version && other.isBackfill() {
-			at("comes after version %d, which %s and %s have; give one of them another version", g.version, r.path(other.files[0]), r.path(g.files[0]))
+			at("comes after version %s, which %s and %s have; give one of them another version", g.digits, r.path(other.files[0]), r.path(g.files[0]))
 			return false
 		}
 	}

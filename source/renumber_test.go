@@ -32,7 +32,7 @@ func TestRenumber(t *testing.T) {
 			files: statements("0001_a.up.sql", "0002_b.up.sql", "0002_b.down.sql", "0002_b.metadata.yaml", "0003_c.up.sql", "0004_d.up.sql"),
 			opts:  source.RenumberOptions{Applied: map[int64]string{1: "a", 3: "c"}},
 			want: []source.Renumbered{{
-				Version: 2, To: 5, Name: "b", Why: "version 3 is applied", After: []int64{4},
+				Version: 2, To: 5, Name: "b", Why: "version 0003 is applied", After: []int64{4},
 				Renames: []source.Rename{{"0002_b.down.sql", "0005_b.down.sql"}, {"0002_b.metadata.yaml", "0005_b.metadata.yaml"}, {"0002_b.up.sql", "0005_b.up.sql"}},
 			}},
 		},
@@ -69,7 +69,7 @@ func TestRenumber(t *testing.T) {
 			files: statements("000001_a.up.sql", "000002_b.up.sql", "000002_take_b_back.down.sql", "000003_c.up.sql"),
 			opts:  source.RenumberOptions{Format: source.GolangMigrate, Applied: map[int64]string{1: "a", 3: "c"}},
 			want: []source.Renumbered{{
-				Version: 2, To: 4, Name: "b", Why: "version 3 is applied",
+				Version: 2, To: 4, Name: "b", Why: "version 000003 is applied",
 				Renames: []source.Rename{{"000002_b.up.sql", "000004_b.up.sql"}, {"000002_take_b_back.down.sql", "000004_take_b_back.down.sql"}},
 			}},
 		},
@@ -173,13 +173,13 @@ func TestRenumberRefuses(t *testing.T) {
 		"a file that may be the applied one": {
 			files: statements("0001_a.up.sql"),
 			opts:  source.RenumberOptions{Dir: "migrations", Applied: map[int64]string{1: "b"}},
-			want:  `migrations/0001_a.up.sql: the database has applied version 1 with the name "b", and no file has both; add that file, or rename this one if it is the same migration`,
+			want:  `migrations/0001_a.up.sql: the database has applied version 0001 with the name "b", and no file has both; add that file, or rename this one if it is the same migration`,
 		},
 		"a part of a squash": {
 			files: squash,
 			opts:  source.RenumberOptions{Applied: map[int64]string{1: "a", 3: "c"}},
-			want: "0002_ab.up.sql: can't get another version: 0002_ab.up.sql replaces version 2\n" +
-				"0002_b.up.sql: can't get another version: 0002_ab.up.sql replaces version 2",
+			want: "0002_ab.up.sql: can't get another version: 0002_ab.up.sql replaces version 0002\n" +
+				"0002_b.up.sql: can't get another version: 0002_ab.up.sql replaces version 0002",
 		},
 		"a number before an applied timestamp": {
 			files: statements("20240102030405_b.up.sql", "20240102030406_c.up.sql"),

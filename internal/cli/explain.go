@@ -381,7 +381,14 @@ func recordRules() []rule {
 			if n := len(e.Others); n > 0 {
 				f.Message += fmt.Sprintf(", and so %s %s", plural(n, "was", "were"), f.Labels(e.Others))
 			}
-			f.Next = fmt.Sprintf(`Restore the file and make the change in a new migration. If no other database has it yet, run "whimbrel redo" (with --steps N for the newest N), which rolls back and applies the present files. If the database already has the change, run: whimbrel accept %s --reason "…"`, f.Label(e.Version))
+			redo, accept := "whimbrel redo", "whimbrel accept"
+			if e.Newest > 1 {
+				redo += fmt.Sprintf(" --steps %d", e.Newest)
+			}
+			for _, v := range f.Versions {
+				accept += " " + f.Label(v)
+			}
+			f.Next = fmt.Sprintf(`Restore the file and make the change in a new migration. If no other database has it yet, run %q, which rolls back and applies the present files. If the database already has the change, run: %s --reason "…"`, redo, accept)
 		}),
 		on(kindOrder, func(f *render.Failure, e *whimbrel.OutOfOrderError) {
 			var names []string
