@@ -24,7 +24,7 @@ func TestLateMessage(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				late, err := n.deliverLate(t.Context(), unnamed, want, nil, func(p *testdb.Proxy) { p.HoldWhen(queryContaining(at.index)) })
+				late, err := n.deliverLate(t.Context(), unnamed, want, nil, testTimeout, func(p *testdb.Proxy) { p.HoldWhen(queryContaining(at.index)) })
 				if err != nil {
 					t.Error(err)
 				}
@@ -62,14 +62,18 @@ func TestLateMessageFindsTheMutant(t *testing.T) {
 		_, err := n.place.(*postgres).lines(ctx, "UPDATE public.whimbrel_journal SET backend_pid = NULL, backend_start = NULL, backend_user = NULL RETURNING set_name")
 		return err
 	}
-	late, err := n.deliverLate(t.Context(), unnamedFirst, want, forgets, func(p *testdb.Proxy) { p.HoldWhen(queryContaining(at.index)) })
-	if !late {
-		t.Error("the statement did not arrive late")
+	// A busy server may notice that the client is gone before it has built the index.
+	for range 10 {
+		late, err := n.deliverLate(t.Context(), unnamedFirst, want, forgets, testTimeout, func(p *testdb.Proxy) { p.HoldWhen(queryContaining(at.index)) })
+		if !late {
+			t.Error("the statement did not arrive late")
+		}
+		if err != nil {
+			t.Log(err)
+			return
+		}
 	}
-	if err == nil {
-		t.Error("no fault revealed the mutant")
-	}
-	t.Log(err)
+	t.Error("no fault revealed the mutant")
 }
 
 // TestGoneMachine stops forwarding a process's messages without closing its connections: the
@@ -148,7 +152,7 @@ func (n *networkRig) deliverAnyLate(ctx context.Context, where string, s *scenar
 		points = random.Perm(e.points[0])
 	}
 	for _, point := range points {
-		if _, err := n.deliverLate(ctx, s, e.want, nil, func(p *testdb.Proxy) { p.HoldAfter(point) }); err != nil {
+		if _, err := n.deliverLate(ctx, s, e.want, nil, 5*time.Second, func(p *testdb.Proxy) { p.HoldAfter(point) }); err != nil {
 			return fmt.Errorf("after message %d: %w", point, err)
 		}
 		tally.add(where+": a message that arrives late", 1)
@@ -158,10 +162,10 @@ func (n *networkRig) deliverAnyLate(ctx context.Context, where string, s *scenar
 
 // deliverLate kills a process when one of its messages is held back, has another process execute
 // the command, and then delivers the message. The other process may have to wait for the session of
-// the killed one, which can hold a lock or, in the middle of a message, a snapshot. In that case
-// the message is delivered first. last reports whether it came after the other process had
-// finished.
-func (n *networkRig) deliverLate(ctx context.Context, s *scenario, want string, between func(context.Context) error, arm func(*testdb.Proxy)) (last bool, err error) {
+// the killed one, which can hold a lock or, in the middle of a message, a snapshot. If it still
+// waits after patience, the message is delivered first. last reports whether it came after the
+// other process had finished.
+func (n *networkRig) deliverLate(ctx context.Context, s *scenario, want string, between func(context.Context) error, patience time.Duration, arm func(*testdb.Proxy)) (last bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, testTimeout)
 	defer cancel()
 	proxy := n.wire.proxies[cut]
@@ -199,7 +203,7 @@ func (n *networkRig) deliverLate(ctx context.Context, s *scenario, want string, 
 			if waiting.IsZero() {
 				waiting = time.Now()
 			}
-			if time.Since(waiting) > 5*time.Second && proxy.Holding() {
+			if time.Since(waiting) > patience && proxy.Holding() {
 				last = false
 				proxy.Deliver()
 			}
