@@ -191,6 +191,7 @@ func TestWaitingForTheTables(t *testing.T) {
 		locked := as[*database.LockedError](t, err)
 		equal(t, what+": what is locked", locked.What, "the creation of Whimbrel's tables")
 		equal(t, what+": the process that holds it", locked.Holder.PID, int64(c.PgConn().PID()))
+		equal(t, what+": the statement of Whimbrel's own that it executes", locked.Holder.Query, "")
 		equal(t, what+": the holder passed to Waiting", len(holders) == 1 && holders[0].PID == locked.Holder.PID, true)
 	}
 	do(t, c, "COMMIT")

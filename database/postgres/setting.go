@@ -47,7 +47,7 @@ func (db *Database) settle(ctx context.Context, c *conn, l location, u database.
 			sql: holdersQuery(openKey), args: []arg{l.historyID()}, formats: holderFormats,
 			row: func(r *row) error {
 				transaction, h := readHolder(r)
-				holders[transaction] = h
+				holders[transaction] = db.shown(h)
 				return r.err
 			},
 		})

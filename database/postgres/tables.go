@@ -160,7 +160,7 @@ func (db *Database) create(ctx context.Context, c *conn, opts database.LockOptio
 			err = db.checkServer(c, got)
 		}
 		if err == nil && !got {
-			holder = db.holderOf(ctx, c, creationKey, text(db.names.History))
+			holder = db.shown(db.holderOf(ctx, c, creationKey, text(db.names.History)))
 		}
 		if err != nil || !got {
 			c.rollback()

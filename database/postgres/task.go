@@ -85,13 +85,21 @@ func (r *run) nameTask(file string, local bool) []query {
 	return []query{silent(set, "application_name = ", literal(appOf(r.app, file)))} // it takes no snapshot
 }
 
+// shown returns the holder of a lock as others are shown it: with its script, and without a query
+// of Whimbrel's own.
+func (db *Database) shown(h database.Holder) database.Holder {
+	h = split(h)
+	h.Query = db.scripts(h.Query)
+	return h
+}
+
 // described adds to the holder of a set's lock what it executes. A run executes it in another
 // session than the one that holds the lock: the journal names it.
 func (db *Database) described(ctx context.Context, c *conn, l location, set string, h database.Holder) database.Holder {
 	guard := strings.HasPrefix(h.Query, "-- whimbrel:") || strings.HasPrefix(h.Query, "SET LOCAL ")
-	h = split(h)
-	if h.PID == 0 || h.Task != "" || !guard && h.Query != "" {
-		h.Query = db.scripts(h.Query)
+	running := !guard && h.Query != ""
+	h = db.shown(h)
+	if h.PID == 0 || h.Task != "" || running {
 		return h
 	}
 	h.Query = ""
@@ -126,8 +134,9 @@ func (db *Database) scripts(sql string) string {
 		}
 	}
 	for _, own := range []string{
-		"select pg_catalog.", "select case when pg_catalog.", "select coalesce(pg_catalog.", "select 1 / (", "select 1 operator(pg_catalog./) (", "select c.relname, c.relnamespace::regnamespace", "with one as (", "with mine as (", "with recursive me as",
-		"-- whimbrel", "begin isolation level read committed", "commit", "rollback", "reset search_path",
+		"select pg_catalog.", "select case when pg_catalog.", "select coalesce(pg_catalog.", "select exists (select from pg_catalog.", "select not exists (select from pg_catalog.",
+		"select 1 / (", "select 1 operator(pg_catalog./) (", "select c.relname, c.relnamespace::regnamespace", "select current_catalog, current_user, pg_catalog.", "select k.mine, k.open, pg_catalog.",
+		"with one as (", "with mine as (", "with was as materialized (", "with recursive me as", "-- whimbrel", "begin", "commit", "rollback", "reset search_path",
 		"set local idle_in_transaction_session_timeout", "set local transaction_timeout", "set local lock_timeout", "set local application_name", "set application_name",
 	} {
 		if strings.HasPrefix(low, own) {

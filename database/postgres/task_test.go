@@ -112,12 +112,23 @@ func TestTheHolderOfTheLockAndItsScript(t *testing.T) {
 	during("a run", db, inRun(s), "billing / 0005_orders / INSERT INTO t VALUES (1)")
 	during("a statement outside transactions", db, inRun(migration.Text("0007_x.sql", "VACUUM FULL t")), "billing / 0007_x / VACUUM FULL t")
 
+	freezer := open(t, url)
+	waitedFor := func() database.Holder {
+		err := database.UpdateSetting(background(t), freezer, database.SettingUpdate{Name: database.Frozen, Value: "true", Reason: "test", Settle: &database.LockOptions{}})
+		return as[*database.UnsettledError](t, err).Holder
+	}
 	tx := beginWith(t, db, limited(0))
 	equal(t, "before a script", holder().App+" "+holder().Task+" "+holder().Query, "billing  ")
 	must(t, tx.Exec(background(t), s))
 	must(t, tx.Record(background(t), event(1)))
 	must(t, errOf(tx.State(background(t))))
-	h := holder()
-	equal(t, "after a script", h.App+" / "+h.Task+" / "+h.Query, "billing / 0005_orders / ")
+	for _, h := range []database.Holder{holder(), waitedFor()} {
+		equal(t, "after a script", h.App+" / "+h.Task+" / "+h.Query, "billing / 0005_orders / ")
+	}
 	must(t, tx.Rollback(background(t)))
+
+	r := guardWith(t, db, limited(0))
+	defer r.Close(background(t))
+	h := waitedFor()
+	equal(t, "the holder of a run's lock", h.App+" / "+h.Task+" / "+h.Query, "billing /  / ")
 }
