@@ -5,10 +5,13 @@ import (
 	"database/sql"
 	"errors"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	client "modernc.org/sqlite"
+	lib "modernc.org/sqlite/lib"
 
+	"github.com/whimbrel-db/whimbrel/database"
 	"github.com/whimbrel-db/whimbrel/migration"
 )
 
@@ -37,6 +40,18 @@ func execNative(t *testing.T, c *conn, text string) {
 	t.Helper()
 	if done, err := c.native.exec(text); !done || err != nil {
 		t.Fatalf("%s: %v, %v", text, done, err)
+	}
+}
+
+// A COMMIT that finds the disk full says so, at the script, and not that it can't connect.
+func TestCommitOnAFullDisk(t *testing.T) {
+	t.Parallel()
+	c := nativeConn(t, filepath.Join(t.TempDir(), "app.db"))
+	b := &transaction{c: c, scripts: []*migration.Script{migration.Text("0002_b.up.sql", "SELECT 1")}}
+	err := b.commitError(c.native.error(lib.SQLITE_FULL), false)
+	e := &database.StatementError{}
+	if !errors.As(err, &e) || e.Pos.File != "0002_b.up.sql" || e.Code != "SQLITE_FULL" || !strings.HasPrefix(e.Message, "at COMMIT: ") || !e.OwnHint {
+		t.Errorf("%#v", err)
 	}
 }
 

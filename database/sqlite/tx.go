@@ -414,15 +414,25 @@ func (b *transaction) commitError(err error, scripts bool) error {
 	if isBusy(err) {
 		return fmt.Errorf("commit failed, nothing was changed: %w", err)
 	}
+	if code(err) != 0 && len(b.scripts) > 0 {
+		e := b.atCommit(err)
+		e.Message = "at COMMIT: " + e.Message
+		return e
+	}
 	return b.d.connectError(err)
 }
 
 // commitTimeout is the error of a COMMIT that waited too long for readers.
 func (b *transaction) commitTimeout(err error) error {
-	s := b.scripts[len(b.scripts)-1]
-	e := statementError(sqltext.Statement{Pos: sqltext.Position{File: s.File, Line: max(s.Line, 1), Column: 1}, Text: "COMMIT"}, err)
+	e := b.atCommit(err)
 	e.Message = "at COMMIT, other connections were reading the database; nothing was changed"
 	return e
+}
+
+// atCommit is the error of a COMMIT, at the beginning of the last script.
+func (b *transaction) atCommit(err error) *database.StatementError {
+	s := b.scripts[len(b.scripts)-1]
+	return statementError(sqltext.Statement{Pos: sqltext.Position{File: s.File, Line: max(s.Line, 1), Column: 1}, Text: "COMMIT"}, err)
 }
 
 func (b *transaction) Rollback(context.Context) error {
