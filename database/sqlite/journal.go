@@ -16,8 +16,10 @@ import (
 	"github.com/whimbrel-db/whimbrel/sqltext"
 )
 
-// putJournal completes the journal of a set and writes it in the open transaction.
+// putJournal completes the journal of a set and writes it in the open transaction. It leaves
+// last_insert_rowid() to the script.
 func (d *db) putJournal(c *conn, set string, j *database.Journal) error {
+	defer c.keepRowid()()
 	drivers.Stamp(j, time.Now(), d.process.OSUser, d.process)
 	return d.ownError(writesJournal, c.write(d.sql.put, set, j.Version, j.Name, string(j.Direction), j.Checksum.Digits(), j.Of, j.Done, j.DoneSum.Digits(), j.Begun, j.Before,
 		j.Error, formatTime(j.StartedAt), formatTime(j.UpdatedAt), j.DBUser, j.OSUser, j.Host, j.App, j.Actor, j.PID))

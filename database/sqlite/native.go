@@ -84,6 +84,20 @@ func (n native) prepare(text string) (statement uintptr) {
 	return statement
 }
 
+// keepRowid returns a function after which last_insert_rowid() returns what it returns now.
+func (c *conn) keepRowid() (restore func()) {
+	n := c.native
+	if n.db == 0 {
+		return func() {}
+	}
+	id := lib.Xsqlite3_last_insert_rowid(n.tls, n.db)
+	return func() {
+		if c.native == n {
+			lib.Xsqlite3_set_last_insert_rowid(n.tls, n.db, id)
+		}
+	}
+}
+
 // error returns the client's error for a result code.
 func (n native) error(rc int32) error {
 	text := libc.GoString(lib.Xsqlite3_errstr(n.tls, rc))

@@ -87,6 +87,31 @@ func TestRunOfWhatCannotBeInATransaction(t *testing.T) {
 	}
 }
 
+// Between two statements of a run, Whimbrel writes rows of its own. last_insert_rowid() is that of
+// the script nevertheless.
+func TestRowidInARun(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "app.db")
+	db := connect(t, "sqlite:"+path, database.Options{})
+	set, err := migration.NewSet("app", migration.Migration{Version: 1, Up: migration.Text("1.sql", `-- whimbrel: no-transaction
+CREATE TABLE parent (id INTEGER PRIMARY KEY, name TEXT);
+CREATE TABLE child (parent INTEGER);
+INSERT INTO parent VALUES (41, 'a');
+INSERT INTO child VALUES (last_insert_rowid());
+INSERT INTO parent VALUES (42, 'b');
+VACUUM;
+INSERT INTO child VALUES (last_insert_rowid());
+BEGIN;
+INSERT INTO parent VALUES (43, 'c');
+COMMIT;
+INSERT INTO child VALUES (last_insert_rowid());`)})
+	must(t, err)
+	must(t, up(bg, whimbrel.New(db, set, whimbrel.Options{})))
+	if got := scan[string](t, path, "SELECT group_concat(parent) FROM child"); got != "41,42,43" {
+		t.Errorf("the parents are %s", got)
+	}
+}
+
 // TestRunsAndTransactionsExclude: Runs and Txs each increment a counter with a read and a write.
 func TestRunsAndTransactionsExclude(t *testing.T) {
 	t.Parallel()
