@@ -68,14 +68,14 @@ func (e *lockedFile) As(target any) bool {
 	return ok
 }
 
-// message returns SQLite's message without the code that the client appends and without meaningless
-// prefixes.
+// message returns SQLite's message without the codes that the client appends, and without
+// meaningless prefixes.
 func message(err error) string {
 	c := code(err)
 	if c == 0 {
 		return err.Error()
 	}
-	msg := strings.TrimSuffix(err.Error(), fmt.Sprintf(" (%d)", c))
+	msg := strings.TrimSuffix(strings.TrimSuffix(err.Error(), " (SQLITE_BUSY)"), fmt.Sprintf(" (%d)", c))
 	for _, noise := range []string{"SQL logic error: ", "constraint failed: "} {
 		msg = strings.TrimPrefix(msg, noise)
 	}

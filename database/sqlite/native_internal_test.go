@@ -13,6 +13,7 @@ import (
 
 	"github.com/whimbrel-db/whimbrel/database"
 	"github.com/whimbrel-db/whimbrel/migration"
+	"github.com/whimbrel-db/whimbrel/sqltext"
 )
 
 // nativeConn returns a connection to a new file.
@@ -40,6 +41,16 @@ func execNative(t *testing.T, c *conn, text string) {
 	t.Helper()
 	if done, err := c.native.exec(text); !done || err != nil {
 		t.Fatalf("%s: %v, %v", text, done, err)
+	}
+}
+
+// The codes that the client appends to a message are not shown twice.
+func TestMessageOfALockedFile(t *testing.T) {
+	t.Parallel()
+	c := nativeConn(t, filepath.Join(t.TempDir(), "app.db"))
+	e := statementError(sqltext.Statement{}, c.native.error(lib.SQLITE_BUSY))
+	if want := "database is locked"; !strings.HasPrefix(e.Message, want) || strings.Contains(e.Message, "(") || e.Code != "SQLITE_BUSY" {
+		t.Errorf("%q (%s), want %q", e.Message, e.Code, want)
 	}
 }
 
