@@ -34,7 +34,8 @@ var causes = []cause{
 		[]string{"57P01", "57P02", "57P03", "08", "mysql 1053", "mysql 1152", "mysql 1184", "mysql 1927", "mysql 2006", "mysql 2013"},
 		say(closedConnection),
 	},
-	{[]string{"25006", "mysql 1290", "mysql 1792", "mysql 1836"}, say("The server, the role or the session is read-only. Name the primary in the URL, with a role that can write")},
+	{[]string{"mysql 1290"}, option},
+	{[]string{"25006", "mysql 1792", "mysql 1836"}, say(readOnly)},
 	{[]string{"SQLITE_READONLY", "SQLITE_PERM", "SQLITE_CANTOPEN"}, say("Allow this user to write the file of the database and its folder")},
 	{[]string{"53100", "SQLITE_FULL", "mysql 1021", "mysql 1114", "mysql 1030"}, say("Free space on the disk of the database")},
 	{[]string{"53200", "SQLITE_NOMEM", "mysql 1037", "mysql 1038", "mysql 1041"}, say("Free memory on the server, or lower its limits for a session, such as work_mem")},
@@ -47,6 +48,17 @@ var causes = []cause{
 	{[]string{"57"}, say("An operator of the server intervened. Wait until it accepts connections")},
 	{[]string{"58", "XX", "SQLITE_IOERR", "SQLITE_CORRUPT", "SQLITE_NOTADB"}, say("The server failed, not the statement. Read its log and check its disk")},
 	{[]string{"28"}, say("The server refused the role. Check its rights to log in")},
+}
+
+const readOnly = "The server, the role or the session is read-only. Name the primary in the URL, with a role that can write"
+
+// option tells the options of MySQL that forbid statements from each other: --read-only forbids all
+// that write, --secure-file-priv only those that use files.
+func option(e *database.StatementError) string {
+	if strings.Contains(e.Message, "read-only") || strings.Contains(e.Message, "read_only") {
+		return readOnly
+	}
+	return "The server runs with an option that forbids this statement. Change the option, or the file"
 }
 
 const closedConnection = "The server closed the connection. Wait until it accepts connections"

@@ -283,6 +283,17 @@ func TestCircumstancesAreNotTheFile(t *testing.T) {
 	}
 }
 
+// One error of MySQL's is for all options that forbid statements.
+func TestAdviceAboutOptions(t *testing.T) {
+	t.Parallel()
+	for name, want := range map[string]string{"read-only": readOnly, "super-read-only": readOnly, "secure-file-priv": "Change the option, or the file"} {
+		e := &database.StatementError{Message: "The MariaDB server is running with the --" + name + " option so it cannot execute this statement", Code: "HY000", Detail: "error 1290"}
+		if f, _ := explain(t.Context(), e, 0); !strings.Contains(f.Next, want) {
+			t.Errorf("%s: %q, want %q", name, f.Next, want)
+		}
+	}
+}
+
 // PgBouncer's errors have the code of a protocol violation.
 func TestAdviceAboutPgBouncer(t *testing.T) {
 	t.Parallel()
