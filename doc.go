@@ -73,7 +73,7 @@
 //	*source.Error,                the folder or its files are not         fix the files; each problem
 //	*source.FolderError           as the format requires                  has its place
 //	*source.AmbiguousError        files of more than one format           set source.Options.Format
-//	*source.PlaceholderError      a ${name} of Flyway has no value      set source.Options.Placeholders
+//	*source.PlaceholderError      a ${name} of Flyway has no value        set source.Options.Placeholders
 //	*NoMigrationsError            Up: the folder has no migrations        UpOptions.Dir, or AllowEmpty
 //
 //	Nothing has changed, a rule refuses it:

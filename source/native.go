@@ -114,10 +114,11 @@ func cutDirection(stem string) (bare, direction string, ok bool) {
 func (f *folder) native() []migration.Migration {
 	halves := make([]half, 0, len(f.entries))
 	var carried []carried
+	var subs []string
 	for _, e := range f.entries {
 		name := e.Name()
 		if e.IsDir() {
-			f.nativeSub(name)
+			subs = append(subs, name)
 			continue
 		}
 		if c, is := f.metadata(name); is {
@@ -128,6 +129,10 @@ func (f *folder) native() []migration.Migration {
 			continue
 		}
 		halves = f.appendHalf(halves, e)
+	}
+	alone := len(halves)+len(f.others.Baselines)+len(f.others.Repeatables) == 0
+	for _, name := range subs {
+		f.nativeSub(name, alone)
 	}
 	all := f.pairs(halves)
 	f.carry(all, carried)
@@ -145,13 +150,14 @@ func (f *folder) appendHalf(halves []half, e *listed) []half {
 	return append(halves, h)
 }
 
-// nativeSub reports a sub-folder that would hide migrations.
-func (f *folder) nativeSub(name string) {
+// nativeSub reports a sub-folder that would hide migrations. If there are migrations in sub-folders
+// alone, elsewhere reports them.
+func (f *folder) nativeSub(name string, alone bool) {
 	if _, err := nativeName(name); err == nil {
 		f.add(f.path(name), "is a folder; a migration has to be a file")
 		return
 	}
-	if strings.HasPrefix(name, "_") {
+	if alone || strings.HasPrefix(name, "_") {
 		return
 	}
 	found := ""

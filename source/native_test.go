@@ -138,6 +138,12 @@ ports@v1.sql: is not named like a migration; names look like 0001_add_users.up.s
 			errors: "db: there is no migration in the folder itself; name one of its folders: db/mysql, db/postgres (in Go, fs.Sub)",
 		},
 		{
+			name:   "migrations in the only sub-folder",
+			files:  files("README.md", "", "migrations/0001_a.up.sql", up, "migrations/0001_a.down.sql", up),
+			opts:   source.Options{Dir: "db"},
+			errors: "db: there is no migration in the folder itself; name one of its folders: db/migrations (in Go, fs.Sub)",
+		},
+		{
 			name: "sub-folders and files that begin with a number and are no migrations",
 			files: fstest.MapFS{
 				"0001_a.up.sql":  {Data: []byte(up)},
