@@ -3,6 +3,7 @@ package postgres_test
 import (
 	"context"
 	"crypto/tls"
+	"fmt"
 	"io"
 	"net"
 	"net/url"
@@ -84,17 +85,22 @@ func TestFunctionSharesTheWire(t *testing.T) {
 // survives.
 func TestCanceledFunctionOverTLS(t *testing.T) {
 	t.Parallel()
-	db := open(t, onlyTLS(t, testdb.Postgres(t))+"&pool_max_conns=1")
-	b := begin(t, db, "s")
+	address := testdb.Postgres(t)
+	db := open(t, onlyTLS(t, address)+"&pool_max_conns=1")
+	b, other := begin(t, db, "s"), connect(t, address)
 	pid := 0
 	err := b.Exec(background(t), postgres.Func("f", func(ctx context.Context, tx pgx.Tx) error {
 		if err := tx.QueryRow(ctx, "SELECT pg_backend_pid()").Scan(&pid); err != nil {
 			return err
 		}
-		short, cancel := context.WithTimeout(ctx, 50*time.Millisecond)
+		ctx, cancel := context.WithCancel(ctx)
 		defer cancel()
-		_, err := tx.Exec(short, "SELECT pg_sleep(60)")
-		return err
+		slept := inBackground(func() error { return errOf(tx.Exec(ctx, "SELECT pg_sleep(300)")) })
+		eventually(t, "the server executes it", func() bool {
+			return value(t, other, fmt.Sprintf("SELECT count(*) FROM pg_stat_activity WHERE pid = %d AND wait_event = 'PgSleep'", pid)) == "1"
+		})
+		cancel()
+		return slept()
 	}))
 	equal(t, "the error's code", as[*pgconn.PgError](t, err).Code, "57014") // canceled by a request
 	must(t, b.Rollback(background(t)))
