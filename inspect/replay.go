@@ -22,7 +22,7 @@ func (e *NoTextError) Error() string {
 	if e.Event.Direction == database.Down && e.Event.DownDirectives.Secret || e.Event.Direction != database.Down && e.Event.UpDirectives.Secret {
 		why = "it is secret"
 	}
-	return fmt.Sprintf("the history does not keep the text of migration %d %s of set %q (event %d): %s",
+	return fmt.Sprintf("the history does not keep the text of migration %d %s of set %q (history entry %d): %s",
 		e.Event.Version, e.Event.Name, e.Event.Set, e.Event.ID, why)
 }
 

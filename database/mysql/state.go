@@ -251,7 +251,7 @@ func (r *stateReader) event(c *columns, at time.Time) error {
 	e := event{direction: direction(c.direction), tried: direction(c.last)}
 	e.EntryID, e.Version, e.Name, e.HasDownText, e.AppliedAt, e.Duration = c.id, c.version, string(c.name), c.hasDown, at, time.Duration(c.duration)*time.Microsecond
 	if err := errors.Join(e.Checksum.UnmarshalText(c.checksum), e.DownChecksum.UnmarshalText(c.downChecksum)); err != nil {
-		return fmt.Errorf("event %d of the history: %w", c.id, err)
+		return fmt.Errorf("history entry %d: %w", c.id, err)
 	}
 	if c.mine {
 		r.events = append(r.events, e)

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"strings"
 	"sync"
@@ -185,6 +186,20 @@ func TestKindsAndExitCodes(t *testing.T) {
 }
 
 // A signal takes precedence over the error that it causes.
+func TestErrorsOfWritingAFolder(t *testing.T) {
+	t.Parallel()
+	for want, err := range map[string]error{
+		"can't open or create m/1_a.up.sql: permission denied":                     &fs.PathError{Op: "open", Path: "m/1_a.up.sql", Err: fs.ErrPermission},
+		"can't create the folder m: permission denied":                             &fs.PathError{Op: "mkdir", Path: "m", Err: fs.ErrPermission},
+		"can't use m: permission denied":                                           &fs.PathError{Op: "chmod", Path: "m", Err: fs.ErrPermission},
+		"can't rename m/1_a.up.sql to m/2_a.up.sql: permission denied":             &os.LinkError{Op: "rename", Old: "m/1_a.up.sql", New: "m/2_a.up.sql", Err: fs.ErrPermission},
+		"a replaced file can't be deleted: remove m/1_a.up.sql: permission denied": fmt.Errorf("a replaced file can't be deleted: %w", &fs.PathError{Op: "remove", Path: "m/1_a.up.sql", Err: fs.ErrPermission}),
+	} {
+		f, _ := explain(t.Context(), &folderError{dir: "m", err: err}, 0)
+		wantEqual(t, "message", f.Message, want)
+	}
+}
+
 func TestInterruptedIsTheCause(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithCancelCause(t.Context())

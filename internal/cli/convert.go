@@ -116,7 +116,7 @@ func writeFolder(out string, files []source.File, prove func(dir string) error) 
 	}
 	temp, err := os.MkdirTemp(parent, "."+filepath.Base(out)+"-*")
 	if err != nil {
-		return &folderError{dir: out, err: err}
+		return &folderError{dir: out, err: &fs.PathError{Op: "mkdir", Path: out, Err: withoutPath(err)}}
 	}
 	defer func() {
 		if err != nil {

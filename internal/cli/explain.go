@@ -8,6 +8,7 @@ import (
 	"io"
 	"io/fs"
 	"net"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -606,6 +607,19 @@ func explainScripts(f *render.Failure, all *whimbrel.ScriptsError) {
 	}
 }
 
+// notWritten describes an error of the operating system on writing a folder. It returns "" for any
+// other error, such as one that is around it and says more.
+func notWritten(err error) string {
+	switch err := err.(type) { //nolint:errorlint // see above
+	case *os.LinkError:
+		return fmt.Sprintf("can't %s %s to %s: %v", err.Op, shown(err.Old), shown(err.New), err.Err)
+	case *fs.PathError:
+		doing := map[string]string{"open": "open or create", "mkdir": "create the folder"}
+		return fmt.Sprintf("can't %s %s: %v", cmp.Or(doing[err.Op], "use"), shown(err.Path), err.Err)
+	}
+	return ""
+}
+
 func explainFolder(f *render.Failure, dir *folderError) {
 	all, isAll := asType[*source.FolderError](dir)
 	one, isOne := asType[*source.Error](dir)
@@ -625,6 +639,8 @@ func explainFolder(f *render.Failure, dir *folderError) {
 		f.Message, f.File, f.Line, f.Column = first.Msg, first.File, first.Line, first.Column
 	case isOne:
 		f.Message, f.File, f.Line, f.Column = one.Msg, one.File, one.Line, one.Column
+	default:
+		f.Message = cmp.Or(notWritten(dir.err), f.Message)
 	}
 	if errors.As(dir, new(*source.AmbiguousError)) {
 		f.Next = "Select the format with --format, or move the other files away."
