@@ -53,7 +53,7 @@ func (m *migrateFlags) addSteps(cmd *cobra.Command, usage string) {
 
 func (m *migrateFlags) addPolicy(cmd *cobra.Command) {
 	f := cmd.Flags()
-	f.BoolVar(&m.atomic, "atomic", false, "apply everything in one transaction")
+	f.BoolVar(&m.atomic, "atomic", false, "everything in one transaction, or nothing")
 	if cmd.Name() != "down" { // which applies nothing
 		f.BoolVar(&m.outOfOrder, "allow-out-of-order", false, "also apply pending versions below the newest applied one")
 	}

@@ -15,9 +15,9 @@ func (a *app) statusCommand() *cobra.Command {
 		Short:      "Show what is applied and what is pending",
 		Long: `Status shows the state of each migration: applied, pending, modified (the file changed after it
 was applied), out of order (pending below the newest applied version), replaced (applied, and now
-part of a squash or baseline), unknown (applied, but without a file), running (another process is
-applying it), or interrupted. It changes nothing and takes no lock. If it can't tell which migration
-another process is applying, it shows the process.
+part of a squash or baseline), unknown (applied, but without a file), unfinished (a backfill that is
+not done), running (another process is applying it), or interrupted. It changes nothing and takes no
+lock. If it can't tell which migration another process is applying, it shows the process.
 
 Status exits with 1 if a migration is interrupted and, as far as the database can tell, no process
 is still running it. With --exit-code it also exits with 3 if something is pending. If the next

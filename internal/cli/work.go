@@ -90,7 +90,7 @@ that the history does not keep: those with the directive secret, and very long o
 This command is part of a larger program, whimbrel-work, which whimbrel starts.`,
 		Example: `  whimbrel work                          # until Ctrl-C
   whimbrel work --workers 8              # eight batches at the same time
-  whimbrel work --until-done             # in a CI job: wait until all backfills are done
+  whimbrel work --until-done             # in CI: end when all are done
   whimbrel work --ui localhost:8080      # with River's pages about the queue`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
