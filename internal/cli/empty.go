@@ -75,20 +75,28 @@ func explainEmpty() rule {
 	})
 }
 
-// refusal returns why the next "whimbrel up" would fail, or nil.
-func (a *app) refusal(ctx context.Context, t *target) error {
+// refusal reports whether the next "whimbrel up" has something to do, and why it would fail.
+func (a *app) refusal(ctx context.Context, t *target) (pending bool, err error) {
 	if err := a.needMigrations(ctx, t); err != nil {
-		return err
+		return false, err
 	}
 	if err := a.needRecorded(ctx, t); err != nil {
-		return err
+		return false, err
 	}
 	t.options.Atomic, t.options.AllowOutOfOrder = t.atomic, t.outOfOrder
 	plan, err := t.plan(ctx, t.migrator(), whimbrel.Latest())
 	if err != nil || len(plan.Steps) == 0 {
-		return err
+		return false, err
 	}
-	return refusalOf(plan.Settings())
+	if err := refusalOf(plan.Settings()); err != nil {
+		return true, err
+	}
+	for _, s := range plan.Steps {
+		if b := s.Continued; b != nil && (b.State == database.BackfillPaused || b.State == database.BackfillFailed) {
+			return true, &whimbrel.BackfillError{Set: t.set.Name(), Version: s.Version, Name: s.Name, Backfill: *b, State: b.State}
+		}
+	}
+	return true, nil
 }
 
 // refusalOf returns a *whimbrel.FrozenError if settings freeze the database, or nil.

@@ -20,10 +20,11 @@ not done), running (another process is applying it), or interrupted. It changes 
 lock. If it can't tell which migration another process is applying, it shows the process.
 
 Status exits with 1 if a migration is interrupted and, as far as the database can tell, no process
-is still running it. With --exit-code it also exits with 3 if something is pending. If the next
-"whimbrel up" would fail, it shows why and exits with the same code: 5 if a file was edited, a version
-is out of order, an interrupted migration needs a decision, or the database is frozen and something is
-pending; 1 if a script can't run or the folder has no migrations.`,
+is still running it. With --exit-code it also exits with 3 if something is pending or a backfill is
+not done. If the next "whimbrel up" would fail, it shows why and exits with the same code: 5 if a file
+was edited, a version is out of order, an interrupted migration needs a decision, a backfill is
+paused, or the database is frozen and something is pending; 1 if a backfill failed, a script can't run
+or the folder has no migrations.`,
 		Example: `  whimbrel status
   whimbrel status --json
   whimbrel status --exit-code --quiet   # for scripts: 0 if up would do nothing`,
@@ -37,13 +38,12 @@ pending; 1 if a script can't run or the folder has no migrations.`,
 				if err != nil {
 					return nil, err
 				}
-				pending = len(s.PendingVersions())+len(s.PendingRepeatables()) > 0
 				doc := render.NewStatus(s, t.dir)
 				if doc.Unrecorded, err = a.unrecorded(cmd.Context(), t); err != nil {
 					return nil, err
 				}
 				if exitCode {
-					if err := a.refusal(cmd.Context(), t); err != nil {
+					if pending, err = a.refusal(cmd.Context(), t); err != nil {
 						refused, refusedCode = a.explain(cmd.Context(), err)
 						doc.Refused = refused
 					}
