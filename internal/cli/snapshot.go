@@ -15,6 +15,7 @@ import (
 	"github.com/whimbrel-db/whimbrel/database"
 	"github.com/whimbrel-db/whimbrel/inspect"
 	"github.com/whimbrel-db/whimbrel/internal/cli/render"
+	"github.com/whimbrel-db/whimbrel/internal/lazyregexp"
 	"github.com/whimbrel-db/whimbrel/sqltext"
 )
 
@@ -201,10 +202,19 @@ func (a *app) sideURL(arg string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if c == nil || c.Environments[arg] == nil {
+	isEnvironment := c != nil && c.Environments[arg] != nil
+	switch {
+	case !isEnvironment && !plainWord.MatchString(arg):
 		return arg, nil
+	case c == nil:
+		return "", usage("Pass the URL of a database, or a file that ends in .json or .sql. An environment needs a "+configName+".",
+			"%q is neither a database nor a snapshot", arg)
 	}
-	if c.Environments[arg].Database == nil {
+	env, err := c.environment(arg)
+	if err != nil {
+		return "", err
+	}
+	if env.Database == nil {
 		return "", usage("", "the environment %s names no database", arg)
 	}
 	before := a.global.env
@@ -214,7 +224,7 @@ func (a *app) sideURL(arg string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	url, err := a.configured(c, c.Environments[arg].Database)
+	url, err := a.configured(c, env.Database)
 	if err == nil {
 		url, err = a.withPassword(a.withDatabaseName(url), true)
 	}
@@ -224,6 +234,9 @@ func (a *app) sideURL(arg string) (string, error) {
 	a.sideOptions[url], a.sideNames[url] = r.databaseOptions(), arg
 	return url, err
 }
+
+// plainWord matches a text that is neither a URL nor the name of a file that diff can read.
+var plainWord = lazyregexp.New(`^[\pL\pN_-]+$`)
 
 func readSide(file string) ([]byte, error) {
 	content, err := readFile(file, maxSnapshot)
