@@ -119,6 +119,12 @@ func TestCompletionOfEnvironments(t *testing.T) {
 	if got, want := f.offers("report", "--config", config, "local", ""), "staging production"; got != want {
 		t.Errorf("report local offers %q, want %q", got, want)
 	}
+	if got, want := f.offers("diff", "--config", config, "local", ""), "staging production"; got != want {
+		t.Errorf("diff local offers %q, want %q", got, want)
+	}
+	if got := f.offers("diff", "--config", config, "local", "staging", ""); got != "" {
+		t.Errorf("diff local staging offers %q, want nothing", got)
+	}
 }
 
 // The commands of backfills offer the versions that they can change, the newest first.

@@ -100,7 +100,8 @@ func (a *app) historyShowCommand() *cobra.Command {
 kept. In a pipe, it prints only the script that ran, exactly as it is stored. The ID is the first column of history.`,
 		Example: `  whimbrel history show 87
   whimbrel history show 87 --json`,
-		Args: needArgs("the ID of a history entry", 1, 1),
+		Args:              needArgs("the ID of a history entry", 1, 1),
+		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			id, err := strconv.ParseInt(args[0], 10, 64)
 			if err != nil || id <= 0 {

@@ -92,6 +92,13 @@ both sides on that server and compares the results.`,
   whimbrel diff schema.sql postgres://me@localhost/app
   whimbrel diff local production`,
 		Args: needArgs("two databases or snapshots", 2, 2),
+		ValidArgsFunction: func(cmd *cobra.Command, args []string, begun string) ([]string, cobra.ShellCompDirective) {
+			if len(args) == 2 {
+				return nil, cobra.ShellCompDirectiveNoFileComp
+			}
+			names, _ := a.completeEnvironments(cmd, args, begun)
+			return names, cobra.ShellCompDirectiveDefault // files, too
+		},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			fromURL, err := a.sideURL(args[0])
 			if err != nil {
