@@ -249,8 +249,7 @@ func (c *config) environment(name string) (*section, error) {
 		return &section{}, nil
 	}
 	if c == nil {
-		return nil, usage(fmt.Sprintf("Create it with the key \"environments:\" and below that \"%s:\", or pass another file with --config.", name),
-			"--env %s needs a configuration file, and this folder has no %s", name, configName)
+		return nil, noConfig("--env "+name, name)
 	}
 	if s, ok := c.Environments[name]; ok {
 		if s == nil {
@@ -267,6 +266,12 @@ func (c *config) environment(name string) (*section, error) {
 		hint = fmt.Sprintf("Did you mean %q? %s", shown(best), hint)
 	}
 	return nil, usage(hint, "%s has no environment %q", c.path, name)
+}
+
+// noConfig reports an environment that is selected without a configuration file.
+func noConfig(selected, name string) error {
+	return usage(fmt.Sprintf("Create it with the key \"environments:\" and below that \"%s:\", or pass another file with --config.", name),
+		"%s needs a configuration file, and this folder has no %s", selected, configName)
 }
 
 // fail returns an error about a value.

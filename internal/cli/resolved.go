@@ -229,6 +229,9 @@ func (a *app) sections() (*config, *section, error) {
 	}
 	if a.global.env == "" {
 		if env := a.chosenEnv(c); env != "" {
+			if c == nil {
+				return nil, nil, noConfig(envEnv+"="+env, env)
+			}
 			a.global.env = env
 		}
 	}
