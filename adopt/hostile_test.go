@@ -1,12 +1,14 @@
 package adopt_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
 	"testing"
 
 	"github.com/whimbrel-db/whimbrel/adopt"
+	"github.com/whimbrel-db/whimbrel/database"
 	"github.com/whimbrel-db/whimbrel/sqltext"
 )
 
@@ -194,6 +196,22 @@ func TestHostileNames(t *testing.T) {
 		}
 		equal(t, "written", len(r.Written), 1)
 	})
+}
+
+// interrupted is a database whose queries are cancelled.
+type interrupted struct{ database.Database }
+
+func (interrupted) Query(context.Context, string) (*database.Rows, error) {
+	return nil, &database.StatementError{Pos: sqltext.Position{File: database.QueryFile, Line: 1, Column: 1}, Message: "canceled", Code: "57014"}
+}
+
+// A query that fails is none of a file.
+func TestQueriesHaveNoPlace(t *testing.T) {
+	t.Parallel()
+	_, err := adopt.Detect(t.Context(), interrupted{create(t, lite).open(t)})
+	e := &database.StatementError{}
+	equal(t, "the error", errors.As(err, &e) && e.Own, true)
+	equal(t, "its text", e.Error(), "reading the tables of other tools: canceled (57014)")
 }
 
 // Tables that look alike are told apart by their columns and by what is beside them.

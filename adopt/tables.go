@@ -2,6 +2,7 @@ package adopt
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -47,14 +48,26 @@ type querier struct {
 
 func outside(db database.Database) *querier {
 	return &querier{dialect: db.Dialect(), ask: func(ctx context.Context, statement string) (*database.Rows, error) {
-		return database.ReadQuery(ctx, db, statement)
+		rows, err := database.ReadQuery(ctx, db, statement)
+		return rows, ownError(err)
 	}}
 }
 
 func inside(db database.Database, tx database.Tx) *querier {
 	return &querier{dialect: db.Dialect(), locks: true, ask: func(ctx context.Context, statement string) (*database.Rows, error) {
-		return database.TxQuery(ctx, tx, statement)
+		rows, err := database.TxQuery(ctx, tx, statement)
+		return rows, ownError(err)
 	}}
+}
+
+// ownError makes the error of a query the error of a statement of Whimbrel's own, which has no
+// place.
+func ownError(err error) error {
+	var e *database.StatementError
+	if errors.As(err, &e) && !e.Own {
+		e.Own, e.Pos, e.Message = true, sqltext.Position{}, "reading the tables of other tools: "+e.Message
+	}
+	return err
 }
 
 // exec executes statements that return no rows.
