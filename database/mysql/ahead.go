@@ -287,9 +287,7 @@ func (r *run) execAhead(outer context.Context, s *migration.Script, st sqltext.S
 	}
 	r.executed++
 	r.made.follow(st, err)
-	if r.refused = ""; isRefused(err) {
-		r.refused = st.Text
-	}
+	r.refuses(st, err)
 	if err == nil && len(executed) > c.own() {
 		r.db.pass(executed[c.own()])
 	}

@@ -42,6 +42,7 @@ const (
 	erNotRolledBack     = 1196
 	erLockWait          = 1205
 	erDeadlock          = 1213
+	erNeedsPrivilege    = 1227
 	erInterrupted       = 1317
 	erInTransaction     = 1568 // SET TRANSACTION
 	erDefinitionChanged = 1412 // of a table, since the transaction began

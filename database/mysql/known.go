@@ -5,7 +5,10 @@ import (
 	"strings"
 	"time"
 
+	client "github.com/go-sql-driver/mysql"
+
 	"github.com/whimbrel-db/whimbrel/catalog"
+	"github.com/whimbrel-db/whimbrel/database/internal/drivers"
 	"github.com/whimbrel-db/whimbrel/internal/lazyregexp"
 	"github.com/whimbrel-db/whimbrel/sqltext"
 )
@@ -22,6 +25,32 @@ var refusals = []int{
 
 // isRefused reports whether a statement failed because its object exists, or does not.
 func isRefused(err error) bool { return slices.Contains(refusals, number(err)) }
+
+// isInvalid reports whether the server has executed nothing of a statement, because it could not
+// parse it or the account lacks a privilege. A CALL or a compound statement has such an error also
+// if a statement in it does, so there only an error at the first word counts.
+func isInvalid(st sqltext.Statement, err error) bool {
+	my, ok := drivers.AsType[*client.MySQLError](err)
+	switch {
+	case !ok:
+		return false
+	case changesSchema(st):
+		return my.Number == erParse || my.Number == erNeedsPrivilege || lacksPrivilege(err)
+	}
+	near := nearText.FindStringSubmatch(my.Message)
+	return my.Number == erParse && near != nil && near[1] != "" && strings.HasPrefix(st.Text, near[1])
+}
+
+// refuses notes for Outcome that the server has refused a statement, if it has.
+func (r *run) refuses(st sqltext.Statement, err error) {
+	r.refused, r.invalid = "", ""
+	if isRefused(err) {
+		r.refused = st.Text
+	}
+	if isInvalid(st, err) {
+		r.invalid = st.Text
+	}
+}
 
 const (
 	erTableExists     = 1050

@@ -77,7 +77,9 @@ func (r *run) Outcome(ctx context.Context, st sqltext.Statement, before string, 
 		if err != nil {
 			return ownError("reading the objects that the statement names", err)
 		}
-		o = judge(st, was.snapshot(), is.snapshot())
+		if o = judge(st, was.snapshot(), is.snapshot()); o.Verdict == database.Unclear && st.Text == r.invalid {
+			o = &database.Outcome{Verdict: database.NotHappened, Why: "the server refused it"}
+		}
 		return nil
 	})
 	return o, err

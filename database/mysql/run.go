@@ -25,6 +25,7 @@ type run struct {
 	rows     bool              // one of them may have inserted rows
 	made     made              // the table that the run created last
 	refused  string            // the statement that failed because its object exists, or does not
+	invalid  string            // the statement that the server could not parse, or was not allowed to execute
 	ahead    *ahead            // the calls that follow, if they are known
 }
 
@@ -161,9 +162,7 @@ func (r *run) exec(ctx context.Context, s *migration.Script, st sqltext.Statemen
 	}
 	r.follow(st, err)
 	r.made.follow(st, err)
-	if r.refused = ""; isRefused(err) {
-		r.refused = st.Text
-	}
+	r.refuses(st, err)
 	// after SET autocommit = 0, statements would not be committed with their mark
 	if err == nil && st.Tx == sqltext.TxOther {
 		_, err = r.h.worker.exec(ctx, "SET autocommit = 1")
