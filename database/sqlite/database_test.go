@@ -328,6 +328,7 @@ func TestStatementErrors(t *testing.T) {
 	}{
 		{"CREATE TABLE t (x UNIQUE);\n\n -- one\nINSERT INTO t VALUES (1);\n  INSERT INTO t\n VALUES (1);", "0001_test.up.sql:5:3", "SQLITE_CONSTRAINT_UNIQUE", "UNIQUE constraint failed: t.x", 2},
 		{"CREATE TABLE t (a int)\n\nCREATE TABLE u (a int);", "0001_test.up.sql:3:1", "SQLITE_ERROR", `near "CREATE": syntax error`, 0},
+		{"SELECT 1 AS a,\n  2 # b\n;", "0001_test.up.sql:2:5", "SQLITE_ERROR", `near "#": unrecognized token`, 0},
 		{"SELEC 1;", "0001_test.up.sql:1:1", "SQLITE_ERROR", `near "SELEC": syntax error`, 0},
 		{"SELECT 1;\nCREATE TABLE t (\n  a int,\n  b int NOT NUL\n);", "0001_test.up.sql:4:13", "SQLITE_ERROR", `near "NUL": syntax error`, 1},
 		{"SELECT 1; SELECT missing;", "0001_test.up.sql:1:11", "SQLITE_ERROR", "no such column: missing", 1},

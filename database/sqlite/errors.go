@@ -120,7 +120,10 @@ func isA[E error](err error) bool {
 	return ok
 }
 
-var nearToken = lazyregexp.New(`^near "((?s:.+))": syntax error$`)
+var (
+	nearToken    = lazyregexp.New(`^near "((?s:.+))": (?:syntax error|unrecognized token)$`)
+	unrecognized = lazyregexp.New(`^unrecognized token: "((?s:.+))"$`)
+)
 
 // tokenAt returns where in a statement the token of a syntax error is, or -1 if it occurs several
 // times. The first word of the statement is not the error: the same word again is one, usually
@@ -157,6 +160,9 @@ func statementError(st sqltext.Statement, err error) *database.StatementError {
 		e.Lock = database.ErrDeadlock
 	}
 	e.Code, e.Message = codeName(code(err)), message(err)
+	if m := unrecognized.FindStringSubmatch(e.Message); m != nil { // what follows "token" would be masked like a password
+		e.Message = fmt.Sprintf(`near "%s": unrecognized token`, m[1])
+	}
 	if m := nearToken.FindStringSubmatch(e.Message); m != nil {
 		if at := tokenAt(st.Text, m[1]); at >= 0 {
 			e.Pos = drivers.Advance(st.Pos, st.Text[:at])
