@@ -44,7 +44,7 @@ var causes = []cause{
 	{[]string{"57014", "SQLITE_INTERRUPT", "mysql 1317", "mysql 1969", "mysql 3024"}, cancelled},
 	{[]string{"55P03", "mysql 1205", "SQLITE_BUSY", "SQLITE_LOCKED"}, say("Another session holds a conflicting lock. End it, or raise lock-timeout in the file")},
 	{[]string{"40", "mysql 1213"}, say("Another session was in conflict with this one")},
-	{[]string{"55006"}, say("End the sessions that use the object")},
+	{[]string{"55006"}, inUse},
 	{[]string{"57"}, say("An operator of the server intervened. Wait until it accepts connections")},
 	{[]string{"58", "XX", "SQLITE_IOERR", "SQLITE_CORRUPT", "SQLITE_NOTADB"}, say("The server failed, not the statement. Read its log and check its disk")},
 	{[]string{"28"}, say("The server refused the role. Check its rights to log in")},
@@ -59,6 +59,14 @@ func option(e *database.StatementError) string {
 		return readOnly
 	}
 	return "The server runs with an option that forbids this statement. Change the option, or the file"
+}
+
+// inUse tells the session of the migration itself from other sessions that use an object.
+func inUse(e *database.StatementError) string {
+	if strings.Contains(e.Message, "currently open database") {
+		return "Take the statement out of the file: a migration can't drop or rename the database that it is in"
+	}
+	return "End the sessions that use the object"
 }
 
 const closedConnection = "The server closed the connection. Wait until it accepts connections"

@@ -298,6 +298,16 @@ func TestCircumstancesAreNotTheFile(t *testing.T) {
 	}
 }
 
+// The database that is migrated is in use by the migration itself.
+func TestAdviceAboutWhatIsInUse(t *testing.T) {
+	t.Parallel()
+	for message, want := range map[string]string{"cannot drop the currently open database": "Take the statement out", `database "x" is being accessed by other users`: "End the sessions"} {
+		if f, _ := explain(t.Context(), &database.StatementError{Message: message, Code: "55006"}, 0); !strings.HasPrefix(f.Next, want) {
+			t.Errorf("%s: %q, want %q", message, f.Next, want)
+		}
+	}
+}
+
 // One error of MySQL's is for all options that forbid statements.
 func TestAdviceAboutOptions(t *testing.T) {
 	t.Parallel()
