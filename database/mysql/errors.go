@@ -43,6 +43,7 @@ const (
 	erLockWait          = 1205
 	erDeadlock          = 1213
 	erNeedsPrivilege    = 1227
+	erCannotUser        = 1396
 	erInterrupted       = 1317
 	erInTransaction     = 1568 // SET TRANSACTION
 	erDefinitionChanged = 1412 // of a table, since the transaction began

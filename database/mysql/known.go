@@ -27,15 +27,17 @@ var refusals = []int{
 func isRefused(err error) bool { return slices.Contains(refusals, number(err)) }
 
 // isInvalid reports whether the server has executed nothing of a statement, because it could not
-// parse it or the account lacks a privilege. A CALL or a compound statement has such an error also
-// if a statement in it does, so there only an error at the first word counts.
+// parse it, the account lacks a privilege, or the statement's only user exists or does not. A CALL
+// or a compound statement has such an error also if a statement in it does, so there only an error
+// at the first word counts.
 func isInvalid(st sqltext.Statement, err error) bool {
 	my, ok := drivers.AsType[*client.MySQLError](err)
 	switch {
 	case !ok:
 		return false
 	case changesSchema(st):
-		return my.Number == erParse || my.Number == erNeedsPrivilege || lacksPrivilege(err)
+		oneUser := my.Number == erCannotUser && sqltext.List(st.Text, sqltext.MySQL).Index(",") < 0
+		return my.Number == erParse || my.Number == erNeedsPrivilege || lacksPrivilege(err) || oneUser
 	}
 	near := nearText.FindStringSubmatch(my.Message)
 	return my.Number == erParse && near != nil && near[1] != "" && strings.HasPrefix(st.Text, near[1])
