@@ -30,6 +30,7 @@ var causes = []cause{
 		say("A timeout of the server ended the session. Raise it for this role: idle_in_transaction_session_timeout, transaction_timeout or idle_session_timeout"),
 	},
 	{[]string{"08P01"}, pooler},
+	{[]string{"mysql 1153"}, say("Raise the server's max_allowed_packet: a statement must fit in it, and so must the history entry with the texts of the scripts")},
 	{
 		[]string{"57P01", "57P02", "57P03", "08", "mysql 1053", "mysql 1152", "mysql 1184", "mysql 1927", "mysql 2006", "mysql 2013"},
 		say(closedConnection),

@@ -298,6 +298,15 @@ func TestCircumstancesAreNotTheFile(t *testing.T) {
 	}
 }
 
+// A statement that is too long is not what a closed connection is, though it has the same class.
+func TestAdviceAboutLongStatements(t *testing.T) {
+	t.Parallel()
+	e := &database.StatementError{Message: "Got a packet bigger than 'max_allowed_packet' bytes", Code: "08S01", Detail: "error 1153", Own: true}
+	if f, _ := explain(t.Context(), e, 0); !strings.HasPrefix(f.Next, "Raise the server's max_allowed_packet") {
+		t.Errorf("%q", f.Next)
+	}
+}
+
 // The database that is migrated is in use by the migration itself.
 func TestAdviceAboutWhatIsInUse(t *testing.T) {
 	t.Parallel()
