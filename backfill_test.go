@@ -300,6 +300,35 @@ func TestBackfillsThatStop(t *testing.T) {
 	}
 }
 
+// A change of a backfill takes effect in the pause between two batches, too.
+func TestChangesInThePauseBetweenBatches(t *testing.T) {
+	t.Parallel()
+	for action, want := range map[database.BackfillAction]database.BackfillState{
+		database.ActionPause: database.BackfillPaused,
+		database.ActionSet:   database.BackfillDone,
+	} {
+		t.Run(string(action), func(t *testing.T) {
+			filling(t, 1000, func(t *testing.T, target *memdb.Target, set *migration.Set) {
+				m, begun := migrator(t, target, set), time.Now()
+				time.AfterFunc(30*time.Second, func() {
+					b := wantBackfill(t, m, 2, database.BackfillRunning)
+					wantEqual(t, "rows done before the change", b.RowsDone, 100)
+					b.Pause = time.Second
+					_, err := m.ChangeBackfill(t.Context(), database.BackfillChange{BackfillID: b.BackfillID, Action: action, Limits: b.BackfillLimits})
+					noError(t, err)
+				})
+				if _, err := m.Up(t.Context()); (err == nil) != (want == database.BackfillDone) {
+					t.Errorf("up ends with %v", err)
+				}
+				wantBackfill(t, m, 2, want)
+				if took := time.Since(begun); took < 30*time.Second || took > time.Minute {
+					t.Errorf("it took %s, although the pause was changed after 30s", took)
+				}
+			}, "batch 100", "pause 1h")
+		})
+	}
+}
+
 // Rows that fail are narrowed down. Their lane is tried again, while the others continue; when the
 // attempts are used up, the backfill has failed, and a retry continues at these rows.
 func TestRowsThatFail(t *testing.T) {

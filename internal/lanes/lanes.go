@@ -233,6 +233,14 @@ func (r *run) seen() database.Backfill {
 	return r.latest
 }
 
+// next returns the newest state of the backfill, and a channel that is closed when there is a newer
+// one.
+func (r *run) next() (database.Backfill, <-chan struct{}) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.latest, r.awake
+}
+
 // wanted returns how many workers this process should have.
 func (r *run) wanted() int {
 	n := r.seen().Parallel

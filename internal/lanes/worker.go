@@ -95,9 +95,7 @@ func (w *worker) claim(ctx context.Context) (End, error) {
 // await waits until a lane may be free, or the backfill has ended.
 func (w *worker) await(ctx context.Context) {
 	for {
-		w.mu.Lock()
-		awake := w.awake
-		w.mu.Unlock()
+		_, awake := w.next()
 		select {
 		case <-ctx.Done():
 			return
@@ -190,9 +188,27 @@ func (x *execution) batches(ctx context.Context) (End, error) {
 		if res.Done {
 			return "", nil
 		}
-		sleep(ctx, x.seen().Pause)
+		x.rest(ctx)
 	}
 	return "", nil
+}
+
+// rest waits between two batches, for the pause that the backfill has by now, or until it no longer
+// runs or the lane is to be given back.
+func (x *execution) rest(ctx context.Context) {
+	for since := time.Now(); ctx.Err() == nil; {
+		b, awake := x.next()
+		left := b.Pause - time.Since(since)
+		if left <= 0 || b.State != database.BackfillRunning || x.surplus() {
+			return
+		}
+		bounded, cancel := context.WithTimeout(ctx, left)
+		select {
+		case <-bounded.Done():
+		case <-awake:
+		}
+		cancel()
+	}
 }
 
 // surplus reports whether more lanes have a worker than the backfill allows by now, and whether
