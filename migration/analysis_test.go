@@ -324,7 +324,7 @@ func TestAnalyzeNewest(t *testing.T) {
 				t.Fatal(err)
 			}
 		})
-		if done := again < 1<<10; done != tt.want && tt.newest.Size > 1<<10 {
+		if done := again < uint64(tt.newest.Size); done != tt.want && tt.newest.Size > 1<<10 { // the rest of the process allocates, too
 			t.Errorf("%s: analyzed ahead: %v, want %v", name, done, tt.want)
 		}
 	}

@@ -195,10 +195,11 @@ func TestRunIsCancelled(t *testing.T) {
 	apply(t, db, 1, "CREATE TABLE t (x)")
 	r := guard(t, db)
 	endless := "INSERT INTO t WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT i FROM n"
-	ctx, cancel := bg, func() {}
+	var ctx context.Context
 	var e *database.StatementError
 	// On a busy machine the context may end before the statement begins.
 	for limit := 20 * time.Millisecond; limit < time.Minute && (e == nil || e.Code != "SQLITE_INTERRUPT"); limit *= 2 {
+		var cancel func()
 		ctx, cancel = context.WithTimeout(bg, limit)
 		err := r.Exec(ctx, text(endless), statements(t, endless)[0], nil, nil)
 		cancel()
