@@ -77,9 +77,9 @@ func (p *pieces) add(st sqltext.Statement) bool {
 		p.special = append(p.special, special{len(p.all), facts})
 	}
 	if len(p.all) == cap(p.all) { // those to come are probably as long
-		read := st.Start.Offset + int64(len(st.Raw))
-		likely := float64(p.size-read) / float64(read) * float64(len(p.all)+1)
-		p.all = slices.Grow(p.all, int(min(likely*9/8+16, float64(maxPieces-len(p.all)))))
+		read := max(st.Start.Offset+int64(len(st.Raw)), 1)
+		likely := max(p.size-read, 0) * int64(len(p.all)+1) / read // the text may have grown
+		p.all = slices.Grow(p.all, int(min(likely*9/8+16, int64(maxPieces-len(p.all)))))
 	}
 	p.all = append(p.all, at)
 	return true

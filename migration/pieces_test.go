@@ -196,6 +196,24 @@ func TestChangedTextIsNotReturned(t *testing.T) {
 	}
 }
 
+// TestAnalyzeOfATextThatGrows: a file can become longer after its checksum was computed.
+func TestAnalyzeOfATextThatGrows(t *testing.T) {
+	t.Parallel()
+	for _, line := range []string{"SELECT 1;\n", strings.Repeat("\n", 40) + "SELECT 1;\n"} {
+		for _, n := range []int{20, 60, 1000, 10_000} {
+			o := &opener{data: []byte(strings.Repeat(line, n))}
+			s, err := migration.StreamKeeping("x.sql", 0, o.open)
+			if err != nil {
+				t.Fatal(err)
+			}
+			o.data = []byte(strings.Repeat(line, n*19/10))
+			if _, err := s.Analyze(sqltext.PostgreSQL, nil); !errors.Is(err, migration.ErrChanged) {
+				t.Errorf("%d statements: Analyze returns %v, want %v", n, err, migration.ErrChanged)
+			}
+		}
+	}
+}
+
 // TestAnalyzeIsLinear: twice as many statements take twice as many allocations, at most.
 func TestAnalyzeIsLinear(t *testing.T) {
 	allocations := func(n int) float64 {
